@@ -1,0 +1,5 @@
+"""Run the command line as ``python -m helpers``."""
+
+from helpers.cli import main
+
+main()

@@ -1,0 +1,24 @@
+"""What a notebook says to the person who works through it."""
+
+from helpers.runs.metrics import FAILED_CHECK
+
+
+def check(passed: object, claim: str, hint: str = "") -> None:
+    """Print ``✓ claim`` or ``✗ claim: hint``.
+
+    It does not raise, so that an unsolved exercise does not keep the rest of a notebook from
+    running; ``course run`` counts a notebook with a ``✗`` as failed.
+
+    Parameters
+    ----------
+    passed
+        The condition. ``...``, the placeholder of an unsolved exercise, does not pass.
+    claim
+        What holds if it passes.
+    hint
+        Where to look if it does not.
+    """
+    if passed is not ... and bool(passed):
+        print(f"✓ {claim}")  # noqa: T201 - notebooks show what is printed
+    else:
+        print(f"{FAILED_CHECK} {claim}" + (f": {hint}" if hint else ""))  # noqa: T201

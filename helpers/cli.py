@@ -1,0 +1,204 @@
+"""The ``course`` command: thin, and quick to start, because each command imports what it needs."""
+
+import json
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from helpers import __version__
+from helpers.errors import CourseError
+
+if TYPE_CHECKING:
+    from helpers.runs.execute import Run, RunResult
+
+
+class CourseGroup(click.Group):
+    """Commands whose expected errors are one line, and a traceback only under ``--debug``."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; translate its errors into a line and an exit status."""
+        try:
+            return super().invoke(ctx)
+        except CourseError as error:
+            if ctx.params.get("debug"):
+                raise
+            click.echo(f"Error: {error}", err=True)
+            ctx.exit(1)
+        except OSError as error:
+            if ctx.params.get("debug") or isinstance(error, BrokenPipeError):
+                raise
+            click.echo(f"Error: {error.strerror or error}: {error.filename or ''}", err=True)
+            ctx.exit(1)
+        except KeyboardInterrupt:
+            click.echo("Interrupted.", err=True)
+            ctx.exit(130)
+
+
+@click.group(cls=CourseGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="course")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def main(debug: bool) -> None:
+    """Run, check and prepare the deep-learning course."""
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
+def check(as_json: bool) -> None:
+    """Tell whether this machine is ready; exit 0 only if everything is [OK]."""
+    from dataclasses import asdict
+
+    from helpers.environment import check_environment
+
+    findings = check_environment()
+    if as_json:
+        click.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
+    else:
+        for finding in findings:
+            sign = (
+                click.style("[OK]  ", fg="green") if finding.ok else click.style("[FAIL]", fg="red")
+            )
+            click.echo(f"{sign} {finding.subject}: {finding.found}")
+            if not finding.ok:
+                click.echo(f"       fix: {finding.fix}")
+    sys.exit(0 if all(finding.ok for finding in findings) else 1)
+
+
+@main.group()
+def data() -> None:
+    """List, download and verify the datasets."""
+
+
+@data.command("list")
+def list_data() -> None:
+    """Show every dataset that can be loaded by name, and where it is."""
+    from helpers.datasets import catalog
+    from helpers.environment import download_size
+
+    for name, entry in catalog.manifest().items():
+        place = next(catalog.find(name), None)
+        where = place.source(name) if place else f"not here ({download_size(name)} to download)"
+        click.echo(f"{name:14} {entry['n_train'] + entry['n_test']:>7,}  {entry['title']}: {where}")
+    for name in catalog.EMBEDDED:
+        click.echo(f"{name:14} {'':>7}  comes with scikit-learn")
+
+
+def _known_names(names: tuple[str, ...]) -> tuple[str, ...]:
+    from helpers.datasets import catalog
+    from helpers.errors import DatasetError, nearest
+
+    for name in names:
+        if name not in catalog.names():
+            raise DatasetError(
+                f"{name!r} is not a known dataset; known are {', '.join(catalog.names())}."
+                + nearest(name, catalog.names())
+            )
+    return tuple(name for name in names if name not in catalog.EMBEDDED)
+
+
+@data.command()
+@click.argument("names", nargs=-1, required=True, metavar="NAME…")
+def fetch(names: tuple[str, ...]) -> None:
+    """Make sure that datasets are on this machine; download what is not."""
+    from helpers.datasets import catalog
+
+    downloadable = _known_names(names)
+    for name in names:
+        if name in downloadable:
+            click.echo(f"{name}: {catalog.load_named(name).source}")
+        else:
+            click.echo(f"{name}: comes with scikit-learn")
+
+
+@data.command()
+@click.argument("names", nargs=-1, metavar="[NAME…]")
+def verify(names: tuple[str, ...]) -> None:
+    """Verify the content of every copy found; exit 0 only if each is good and none is missing."""
+    from helpers.datasets import catalog
+    from helpers.errors import DatasetError
+
+    good = True
+    for name in _known_names(names) if names else catalog.manifest():
+        places = list(catalog.find(name))
+        if not places:
+            click.echo(f"{name}: not here")
+            good = good and not names
+        for place in places:
+            try:
+                catalog.read(name, place)
+                click.echo(f"{name}: {place.source(name)} is good")
+            except DatasetError as error:
+                click.echo(f"{name}: {place.label}: {error}")
+                good = False
+    sys.exit(0 if good else 1)
+
+
+@main.command()
+@click.argument("notebooks", nargs=-1, metavar="[NOTEBOOK…]")
+@click.option("-p", "assignments", multiple=True, metavar="NAME=VALUE", help="Set a parameter.")
+@click.option("--fast", is_flag=True, help="Use the small values of notebooks/fast.toml.")
+@click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="At a time.")
+@click.option("--timeout", type=click.IntRange(1), help="Seconds that one cell may take.")
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Folder for results.")
+def run(
+    notebooks: tuple[str, ...],
+    assignments: tuple[str, ...],
+    fast: bool,
+    jobs: int,
+    timeout: int | None,
+    out: Path | None,
+) -> None:
+    """Execute notebooks (all, or some by path, name or number) and report on them.
+
+    Writes each executed notebook as .ipynb and .html, an index.html and a summary.json. Exit status
+    0 only if every notebook succeeded.
+    """
+    import datetime
+
+    from helpers.runs.execute import INTERRUPTED
+    from helpers.runs.report import all_succeeded, write_summary
+    from helpers.runs.select import plan_runs
+
+    runs, defaults = plan_runs(notebooks, assignments, fast=fast)
+    out = out or Path("runs") / f"{datetime.datetime.now():%Y-%m-%d_%H%M%S}"
+    results = _run_with_bar(runs, out, jobs, timeout)
+    index = write_summary(results, out, defaults)
+    click.echo(f"Report: {index}")
+    if any(result.status == INTERRUPTED for result in results):
+        raise KeyboardInterrupt
+    sys.exit(0 if all_succeeded(results) else 1)
+
+
+def _run_with_bar(
+    runs: "list[Run]", out: Path, jobs: int, timeout: int | None
+) -> "list[RunResult]":
+    from tqdm.auto import tqdm
+
+    from helpers.runs.execute import run_notebooks
+    from helpers.runs.select import count_code_cells
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, stop)
+    with tqdm(total=sum(map(count_code_cells, runs)), unit="cell", desc="Running") as bar:
+        return run_notebooks(
+            runs,
+            out,
+            jobs=jobs,
+            timeout=timeout,
+            on_cell=bar.update,
+            on_result=lambda result: tqdm.write(_line(result)),
+        )
+
+
+def _line(result: "RunResult") -> str:
+    sign = "✓" if result.status == "succeeded" else "✗"
+    shown = [f"{result.dataset}"] if result.dataset else []
+    shown += [
+        f"{k}={v:.4g}" if isinstance(v, float) else f"{k}={v}" for k, v in result.metrics.items()
+    ]
+    detail = result.error or ", ".join(shown[:6])
+    return f"{sign} {result.notebook}  {result.seconds:.1f} s  {detail}"

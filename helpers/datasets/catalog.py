@@ -1,0 +1,221 @@
+"""The datasets known by name: where they may lie, whether they are good there, how to get them."""
+
+import functools
+import os
+import tomllib
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from helpers.datasets import formats
+from helpers.datasets.dataset import Dataset, checked_dataset
+from helpers.datasets.download import download
+from helpers.datasets.sampling import holdout
+from helpers.errors import CourseError, DatasetError, DatasetUnavailable
+from helpers.files import ROOT
+
+EMBEDDED = ("digits", "iris", "wine", "breast_cancer")  # scikit-learn carries them
+
+
+@functools.cache
+def manifest() -> dict[str, dict[str, Any]]:
+    """Return the content of ``data/manifest.toml``, a table for each downloadable dataset."""
+    path = ROOT / "data" / "manifest.toml"
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise CourseError(
+            f"No dataset manifest at {path}: install the package from a clone of the course with "
+            "'pip install -e .'"
+        ) from error
+
+
+def names() -> tuple[str, ...]:
+    """Return the name of every dataset that ``load_dataset`` knows."""
+    return (*manifest(), *EMBEDDED)
+
+
+def cache_dir() -> Path:
+    """Return the folder that downloads go to: ``$COURSE_CACHE``, or ``data/`` of the project."""
+    return Path(os.environ.get("COURSE_CACHE") or ROOT / "data")
+
+
+@dataclass(frozen=True)
+class Place:
+    """A folder where datasets may lie, and the name by which messages call it."""
+
+    folder: Path
+    label: str
+    is_keras: bool = False
+
+    def paths(self, name: str) -> list[Path]:
+        """Return where the files of a dataset lie in this place, present or not."""
+        files = manifest()[name]["files"]
+        key = "keras_cache" if self.is_keras else "path"
+        return [self.folder / file.get(key, file["path"]) for file in files]
+
+    def source(self, name: str) -> str:
+        """Describe the dataset's first file without naming this machine's folders."""
+        return f"{self.label}/{self.paths(name)[0].relative_to(self.folder).as_posix()}"
+
+
+def places() -> list[Place]:
+    """Return the folders that are searched, in this order."""
+    shared = os.environ.get("COURSE_DATA")
+    keras_home = os.environ.get("KERAS_HOME")
+    return [
+        Place(cache_dir(), "data"),
+        *([Place(Path(shared), "$COURSE_DATA")] if shared else []),
+        Place(
+            (Path(keras_home) if keras_home else Path.home() / ".keras") / "datasets",
+            "$KERAS_HOME/datasets" if keras_home else "~/.keras/datasets",
+            is_keras=True,
+        ),
+    ]
+
+
+def find(name: str) -> Iterator[Place]:
+    """Yield each place that holds all files of a dataset, whether good or damaged."""
+    for place in places():
+        if all(path.is_file() for path in place.paths(name)):
+            yield place
+
+
+def load_named(name: str, *, progress: bool = True) -> Dataset:
+    """Load a dataset of the manifest: the first good copy, else a download.
+
+    Raises
+    ------
+    DatasetUnavailable
+        If there is no good copy and none can be downloaded.
+    """
+    for place in find(name):
+        try:
+            return read(name, place)
+        except DatasetError as error:
+            warnings.warn(f"{place.label}: {error}. Looking for another copy.", stacklevel=3)
+    return read(name, fetch(name, progress=progress))
+
+
+def read(name: str, place: Place) -> Dataset:
+    """Read a dataset's files at one place and verify their content.
+
+    Raises
+    ------
+    DatasetError
+        If they are damaged.
+    """
+    entry = manifest()[name]
+    paths = place.paths(name)
+    for path, file in zip(paths, entry["files"], strict=True):
+        if "digest" in file:
+            formats.check_digest(path, file["digest"], path.name)
+    return checked_dataset(
+        name,
+        _read_arrays(entry, paths),
+        source=place.source(name),
+        where=paths[0].name,
+        class_names=entry["class_names"],
+    )
+
+
+def _read_arrays(entry: dict[str, Any], paths: list[Path]) -> dict[str, np.ndarray]:
+    """Read the four arrays, and compare them with the manifest's digests where it has some."""
+    match entry["format"]:
+        case "npz":
+            arrays = formats.read_npz(paths[0])
+        case "idx":
+            arrays = dict(
+                zip(
+                    ("x_train", "y_train", "x_test", "y_test"),
+                    map(formats.read_idx, paths),
+                    strict=True,
+                )
+            )
+        case "cifar10":
+            arrays = formats.read_cifar10(paths[0], entry["members"])
+        case other:
+            raise CourseError(f"manifest.toml: format {other!r} is not known")
+    for array, digest in entry.get("arrays", {}).items():
+        content = np.ascontiguousarray(arrays[array])
+        formats.check_digest(content, f"sha256:{digest}", f"{paths[0].name}: {array}")
+    return arrays
+
+
+def fetch(name: str, *, progress: bool = True) -> Place:
+    """Download a dataset's missing files into the cache and return it as the place to read.
+
+    ``COURSE_MIRROR`` names another server that has the files under their names in a data folder;
+    ``COURSE_OFFLINE=1`` forbids downloads.
+
+    Raises
+    ------
+    DatasetUnavailable
+        If a file cannot be had.
+    DatasetError
+        If a downloaded file is not what it should be; nothing of it is kept.
+    """
+    entry = manifest()[name]
+    place = Place(cache_dir(), "data")
+    try:
+        if os.environ.get("COURSE_OFFLINE", "0") not in {"", "0"}:
+            raise DatasetUnavailable("COURSE_OFFLINE forbids a download")
+        for file, path in zip(entry["files"], place.paths(name), strict=True):
+            download(_url(file), path, check=_file_check(entry, file, path), progress=progress)
+    except DatasetUnavailable as error:
+        searched = ", ".join(
+            place.label + ("" if place.folder.is_dir() else " (no such folder)")
+            for place in places()
+        )
+        raise DatasetUnavailable(
+            f"{name}: not found in {searched}; {error}: copy {entry['files'][0]['path']} into one "
+            "of these folders, or try again with network"
+        ) from None
+    return place
+
+
+def _url(file: dict[str, Any]) -> str:
+    mirror = os.environ.get("COURSE_MIRROR", "").rstrip("/")
+    return f"{mirror}/{file['path']}" if mirror else file["url"]
+
+
+def _file_check(entry: dict[str, Any], file: dict[str, Any], path: Path) -> Callable[[Path], None]:
+    """Return what a downloaded file has to pass: its digest, or the digests of its content."""
+
+    def check(candidate: Path) -> None:
+        if "digest" in file:
+            formats.check_digest(candidate, file["digest"], path.name)
+        else:
+            _read_arrays(entry, [candidate])
+
+    return check
+
+
+def load_embedded(name: str, *, test_size: float, seed: int) -> Dataset:
+    """Load a dataset that scikit-learn carries: no network, ever."""
+    from sklearn import datasets
+
+    bunch = getattr(datasets, f"load_{name}")()
+    if name == "digits":  # 8×8 pixels of 0 … 16; as bytes, like every other image of the course
+        x = np.round(bunch.images * (255 / 16)).astype(np.uint8)
+        features: list[str] = []
+    else:
+        x, features = bunch.data, [str(feature) for feature in bunch.feature_names]
+    train, test = holdout(bunch.target, test_size, seed)
+    return checked_dataset(
+        name,
+        {
+            "x_train": x[train],
+            "y_train": bunch.target[train],
+            "x_test": x[test],
+            "y_test": bunch.target[test],
+        },
+        source="scikit-learn",
+        where=name,
+        class_names=[str(label) for label in bunch.target_names],
+        feature_names=features,
+    )

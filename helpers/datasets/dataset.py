@@ -1,0 +1,222 @@
+"""The ``Dataset`` of arrays that every notebook works on, and the checks that it passed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from helpers.datasets.sampling import stratified_sample
+from helpers.errors import DatasetError
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Dataset:
+    """A training set and a test set, in memory.
+
+    Attributes
+    ----------
+    name : str
+        The set that was really loaded (after a fallback: the fallback's name).
+    x_train, x_test : ndarray, shape (n, ...)
+        Images ``(n, height, width)`` or ``(n, height, width, 3)`` uint8, tables ``(n, features)``
+        float, texts ``(n,)`` of str objects.
+    y_train, y_test : ndarray of int64, shape (n,)
+        Class numbers 0 … k-1.
+    class_names : tuple of str
+        The name of each class, by its number.
+    source : str
+        Where it came from; no absolute path, so that it can be printed in a notebook.
+    feature_names : tuple of str
+        The columns of a table; empty for images and texts.
+    skipped : tuple of str
+        Files that a folder load left out under ``on_error="skip"``.
+    """
+
+    name: str
+    x_train: np.ndarray
+    y_train: np.ndarray
+    x_test: np.ndarray
+    y_test: np.ndarray
+    class_names: tuple[str, ...]
+    source: str
+    feature_names: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """The shape of one sample."""
+        return self.x_train.shape[1:]
+
+    @property
+    def class_count(self) -> int:
+        """How many classes there are."""
+        return len(self.class_names)
+
+    @property
+    def kind(self) -> str:
+        """``"images"``, ``"table"`` or ``"text"``."""
+        if self.x_train.dtype == object:
+            return "text"
+        return "images" if self.x_train.ndim > 2 else "table"
+
+    def subset(self, n_samples: int | None, seed: int = 0) -> "Dataset":
+        """Return a stratified random part: at most ``n_samples`` training samples.
+
+        The test set shrinks in the same proportion. ``None`` returns the set as it is.
+
+        Raises
+        ------
+        DatasetError
+            If ``n_samples`` is smaller than the number of classes.
+        """
+        if n_samples is None or n_samples >= len(self.x_train):
+            return self
+        n_test = max(self.class_count, round(n_samples * len(self.x_test) / len(self.x_train)))
+        train = stratified_sample(self.y_train, n_samples, seed)
+        test = stratified_sample(self.y_test, min(n_test, len(self.x_test)), seed)
+        return self.replace(
+            x_train=self.x_train[train],
+            y_train=self.y_train[train],
+            x_test=self.x_test[test],
+            y_test=self.y_test[test],
+        )
+
+    def replace(self, **changes: Any) -> "Dataset":
+        """Return a copy with some attributes exchanged; arrays are shared, not copied."""
+        return replace(self, **changes)
+
+    def __repr__(self) -> str:
+        shape = "×".join(map(str, self.input_shape)) or "text"
+        return (
+            f"Dataset {self.name}: {len(self.x_train):,} train + {len(self.x_test):,} test, "
+            f"{shape} {self.x_train.dtype}, {self.class_count} classes"
+        )
+
+
+def checked_dataset(
+    name: str,
+    arrays: dict[str, np.ndarray],
+    *,
+    source: str,
+    where: str,
+    class_names: Sequence[str] = (),
+    feature_names: Sequence[str] = (),
+    skipped: Sequence[str] = (),
+) -> Dataset:
+    """Build a ``Dataset`` from four arrays, or say in one line what is wrong with them.
+
+    Parameters
+    ----------
+    name, source
+        As in ``Dataset``.
+    arrays
+        ``x_train``, ``y_train``, ``x_test``, ``y_test``.
+    where
+        The file that an error message names.
+    class_names
+        The classes, where they are known beforehand; found from the labels otherwise.
+
+    Raises
+    ------
+    DatasetError
+        For different lengths or shapes, NaN or infinity, or labels that are neither 0 … k-1 nor
+        strings.
+    """
+    for part in ("train", "test"):
+        _check_values(arrays[f"x_{part}"], f"{where}: x_{part}")
+        n_x, n_y = len(arrays[f"x_{part}"]), len(arrays[f"y_{part}"])
+        if n_x != n_y:
+            raise DatasetError(
+                f"{where}: x_{part} has {n_x} samples and y_{part} has {n_y} labels; expected "
+                "one label for each sample"
+            )
+        if n_x == 0:
+            raise DatasetError(f"{where}: x_{part} is empty; expected at least one sample")
+    shapes = arrays["x_train"].shape[1:], arrays["x_test"].shape[1:]
+    if shapes[0] != shapes[1]:
+        raise DatasetError(
+            f"{where}: samples of x_train have shape {shapes[0]}, those of x_test {shapes[1]}; "
+            "expected the same shape"
+        )
+    y_train, y_test, names = _encode_labels(
+        _flat(arrays["y_train"], where), _flat(arrays["y_test"], where), where, class_names
+    )
+    return Dataset(
+        name=name,
+        x_train=arrays["x_train"],
+        y_train=y_train,
+        x_test=arrays["x_test"],
+        y_test=y_test,
+        class_names=names,
+        source=source,
+        feature_names=tuple(feature_names),
+        skipped=tuple(skipped),
+    )
+
+
+def _check_values(x: np.ndarray, what: str) -> None:
+    if x.dtype == object:  # texts, built by the folder loader; files with objects are refused there
+        return
+    if x.dtype.kind not in "uifb":
+        raise DatasetError(f"{what} has dtype {x.dtype}; expected numbers")
+    if x.ndim < 2:
+        raise DatasetError(f"{what} has shape {x.shape}; expected (samples, features or pixels …)")
+    if x.dtype.kind != "f":
+        return
+    for start in range(0, len(x), 4096):  # in pieces: isfinite would make a mask as long as x
+        finite = np.isfinite(x[start : start + 4096])
+        if not finite.all():
+            sample = start + int(np.argwhere(~finite)[0][0])
+            raise DatasetError(
+                f"{what} holds NaN or infinity, first in sample {sample}; expected finite numbers: "
+                "drop or fill them first (helpers.preprocessing.drop_missing, fill_missing)"
+            )
+
+
+def _flat(y: np.ndarray, where: str) -> np.ndarray:
+    if y.ndim == 2 and y.shape[1] == 1:  # CIFAR-10's labels come as a column
+        return y[:, 0]
+    if y.ndim != 1:
+        hint = "; for one-hot labels use numpy.argmax(y, axis=1)" if y.ndim == 2 else ""
+        raise DatasetError(f"{where}: labels have shape {y.shape}; expected (samples,){hint}")
+    return y
+
+
+def _encode_labels(
+    y_train: np.ndarray, y_test: np.ndarray, where: str, class_names: Sequence[str]
+) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+    """Return both label arrays as int64 0 … k-1, and the names of the classes."""
+    kinds = {y_train.dtype.kind, y_test.dtype.kind}
+    if kinds <= {"U", "S"}:
+        names, numbers = np.unique(
+            np.concatenate([y_train, y_test]).astype(str), return_inverse=True
+        )
+        unseen = sorted(set(names) - set(names[numbers[: len(y_train)]]))
+        if unseen:
+            raise DatasetError(
+                f"{where}: class {unseen[0]!r} occurs in the test labels only; expected every "
+                "class among the training labels"
+            )
+        split = len(y_train)
+        return numbers[:split], numbers[split:], tuple(map(str, names))
+    if not kinds <= {"u", "i"}:
+        raise DatasetError(
+            f"{where}: labels have dtype {y_train.dtype} (training) and {y_test.dtype} (test); "
+            "expected integers 0 … k-1 or strings"
+        )
+    present = np.union1d(y_train, y_test)
+    count = len(class_names) or len(present)
+    # A set whose classes are declared may lack some of them; one without must be gapless.
+    if present[0] < 0 or present[-1] >= count:
+        raise DatasetError(
+            f"{where}: labels are {_shortened(present)}; expected 0 … {count - 1} without gaps: "
+            "renumber them, or use strings"
+        )
+    names = tuple(class_names) or tuple(str(number) for number in present)
+    return y_train.astype(np.int64), y_test.astype(np.int64), names
+
+
+def _shortened(values: np.ndarray) -> str:
+    shown = [str(value) for value in values[:5]]
+    return ", ".join(shown if len(values) <= 5 else [*shown, f"… {values[-1]}"])

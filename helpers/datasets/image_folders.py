@@ -1,0 +1,211 @@
+"""Folders of class folders of images: loaded into arrays, or streamed in constant memory."""
+
+import itertools
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from helpers.datasets import images
+from helpers.datasets.dataset import Dataset, checked_dataset
+from helpers.datasets.folders import ClassFolders, Files, file_bar, find_class_folders, in_order
+from helpers.errors import DatasetError
+
+
+def load_images(
+    path: Path,
+    *,
+    image_size: tuple[int, int] | None,
+    color_mode: str | None,
+    test_size: float,
+    seed: int,
+    on_error: str,
+    progress: bool,
+) -> Dataset:
+    """Load a folder of class folders of images into arrays, each image decoded into its place."""
+    folders = find_class_folders(path, images.SUFFIXES, test_size, seed)
+    decode = _Decoder.for_files(folders, image_size, color_mode, on_error)
+    arrays: dict[str, np.ndarray] = {}
+    total = len(folders.train.paths) + len(folders.test.paths)
+    with file_bar(total, f"Loading {path.name}", progress) as bar:
+        for part, files in (("train", folders.train), ("test", folders.test)):
+            x = np.empty((len(files.paths), *decode.shape), np.uint8)
+            y = np.empty(len(files.paths), np.int64)
+            filled = 0
+            for image, label in decode.images(files, bar.update):
+                x[filled], y[filled] = image, label
+                filled += 1
+            arrays[f"x_{part}"], arrays[f"y_{part}"] = x[:filled], y[:filled]
+    decode.report(path)
+    return checked_dataset(
+        path.name,
+        arrays,
+        source=str(path),
+        where=str(path),
+        class_names=folders.class_names,
+        skipped=decode.skipped,
+    )
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class StreamingDataset:
+    """A folder of images that is read anew for every pass, in constant memory.
+
+    Attributes
+    ----------
+    train, test : tf.data.Dataset
+        Batches ``(images uint8, labels int64)`` in an order shuffled once by the seed.
+    n_train, n_test : int
+        Number of images in each.
+    input_shape : tuple of int
+        (height, width) or (height, width, 3).
+    skipped : list of str
+        Broken files that were left out so far, under ``on_error="skip"``.
+    name, class_names, source
+        As in ``Dataset``.
+    """
+
+    name: str
+    train: Any
+    test: Any
+    n_train: int
+    n_test: int
+    input_shape: tuple[int, ...]
+    class_names: tuple[str, ...]
+    source: str
+    skipped: list[str]
+
+    @property
+    def class_count(self) -> int:
+        """How many classes there are."""
+        return len(self.class_names)
+
+    def __repr__(self) -> str:
+        shape = "×".join(map(str, self.input_shape))
+        return (
+            f"StreamingDataset {self.name}: {self.n_train:,} train + {self.n_test:,} test, "
+            f"{shape} uint8, {self.class_count} classes"
+        )
+
+
+def stream_images(
+    path: Path,
+    *,
+    image_size: tuple[int, int] | None,
+    color_mode: str | None,
+    test_size: float,
+    seed: int,
+    on_error: str,
+    batch_size: int,
+) -> StreamingDataset:
+    """Make tf.data pipelines over a folder of class folders of images."""
+    import tensorflow as tf
+
+    folders = find_class_folders(path, images.SUFFIXES, test_size, seed)
+    decode = _Decoder.for_files(folders, image_size, color_mode, on_error)
+
+    def pipeline(files: Files) -> Any:
+        def batches() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+            stream = decode.images(files)
+            while batch := list(itertools.islice(stream, batch_size)):
+                yield np.stack([image for image, _ in batch]), np.array([y for _, y in batch])
+
+        signature = (
+            tf.TensorSpec((None, *decode.shape), tf.uint8),
+            tf.TensorSpec((None,), tf.int64),
+        )
+        dataset = tf.data.Dataset.from_generator(batches, output_signature=signature)
+        if on_error == "raise":  # with files skipped, the number of batches is not known
+            dataset = dataset.apply(
+                tf.data.experimental.assert_cardinality(-(-len(files.paths) // batch_size))
+            )
+        return dataset.prefetch(2)
+
+    mixed = np.random.default_rng(seed).permutation(len(folders.train.paths))
+    train = Files([folders.train.paths[i] for i in mixed], folders.train.labels[mixed])
+    return StreamingDataset(
+        name=path.name,
+        train=pipeline(train),
+        test=pipeline(folders.test),
+        n_train=len(train.paths),
+        n_test=len(folders.test.paths),
+        input_shape=decode.shape,
+        class_names=folders.class_names,
+        source=str(path),
+        skipped=decode.skipped,
+    )
+
+
+class _Decoder:
+    """Decode the images of a folder, alike in size and colour, on every core."""
+
+    def __init__(self, size: tuple[int, int], *, grey: bool, on_error: str) -> None:
+        self.size, self.grey, self.on_error = size, grey, on_error
+        self.shape = size if grey else (*size, 3)
+        self.skipped: list[str] = []
+
+    @classmethod
+    def for_files(
+        cls,
+        folders: ClassFolders,
+        image_size: tuple[int, int] | None,
+        color_mode: str | None,
+        on_error: str,
+    ) -> "_Decoder":
+        """Settle size and colour; the headers of all files are read only where they decide it."""
+        grey = color_mode == "grayscale"
+        if image_size is None or color_mode is None:
+            paths = folders.train.paths + folders.test.paths
+            headers = [h for h in in_order(_header, paths, on_error) if h is not None]
+            if not headers:
+                raise DatasetError(f"{folders.path}: not a single image can be read")
+            if color_mode is None:
+                grey = all(header.grey for header in headers)
+            if image_size is None:
+                image_size = headers[0].size
+                odd = next((h for h in headers if h.size != image_size), None)
+                if odd is not None:
+                    raise DatasetError(
+                        f"{odd.path} is {odd.size[0]}×{odd.size[1]} pixels and {headers[0].path} "
+                        f"is {image_size[0]}×{image_size[1]} (height×width); expected one size: "
+                        "pass image_size=(height, width)"
+                    )
+        return cls(tuple(image_size), grey=grey, on_error=on_error)
+
+    def images(
+        self, files: Files, done: Callable[[], object] = lambda: None
+    ) -> Iterator[tuple[np.ndarray, int]]:
+        """Yield each image with its label, in the order of ``files``."""
+        decoded = in_order(self._decode, files.paths, self.on_error, self.skipped)
+        for image, label in zip(decoded, files.labels, strict=True):
+            done()
+            if image is not None:
+                yield image, int(label)
+
+    def _decode(self, path: Path) -> np.ndarray:
+        return images.read_image(path, self.size, grey=self.grey)
+
+    def report(self, path: Path) -> None:
+        """Warn of every file that was left out."""
+        if self.skipped:
+            warnings.warn(
+                f"{path}: {len(self.skipped)} broken files left out: {', '.join(self.skipped)}",
+                stacklevel=4,
+            )
+
+
+@dataclass(frozen=True)
+class _Header:
+    path: Path
+    size: tuple[int, int]
+    grey: bool
+
+
+def _header(path: Path) -> _Header:
+    with images.open_image(path) as image:
+        rotated = image.getexif().get(0x0112, 1) >= 5  # EXIF orientations that swap the sides
+        height, width = (image.width, image.height) if rotated else (image.height, image.width)
+        return _Header(path, (height, width), images.is_grey(image))

@@ -1,0 +1,476 @@
+"""Every figure of the course, in one style, readable without colour and without eyes.
+
+Each function returns a ``CourseFigure``: a matplotlib ``Figure`` that Jupyter shows once, as the
+last expression of a cell or through ``display``, and that carries a description of what it shows.
+"""
+
+import base64
+import io
+from collections.abc import Callable, Sequence
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ParamSpec
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+
+from helpers.datasets import Dataset
+from helpers.errors import DatasetError
+from helpers.statistics import class_counts, class_means, value_counts
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+STYLE = Path(__file__).with_name("course.mplstyle")
+# Beside a colour, every class has a marker of its own.
+MARKERS = "osD^vPX<>*"
+
+
+class CourseFigure(Figure):
+    """A figure with a text alternative, which screen readers and plain-text output get.
+
+    Attributes
+    ----------
+    alt : str
+        What the figure shows, in one or two sentences.
+    """
+
+    alt = ""
+
+    def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
+        buffer = io.BytesIO()
+        with mpl.rc_context(fname=STYLE):
+            self.savefig(buffer, format="png", bbox_inches="tight")
+        # A palette of 256 colours is enough for charts and a third of the size.
+        from PIL import Image
+
+        picture = Image.open(buffer).convert("RGB")
+        small = io.BytesIO()
+        picture.quantize(256, dither=Image.Dither.NONE).save(small, "png", optimize=True)
+        image = base64.b64encode(small.getvalue()).decode()
+        return {"image/png": image, "text/plain": self.alt}, {"image/png": {"alt": self.alt}}
+
+
+P = ParamSpec("P")
+
+
+def _styled(function: Callable[P, CourseFigure]) -> Callable[P, CourseFigure]:
+    """Draw in the course's style, whatever the notebook has set."""
+
+    @wraps(function)
+    def draw(*args: P.args, **kwargs: P.kwargs) -> CourseFigure:
+        with mpl.rc_context():
+            mpl.rcdefaults()
+            mpl.rc_file(STYLE, use_default_template=False)
+            return function(*args, **kwargs)
+
+    return draw
+
+
+def _figure(width: float, height: float, title: str = "") -> CourseFigure:
+    figure = CourseFigure(figsize=(width, height), layout="constrained")
+    if title:
+        figure.suptitle(title, fontsize=12, fontweight="bold")
+    return figure
+
+
+def _need_images(data: Dataset) -> None:
+    if data.kind != "images":
+        raise DatasetError(f"{data.name} holds {data.kind}; this figure expects images")
+
+
+def _show_image(axes: "Axes", image: np.ndarray, **options: Any) -> None:
+    """Draw one image without axes; grey ones dark on light, over the whole range of a byte."""
+    if image.dtype == np.uint8 and image.ndim == 2:
+        options = {"vmin": 0, "vmax": 255, **options}
+    elif image.ndim == 3 and image.shape[-1] == 1:
+        image = image[..., 0]
+    axes.imshow(image, **options)
+    axes.set_axis_off()
+
+
+@_styled
+def image_grid(
+    images: np.ndarray,
+    titles: Sequence[Any] = (),
+    *,
+    columns: int = 10,
+    title: str = "",
+) -> CourseFigure:
+    """Show images side by side, each with a title.
+
+    Parameters
+    ----------
+    images : ndarray, shape (n, h, w), (n, h, w, 1) or (n, h, w, 3)
+        uint8, or float in [0, 1] if coloured.
+    titles
+        One for each image, or none.
+    columns
+        Images a row.
+    title
+        Of the whole figure.
+    """
+    rows = -(-len(images) // columns)
+    columns = min(columns, len(images))
+    line = 0.28 if len(titles) else 0.05
+    figure = _figure(columns * 0.95, rows * (0.95 + line) + (0.35 if title else 0), title)
+    grid = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axes in grid:
+        axes.set_axis_off()
+    for index, (axes, image) in enumerate(zip(grid, images, strict=False)):
+        _show_image(axes, image)
+        if len(titles):
+            axes.set_title(str(titles[index]), fontsize=8, fontweight="normal")
+    named = ", ".join(str(t).replace("\n", " ") for t in titles)
+    figure.alt = f"{title or 'Images'}: {len(images)} pictures" + (f" ({named})" if named else "")
+    return figure
+
+
+@_styled
+def class_examples(data: Dataset, per_class: int = 8) -> CourseFigure:
+    """Show the first training images of every class, a row each."""
+    _need_images(data)
+    figure = _figure(
+        per_class * 0.7 + 1.2, data.class_count * 0.72 + 0.4, f"{data.name}: examples of each class"
+    )
+    grid = figure.subplots(data.class_count, per_class, squeeze=False)
+    for number, row in enumerate(grid):
+        positions = np.flatnonzero(data.y_train == number)[:per_class]
+        for axes in row:
+            axes.set_axis_off()
+        for axes, position in zip(row, positions, strict=False):
+            _show_image(axes, data.x_train[position])
+        row[0].text(
+            -0.25,
+            0.5,
+            data.class_names[number],
+            transform=row[0].transAxes,
+            ha="right",
+            va="center",
+        )
+    names = ", ".join(data.class_names)
+    figure.alt = f"{per_class} training images of each class of {data.name}: {names}."
+    return figure
+
+
+@_styled
+def class_balance(data: Dataset) -> CourseFigure:
+    """Draw how many samples each class has, in the training and in the test set."""
+    counts = class_counts(data)
+    figure = _figure(8, 3.2)
+    axes = figure.subplots()
+    positions = np.arange(data.class_count)
+    for offset, part, hatch in ((-0.2, "train", ""), (0.2, "test", "//")):
+        label = f"{part} ({counts[part].sum():,})"
+        axes.bar(positions + offset, counts[part], 0.4, label=label, hatch=hatch, edgecolor="white")
+    even = len(data.y_train) / data.class_count
+    axes.axhline(even, color="black", linestyle="--", linewidth=1, label="train, if all were equal")
+    rotation = 45 if max(map(len, data.class_names)) > 5 else 0
+    axes.set_xticks(positions, data.class_names, rotation=rotation)
+    axes.set(xlabel="class", ylabel="samples", title=f"{data.name}: samples in each class")
+    axes.grid(visible=False, axis="x")
+    axes.set_ylim(top=counts["train"].max() * 1.25)
+    axes.legend(ncols=3, fontsize=9)
+    low, high = counts["train"].idxmin(), counts["train"].idxmax()
+    figure.alt = (
+        f"Bar chart of the samples in each class of {data.name}. Fewest in training: {low} "
+        f"({counts['train'].min():,}); most: {high} ({counts['train'].max():,})."
+    )
+    return figure
+
+
+@_styled
+def pixel_distribution(data: Dataset) -> CourseFigure:
+    """Draw how often each pixel value occurs in the training images, on a logarithmic axis."""
+    _need_images(data)
+    figure = _figure(8, 3)
+    axes = figure.subplots()
+    planes = [data.x_train]
+    labels, colours = ["grey"], ["0.35"]
+    if data.x_train.ndim == 4:
+        planes = [data.x_train[..., channel] for channel in range(3)]
+        labels, colours = ["red", "green", "blue"], ["C3", "C2", "C0"]
+    for plane, label, colour, line in zip(planes, labels, colours, ("-", "--", ":"), strict=False):
+        share = value_counts(plane) / plane.size
+        axes.stairs(share, np.arange(257), label=label, color=colour, linestyle=line)
+    axes.set_yscale("log")
+    axes.set(
+        xlabel="pixel value (0 to 255)",
+        ylabel="share of all pixels",
+        title=f"{data.name}: distribution of pixel values",
+    )
+    if len(planes) > 1:
+        axes.legend()
+    counts = value_counts(data.x_train)
+    figure.alt = (
+        f"Histogram of the pixel values of {data.name}, logarithmic. The most frequent value is "
+        f"{counts.argmax()}, {counts.max() / counts.sum():.0%} of all pixels."
+    )
+    return figure
+
+
+@_styled
+def mean_images(data: Dataset) -> CourseFigure:
+    """Show the mean training image of each class."""
+    _need_images(data)
+    means = class_means(data).round().astype(np.uint8)
+    figure = image_grid(
+        means, data.class_names, columns=min(10, data.class_count), title="Mean image of each class"
+    )
+    figure.alt = (
+        f"The mean training image of each class of {data.name}: blurred prototypes, sharp where "
+        "the images of a class agree."
+    )
+    return figure
+
+
+@_styled
+def embedding(
+    points: np.ndarray,
+    y: np.ndarray,
+    class_names: Sequence[str],
+    *,
+    title: str = "",
+    axis_labels: tuple[str, str] = ("first coordinate", "second coordinate"),
+) -> CourseFigure:
+    """Scatter samples in the plane, a colour and a marker for each class, named at its median.
+
+    Parameters
+    ----------
+    points : ndarray, shape (n, 2)
+    y : ndarray of int, shape (n,)
+        Class numbers; -1 is drawn as noise.
+    class_names
+        By class number.
+    title, axis_labels
+        Texts of the figure.
+    """
+    figure = _figure(7, 5)
+    axes = figure.subplots()
+    noise = y < 0
+    axes.scatter(
+        *points[noise].T, s=6, color="0.8", marker=".", label="noise" if noise.any() else None
+    )
+    for number, name in enumerate(class_names):
+        own = points[y == number]
+        if not len(own):
+            continue
+        axes.scatter(
+            *own.T,
+            s=12,
+            alpha=0.7,
+            linewidths=0,
+            color=f"C{number % 10}",
+            marker=MARKERS[number % len(MARKERS)],
+            label=name,
+        )
+        axes.annotate(
+            name,
+            np.median(own, axis=0),
+            ha="center",
+            va="center",
+            fontweight="bold",
+            bbox={"boxstyle": "round,pad=0.2", "facecolor": "white", "alpha": 0.8, "linewidth": 0},
+        )
+    axes.set(xlabel=axis_labels[0], ylabel=axis_labels[1], title=title)
+    if len(class_names) <= 20:
+        figure.legend(loc="outside right center", fontsize=8, markerscale=1.5)
+    figure.alt = (
+        f"{title or 'Embedding'}: {len(points):,} samples in the plane, by class "
+        f"({', '.join(map(str, class_names))})."
+    )
+    return figure
+
+
+@_styled
+def correlation_heatmap(frame: "pd.DataFrame", *, title: str = "") -> CourseFigure:
+    """Draw the correlation (Pearson, -1 to 1) of every pair of columns, with its value."""
+    import seaborn as sns
+
+    correlation = frame.corr(numeric_only=True)
+    n = len(correlation)
+    figure = _figure(min(2.5 + 0.55 * n, 11), min(1.5 + 0.45 * n, 9))
+    axes = figure.subplots()
+    sns.heatmap(
+        correlation,
+        vmin=-1,
+        vmax=1,
+        cmap="RdBu_r",
+        annot=n <= 15,
+        fmt=".2f",
+        annot_kws={"fontsize": 8},
+        square=True,
+        cbar_kws={"label": "correlation"},
+        ax=axes,
+    )
+    axes.set_title(title or "Correlation of each pair of features")
+    pairs = correlation.where(np.triu(np.ones((n, n), bool), 1)).stack()
+    (first, second), value = pairs.abs().idxmax(), pairs[pairs.abs().idxmax()]
+    figure.alt = (
+        f"Heat map of the correlations of {n} features. Strongest: {first} with {second}, "
+        f"{value:.2f}."
+    )
+    return figure
+
+
+@_styled
+def pair_plot(
+    data: Dataset, features: Sequence[int] | None = None, *, title: str = ""
+) -> CourseFigure:
+    """Scatter every pair of a table's features, and draw each feature's distribution by class.
+
+    Parameters
+    ----------
+    data
+        A table.
+    features
+        Numbers of the columns to show; the first four if ``None``.
+    title
+        Of the whole figure.
+    """
+    import pandas as pd
+    import seaborn as sns
+
+    if data.kind != "table":
+        raise DatasetError(f"{data.name} holds {data.kind}; a pair plot expects a table")
+    chosen = list(range(min(4, data.x_train.shape[1]))) if features is None else list(features)
+    names = [data.feature_names[i] if data.feature_names else f"feature {i}" for i in chosen]
+    frame = pd.DataFrame(data.x_train[:, chosen], columns=names)
+    classes = np.array(data.class_names)[data.y_train]
+    n = len(chosen)
+    figure = _figure(2.1 * n + 1, 1.9 * n, title or f"{data.name}: every pair of features")
+    grid = figure.subplots(n, n, squeeze=False, sharex="col")
+    common = {"hue": classes, "hue_order": list(data.class_names), "legend": False}
+    for row, below in enumerate(names):
+        for column, across in enumerate(names):
+            axes = grid[row, column]
+            if row == column:
+                sns.kdeplot(x=frame[across], ax=axes, fill=True, warn_singular=False, **common)
+                axes.set_yticks([])
+                axes.set_ylabel("density" if column else below)
+            else:
+                sns.scatterplot(
+                    x=frame[across],
+                    y=frame[below],
+                    style=classes,
+                    style_order=list(data.class_names),
+                    markers=[MARKERS[i % len(MARKERS)] for i in range(data.class_count)],
+                    s=18,
+                    linewidth=0,
+                    ax=axes,
+                    **common,
+                )
+                axes.set_ylabel(below if column == 0 else "")
+            axes.set_xlabel(across if row == n - 1 else "")
+            axes.tick_params(labelsize=7)
+            axes.xaxis.label.set_fontsize(8)
+            axes.yaxis.label.set_fontsize(8)
+    handles = [
+        mpl.lines.Line2D(
+            [], [], color=f"C{i % 10}", marker=MARKERS[i % len(MARKERS)], linestyle="", label=name
+        )
+        for i, name in enumerate(data.class_names)
+    ]
+    figure.legend(handles=handles, loc="outside right center")
+    figure.alt = (
+        f"Pair plot of {', '.join(names)} of {data.name}, by class ({', '.join(data.class_names)})."
+    )
+    return figure
+
+
+@_styled
+def feature_boxes(data: Dataset) -> CourseFigure:
+    """Draw a box plot of each feature of a table, standardised so that one axis fits all.
+
+    Points beyond 1.5 interquartile ranges are drawn singly (Tukey, 1977).
+    """
+    if data.kind != "table":
+        raise DatasetError(f"{data.name} holds {data.kind}; box plots expect a table")
+    spread = data.x_train.std(axis=0)
+    values = (data.x_train - data.x_train.mean(axis=0)) / np.where(spread > 0, spread, 1)
+    names = data.feature_names or [f"feature {i}" for i in range(values.shape[1])]
+    figure = _figure(7, 0.28 * values.shape[1] + 1.4)
+    axes = figure.subplots()
+    axes.boxplot(values, orientation="horizontal", tick_labels=list(names), flierprops={"ms": 3})
+    axes.invert_yaxis()
+    axes.set(
+        xlabel="standard deviations from the mean", title=f"{data.name}: spread of each feature"
+    )
+    quartiles = np.quantile(values, [0.25, 0.75], axis=0)
+    reach = 1.5 * (quartiles[1] - quartiles[0])
+    beyond = ((values < quartiles[0] - reach) | (values > quartiles[1] + reach)).sum(axis=0)
+    figure.alt = (
+        f"Box plots of the {len(names)} standardised features of {data.name}. Most points beyond "
+        f"the whiskers: {names[beyond.argmax()]} ({beyond.max()})."
+    )
+    return figure
+
+
+@_styled
+def explained_variance(explained: np.ndarray) -> CourseFigure:
+    """Draw the cumulated share of the variance that the first k principal components keep."""
+    cumulated = np.cumsum(explained)
+    figure = _figure(7, 3)
+    axes = figure.subplots()
+    axes.plot(np.arange(1, len(cumulated) + 1), cumulated, marker=".")
+    axes.set(
+        xlabel="number of principal components",
+        ylabel="share of the variance kept",
+        title="How many numbers does a sample need?",
+        ylim=(0, 1.02),
+    )
+    figure.alt = (
+        f"Curve of the variance kept by the first k principal components: {cumulated[0]:.0%} by "
+        f"one, {cumulated[-1]:.0%} by {len(cumulated)}."
+    )
+    return figure
+
+
+@_styled
+def image_rows(rows: dict[str, np.ndarray], *, title: str = "") -> CourseFigure:
+    """Compare several versions of the same images, a named row for each version.
+
+    Parameters
+    ----------
+    rows
+        Name of the version to images ``(n, h, w)`` or ``(n, h, w, 3)``.
+    title
+        Of the whole figure.
+    """
+    count = min(map(len, rows.values()))
+    figure = _figure(count * 0.95 + 1.6, len(rows) * 1.0 + (0.4 if title else 0), title)
+    grid = figure.subplots(len(rows), count, squeeze=False)
+    for line, (name, images) in zip(grid, rows.items(), strict=True):
+        for axes, image in zip(line, images, strict=False):
+            _show_image(axes, image)
+        line[0].text(
+            -0.15, 0.5, name, transform=line[0].transAxes, ha="right", va="center", fontsize=9
+        )
+    figure.alt = f"{title or 'Comparison'}: {count} images, each as {', '.join(rows)}."
+    return figure
+
+
+@_styled
+def encoding_tradeoff(table: "pd.DataFrame") -> CourseFigure:
+    """Draw size against error for each encoding that ``compare_encodings`` tried."""
+    figure = _figure(7, 3.2)
+    axes = figure.subplots()
+    axes.plot(table["bytes"], table["mean_error"], linestyle="--", marker="o", color="C0")
+    for name, row in table.iterrows():
+        axes.annotate(
+            str(name), (row["bytes"], row["mean_error"]), xytext=(6, 4), textcoords="offset points"
+        )
+    axes.set(
+        xlabel="bytes an image",
+        ylabel="mean error (grey levels of 255)",
+        title="What does each byte saved cost?",
+    )
+    axes.margins(x=0.15, y=0.15)
+    smallest = table["bytes"].idxmin()
+    figure.alt = (
+        f"Size against error of {len(table)} encodings. Smallest: {smallest} "
+        f"({table['bytes'].min():.0f} bytes, mean error {table.loc[smallest, 'mean_error']:.1f})."
+    )
+    return figure

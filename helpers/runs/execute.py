@@ -1,0 +1,190 @@
+"""Execute notebooks through papermill, several at once, each with an honest result."""
+
+import contextlib
+import os
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from helpers.errors import CourseError
+from helpers.runs.metrics import collect_metrics, failed_checks
+
+SUCCEEDED, FAILED, INTERRUPTED = "succeeded", "failed", "interrupted"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One notebook with its checked parameters, to be executed."""
+
+    notebook: Path
+    parameters: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What became of a run; a row of ``summary.json``."""
+
+    notebook: str
+    status: str
+    seconds: float
+    parameters: dict[str, Any]
+    dataset: str | None
+    metrics: dict[str, Any]
+    error: str | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the row, ready for JSON."""
+        return asdict(self)
+
+
+def run_notebook(
+    run: Run, out: Path, *, on_cell: Callable[[], object] = lambda: None, timeout: int | None = None
+) -> RunResult:
+    """Execute one notebook and write ``NAME.ipynb`` and ``NAME.html`` to ``out`` when it has ended.
+
+    Parameters
+    ----------
+    run
+        The notebook and its parameters, already checked.
+    out
+        A folder; created if missing.
+    on_cell
+        Called after each code cell.
+    timeout
+        Seconds that a single cell may take.
+
+    Returns
+    -------
+    RunResult
+        Also for a notebook that failed: this function raises only for defects of its own.
+    """
+    import nbclient.exceptions
+    import papermill
+
+    out.mkdir(parents=True, exist_ok=True)
+    name = run.notebook.stem
+    # Written under a hidden name while it runs: papermill saves after every cell, in place, and
+    # its metadata says "completed" even for a dead kernel.
+    partial = out / f".{name}.running.ipynb"
+    start = time.perf_counter()
+    error = None
+    try:
+        papermill.execute_notebook(
+            str(run.notebook),
+            str(partial),
+            run.parameters,
+            progress_bar=False,
+            kernel_name="python3",
+            execution_timeout=timeout,
+            on_cell_executed=lambda **_: on_cell(),
+        )
+    except papermill.PapermillExecutionError as failure:
+        error = f"{failure.ename}: {failure.evalue} (cell {failure.cell_index})"
+    except nbclient.exceptions.DeadKernelError:
+        error = "the kernel died (out of memory, or killed)"
+    except nbclient.exceptions.CellTimeoutError:
+        error = f"a cell took longer than {timeout} s"
+    except Exception as failure:  # a run that cannot start is a failed run, not the end of the rest
+        error = f"{type(failure).__name__}: {failure}"
+    seconds = time.perf_counter() - start
+    metrics: dict[str, Any] = {}
+    if partial.exists():
+        metrics, failed = _publish(partial, out / f"{name}.ipynb")
+        error = error or ("; ".join(f"check failed: {claim}" for claim in failed) or None)
+    return RunResult(
+        notebook=name,
+        status=FAILED if error else SUCCEEDED,
+        seconds=round(seconds, 2),
+        parameters=run.parameters,
+        dataset=metrics.get("dataset"),
+        metrics={key: value for key, value in metrics.items() if key != "dataset"},
+        error=error and error.strip().splitlines()[0],
+    )
+
+
+def _publish(partial: Path, final: Path) -> tuple[dict[str, Any], list[str]]:
+    """Move the executed notebook to its name, write its HTML, return its metrics and failures."""
+    import nbformat
+
+    from helpers.runs.report import write_html
+
+    notebook = nbformat.read(partial, as_version=4)
+    partial.replace(final)
+    write_html(notebook, final.with_suffix(".html"))
+    return collect_metrics(notebook), failed_checks(notebook)
+
+
+def run_notebooks(
+    runs: Sequence[Run],
+    out: Path,
+    *,
+    jobs: int = 1,
+    timeout: int | None = None,
+    on_cell: Callable[[], object] = lambda: None,
+    on_result: Callable[[RunResult], object] = lambda _: None,
+) -> list[RunResult]:
+    """Execute notebooks, ``jobs`` at a time; the results come in the order of ``runs``.
+
+    On ``KeyboardInterrupt`` every kernel is killed, what has not ended counts as interrupted, and
+    the results are returned all the same.
+
+    Raises
+    ------
+    CourseError
+        If two notebooks would write the same file.
+    """
+    names = [run.notebook.stem for run in runs]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise CourseError(f"{twice} is given twice; expected each notebook once")
+    # ipykernel warns of slow breakpoints in every kernel of a Python with frozen modules.
+    os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
+    before = {child.pid for child in _children()}
+    stopping = threading.Event()
+
+    def attempt(run: Run) -> RunResult | None:
+        if stopping.is_set():
+            return None
+        return run_notebook(run, out, on_cell=on_cell, timeout=timeout)
+
+    pool = ThreadPoolExecutor(jobs)
+    futures: list[Future[RunResult | None]] = [pool.submit(attempt, run) for run in runs]
+    pending = set(futures)
+    try:
+        while pending:
+            done, pending = wait(pending, return_when=FIRST_COMPLETED)
+            for future in futures:
+                if future in done and (result := future.result()) is not None:
+                    on_result(result)
+    except KeyboardInterrupt:
+        stopping.set()
+        while wait(futures, timeout=0.2).not_done:
+            for child in _children():
+                if child.pid not in before:
+                    with contextlib.suppress(Exception):
+                        child.kill()
+        finished = set(futures) - pending
+        return [
+            _interrupted(run) if future not in finished else future.result() or _interrupted(run)
+            for run, future in zip(runs, futures, strict=True)
+        ]
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+        for leftover in out.glob(".*.running.ipynb"):
+            leftover.unlink(missing_ok=True)
+    return [future.result() or _interrupted(run) for run, future in zip(runs, futures, strict=True)]
+
+
+def _children() -> list[Any]:
+    import psutil
+
+    return psutil.Process().children(recursive=True)
+
+
+def _interrupted(run: Run) -> RunResult:
+    error = "interrupted before it ended"
+    return RunResult(run.notebook.stem, INTERRUPTED, 0.0, run.parameters, None, {}, error)

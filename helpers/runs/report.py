@@ -1,0 +1,64 @@
+"""What a person sees of runs: each notebook as HTML, an index of all, and ``summary.json``."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from helpers.files import write_atomically
+from helpers.runs.execute import SUCCEEDED, RunResult
+
+TEMPLATE = Path(__file__).with_name("index.html.j2")
+
+
+def write_summary(
+    results: Sequence[RunResult], out: Path, defaults: Mapping[str, Mapping[str, Any]]
+) -> Path:
+    """Write ``summary.json`` and ``index.html``, each whole or not at all; return the latter.
+
+    Parameters
+    ----------
+    results
+        One for each notebook.
+    out
+        The folder where the notebooks' HTML lies.
+    defaults
+        Notebook to default parameters, so that the index can tell a fallback dataset from the one
+        that was asked for.
+    """
+    from jinja2 import Environment
+
+    rows = [result.as_dict() for result in results]
+    write_atomically(out / "summary.json", json.dumps(rows, indent=2, allow_nan=False) + "\n")
+    fallbacks = set()
+    for result in results:
+        asked = {**defaults.get(result.notebook, {}), **result.parameters}.get("dataset")
+        # A path is not the name that the loaded set gets from it.
+        if asked and result.dataset and result.dataset not in {asked, Path(asked).stem}:
+            fallbacks.add((asked, result.dataset))
+    page = (
+        Environment(autoescape=True)
+        .from_string(TEMPLATE.read_text(encoding="utf-8"))
+        .render(
+            results=rows,
+            total=sum(result.seconds for result in results),
+            fallbacks=sorted(fallbacks),
+            pages={path.stem for path in out.glob("*.html")},
+        )
+    )
+    write_atomically(out / "index.html", page)
+    return out / "index.html"
+
+
+def all_succeeded(results: Sequence[RunResult]) -> bool:
+    """Tell whether there were runs and each of them succeeded."""
+    return bool(results) and all(result.status == SUCCEEDED for result in results)
+
+
+def write_html(notebook: Any, path: Path) -> None:
+    """Write an executed notebook as one self-contained HTML page."""
+    from nbconvert import HTMLExporter
+
+    exporter = HTMLExporter(template_name="lab")  # one a call: it is not safe between threads
+    page, _ = exporter.from_notebook_node(notebook, {"metadata": {"name": path.stem}})
+    write_atomically(path, page)
