@@ -158,13 +158,17 @@ def run(
     import datetime
 
     from helpers.runs.execute import INTERRUPTED
-    from helpers.runs.report import all_succeeded, write_summary
+    from helpers.runs.report import all_succeeded, find_fallbacks, write_summary
     from helpers.runs.select import plan_runs
 
     runs, defaults = plan_runs(notebooks, assignments, fast=fast)
     out = out or Path("runs") / f"{datetime.datetime.now():%Y-%m-%d_%H%M%S}"
     results = _run_with_bar(runs, out, jobs, timeout)
     index = write_summary(results, out, defaults)
+    for asked, used in find_fallbacks(results, defaults):
+        click.secho(
+            f"⚠ Dataset {used} was used instead of {asked}, which could not be had.", fg="yellow"
+        )
     click.echo(f"Report: {index}")
     if any(result.status == INTERRUPTED for result in results):
         raise KeyboardInterrupt

@@ -16,6 +16,7 @@ import nbformat
 from nbclient import NotebookClient
 
 from helpers.files import write_atomically
+from helpers.runs.execute import QUIET_KERNEL
 from helpers.runs.metrics import collect_metrics, failed_checks
 from helpers.runs.parameters import read_parameters
 
@@ -51,6 +52,7 @@ def execute(notebook: nbformat.NotebookNode) -> None:
         kernel_name="python3",
         timeout=600,
         record_timing=False,
+        extra_arguments=QUIET_KERNEL,
         resources={"metadata": {"path": str(HERE)}},
     ).execute()
     notebook.metadata.language_info = nbformat.from_dict({"name": "python"})

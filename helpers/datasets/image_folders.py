@@ -206,6 +206,4 @@ class _Header:
 
 def _header(path: Path) -> _Header:
     with images.open_image(path) as image:
-        rotated = image.getexif().get(0x0112, 1) >= 5  # EXIF orientations that swap the sides
-        height, width = (image.width, image.height) if rotated else (image.height, image.width)
-        return _Header(path, (height, width), images.is_grey(image))
+        return _Header(path, images.upright_size(image), images.is_grey(image))

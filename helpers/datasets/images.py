@@ -9,6 +9,7 @@ from helpers.errors import DatasetError
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif"})
 FORMATS = ("JPEG", "PNG", "BMP", "GIF")
+ORIENTATION = 0x0112  # EXIF tag; 5 to 8 are turned by 90°
 MAX_PIXELS = 100_000_000  # 300 MB as colour; a header that claims more is a mistake or an attack
 
 
@@ -44,6 +45,13 @@ def _too_large(path: Path, found: str) -> str:
 def is_grey(image: Image.Image) -> bool:
     """Tell from the header whether an image has a single channel."""
     return image.mode in {"1", "L", "I", "F", "LA"} or image.mode.startswith("I;16")
+
+
+def upright_size(image: Image.Image) -> tuple[int, int]:
+    """Return (height, width) as ``read_image`` will give them, from the header alone."""
+    # Asking a PNG for its EXIF data would decode the whole picture, and cameras write JPEG.
+    turned = image.format == "JPEG" and image.getexif().get(ORIENTATION, 1) >= 5
+    return (image.width, image.height) if turned else (image.height, image.width)
 
 
 def read_image(

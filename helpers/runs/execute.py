@@ -13,6 +13,8 @@ from typing import Any
 from helpers.errors import CourseError
 from helpers.runs.metrics import collect_metrics, failed_checks
 
+# ipykernel warns of unencrypted loopback connections at every start.
+QUIET_KERNEL = ["--log-level=40"]
 SUCCEEDED, FAILED, INTERRUPTED = "succeeded", "failed", "interrupted"
 
 
@@ -81,6 +83,7 @@ def run_notebook(
             kernel_name="python3",
             execution_timeout=timeout,
             on_cell_executed=lambda **_: on_cell(),
+            extra_arguments=QUIET_KERNEL,
         )
     except papermill.PapermillExecutionError as failure:
         error = f"{failure.ename}: {failure.evalue} (cell {failure.cell_index})"

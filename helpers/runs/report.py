@@ -30,24 +30,31 @@ def write_summary(
 
     rows = [result.as_dict() for result in results]
     write_atomically(out / "summary.json", json.dumps(rows, indent=2, allow_nan=False) + "\n")
-    fallbacks = set()
-    for result in results:
-        asked = {**defaults.get(result.notebook, {}), **result.parameters}.get("dataset")
-        # A path is not the name that the loaded set gets from it.
-        if asked and result.dataset and result.dataset not in {asked, Path(asked).stem}:
-            fallbacks.add((asked, result.dataset))
     page = (
         Environment(autoescape=True)
         .from_string(TEMPLATE.read_text(encoding="utf-8"))
         .render(
             results=rows,
             total=sum(result.seconds for result in results),
-            fallbacks=sorted(fallbacks),
+            fallbacks=find_fallbacks(results, defaults),
             pages={path.stem for path in out.glob("*.html")},
         )
     )
     write_atomically(out / "index.html", page)
     return out / "index.html"
+
+
+def find_fallbacks(
+    results: Sequence[RunResult], defaults: Mapping[str, Mapping[str, Any]]
+) -> list[tuple[str, str]]:
+    """Return each pair of a dataset that was asked for and the other one that was used."""
+    pairs = set()
+    for result in results:
+        asked = {**defaults.get(result.notebook, {}), **result.parameters}.get("dataset")
+        # A set that was asked for by its path is named after the file.
+        if asked and result.dataset and result.dataset not in {asked, Path(asked).stem}:
+            pairs.add((asked, result.dataset))
+    return sorted(pairs)
 
 
 def all_succeeded(results: Sequence[RunResult]) -> bool:

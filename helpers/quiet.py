@@ -1,0 +1,59 @@
+"""Keep TensorFlow's start-up notices out of notebooks.
+
+TensorFlow 2.21 writes them past every log level that it knows (its issue 100442), and a newcomer
+reads "WARNING" and "could not find cuda drivers" as a fault of their own.
+"""
+
+import importlib.abc
+import importlib.util
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+
+NOTICES = ("WARNING: All log messages before absl::InitializeLog()", "I0000 ")
+
+
+class _TensorFlowFinder(importlib.abc.MetaPathFinder):
+    """Find TensorFlow as ever, and wrap the one execution of its module."""
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if name != "tensorflow":
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(name)
+        if spec is not None and spec.loader is not None:
+            spec.loader.exec_module = _without_notices(spec.loader.exec_module)
+        return spec
+
+
+def _without_notices(execute: Callable[[ModuleType], None]) -> Callable[[ModuleType], None]:
+    def exec_module(module: ModuleType) -> None:
+        # The notices are written by C++ code, so the file descriptor has to be redirected.
+        stderr = os.dup(2)
+        with tempfile.TemporaryFile() as capture:
+            os.dup2(capture.fileno(), 2)
+            try:
+                execute(module)
+            finally:
+                os.dup2(stderr, 2)
+                os.close(stderr)
+                capture.seek(0)
+                for line in capture.read().decode(errors="replace").splitlines(keepends=True):
+                    if not line.startswith(NOTICES):
+                        sys.stderr.write(line)
+
+    return exec_module
+
+
+def install() -> None:
+    """Hide the notices of a later ``import tensorflow`` or ``import keras``."""
+    # 3 also hides the error that a machine without GPU gets from its CUDA stub; what really fails
+    # is raised as an exception, and `course check` looks at the GPU.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if "tensorflow" not in sys.modules:
+        sys.meta_path.insert(0, _TensorFlowFinder())
