@@ -297,6 +297,7 @@ def correlation_heatmap(frame: "pd.DataFrame", *, title: str = "") -> CourseFigu
     correlation = frame.corr(numeric_only=True)
     n = len(correlation)
     figure = _figure(min(2.5 + 0.55 * n, 11), min(1.5 + 0.45 * n, 9))
+    figure.colours = 256
     axes = figure.subplots()
     sns.heatmap(
         correlation,
@@ -434,7 +435,7 @@ def explained_variance(explained: np.ndarray) -> CourseFigure:
 
 
 @_styled
-def image_rows(rows: dict[str, np.ndarray], *, title: str = "") -> CourseFigure:
+def image_rows(rows: dict[str, np.ndarray], *, title: str = "", size: float = 0.95) -> CourseFigure:
     """Compare several versions of the same images, a named row for each version.
 
     Parameters
@@ -443,9 +444,11 @@ def image_rows(rows: dict[str, np.ndarray], *, title: str = "") -> CourseFigure:
         Name of the version to images ``(n, h, w)`` or ``(n, h, w, 3)``.
     title
         Of the whole figure.
+    size
+        Width and height of an image in inches.
     """
     count = min(map(len, rows.values()))
-    figure = _figure(count * 0.95 + 1.6, len(rows) * 1.0 + (0.4 if title else 0), title)
+    figure = _figure(count * size + 1.6, len(rows) * size + (0.4 if title else 0), title)
     grid = figure.subplots(len(rows), count, squeeze=False)
     for line, (name, images) in zip(grid, rows.items(), strict=True):
         for axes, image in zip(line, images, strict=False):
@@ -463,7 +466,9 @@ def encoding_tradeoff(table: "pd.DataFrame") -> CourseFigure:
     """Draw size against error for each encoding that ``compare_encodings`` tried."""
     figure = _figure(7, 3.2)
     axes = figure.subplots()
-    axes.plot(table["bytes"], table["mean_error"], linestyle="--", marker="o", color="C0")
+    exact = table["mean_error"] == 0
+    axes.plot(*table.loc[~exact, ["bytes", "mean_error"]].T.to_numpy(), "--o", color="C0")
+    axes.plot(*table.loc[exact, ["bytes", "mean_error"]].T.to_numpy(), "s", color="C1", ms=8)
     for name, row in table.iterrows():
         axes.annotate(
             str(name), (row["bytes"], row["mean_error"]), xytext=(6, 4), textcoords="offset points"

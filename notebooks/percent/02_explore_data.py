@@ -34,6 +34,7 @@ from helpers.runs import record
 
 # %%
 data = load_dataset(dataset, fallback="digits", seed=seed).subset(n_samples, seed)
+of_digits = data.name in {"mnist", "digits"}  # some claims below are about digits only
 data
 
 # %%
@@ -85,7 +86,7 @@ counts
 most_frequent = counts["train"].argmax()
 majority = (data.y_test == most_frequent).mean()
 print(f"always “{data.class_names[most_frequent]}”: {majority:.1%} right")
-check(majority > 0.9 / data.class_count, "no worse than about one in the number of classes")
+check(majority < 1, "and wrong in all the others")
 
 # %% [markdown]
 # Every accuracy in this course is to be read against this number. In a set of 99% healthy patients the
@@ -129,7 +130,7 @@ nearest_mean_accuracy = (scores.argmin(axis=1) == data.y_test).mean()
 
 # %%
 solved = nearest_mean_accuracy is not ...
-check(solved and majority < nearest_mean_accuracy < 1, "exercise 1: above the majority guesser")
+check(solved and majority < nearest_mean_accuracy <= 1, "exercise 1: above the majority guesser")
 if solved:
     print(f"nearest mean: {nearest_mean_accuracy:.1%}, majority: {majority:.1%}")
 
@@ -162,7 +163,7 @@ plots.image_rows(
 
 # %%
 agree = (y[pairs["first"]] == y[pairs["second"]]).mean()
-check(agree >= 0.75, "the nearest images mostly share their class")
+check(agree >= 0.75, "the nearest images mostly share their class", required=of_digits)
 
 # %% [markdown]
 # And the odd ones: images in a much sparser region than their neighbours (the *local outlier factor*).
@@ -207,9 +208,8 @@ errors = pd.DataFrame(
 errors.agg(["min", "median", "max"]).round(2)
 
 # %%
-check(
-    errors["stratified"].max() < errors["random"].median(), "stratified beats the usual random draw"
-)
+usual = errors["random"].median()
+check(errors["stratified"].max() < usual, "stratified beats the usual random draw, every time")
 check(errors["stratified"].max() <= 100 / size, "its error is at most one image in each class")
 
 # %% [markdown]
@@ -273,10 +273,8 @@ agreement = {name: cross_val_score(neighbours, points, y).mean() for name, point
 pd.Series(agreement).round(2).to_frame("neighbours agree with the label")
 
 # %%
-check(
-    agreement["t-SNE, 2 numbers"] > agreement["PCA, 2 numbers"] + 0.1,
-    "t-SNE keeps more in 2 numbers",
-)
+gain = agreement["t-SNE, 2 numbers"] - agreement["PCA, 2 numbers"]
+check(gain > 0.1, "t-SNE keeps more of the classes in two numbers", required=of_digits)
 
 # %% [markdown]
 # ### Sparse representations
@@ -348,8 +346,8 @@ spread.round(2)
 
 # %%
 k_means, density = spread.loc["k-means"], spread.loc["density"]
-check(k_means["min"] > 0.2, "k-means finds far more than chance, in each of the five")
-check(density["max"] < k_means["min"], "density-based clustering agrees less, in each of the five")
+check(k_means["min"] > 0.2, "k-means beats chance by far, all five times", required=of_digits)
+check(density["max"] < k_means["min"], "density agrees less, all five times", required=of_digits)
 
 # %% [markdown]
 # In the space of all pixels the density between the groups hardly drops, so the density-based method
@@ -364,9 +362,8 @@ plots.embedding(place, islands, titles, title="Density-based clusters on the t-S
 # %%
 from sklearn.metrics import adjusted_rand_score
 
-check(
-    adjusted_rand_score(y, islands) > density["max"], "on the map it agrees better with the labels"
-)
+on_map = adjusted_rand_score(y, islands)
+check(on_map > density["max"], "on the map it agrees better with the labels", required=of_digits)
 
 # %% [markdown]
 # ### Exercise 2 · Which digits does k-means confuse?
@@ -392,7 +389,7 @@ table.assign(purity=purity.round(2))
 
 # %%
 answered = purity is not ... and len(purity) == data.class_count
-check(answered and purity.max() > 0.7 > purity.min(), "exercise 2", "one number for each cluster")
+check(answered and 0 < purity.min() <= purity.max() <= 1, "exercise 2", "a share for each cluster")
 
 # %% [markdown]
 # ## 8 · Tables
