@@ -188,23 +188,23 @@ def _encode_labels(
 ) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
     """Return both label arrays as int64 0 … k-1, and the names of the classes."""
     kinds = {y_train.dtype.kind, y_test.dtype.kind}
-    if kinds <= {"U", "S"}:
-        names, numbers = np.unique(
-            np.concatenate([y_train, y_test]).astype(str), return_inverse=True
-        )
-        unseen = sorted(set(names) - set(names[numbers[: len(y_train)]]))
-        if unseen:
-            raise DatasetError(
-                f"{where}: class {unseen[0]!r} occurs in the test labels only; expected every "
-                "class among the training labels"
-            )
-        split = len(y_train)
-        return numbers[:split], numbers[split:], tuple(map(str, names))
-    if not kinds <= {"u", "i"}:
+    if not (kinds <= {"u", "i"} or kinds <= {"U", "S"}):
         raise DatasetError(
             f"{where}: labels have dtype {y_train.dtype} (training) and {y_test.dtype} (test); "
             "expected integers 0 … k-1 or strings"
         )
+    unseen = np.setdiff1d(y_test, y_train)
+    if len(unseen) and not class_names:
+        raise DatasetError(
+            f"{where}: the test labels hold {unseen[0]!s}, which no training label is; expected "
+            "every class among the training labels"
+        )
+    if kinds <= {"U", "S"}:
+        names, numbers = np.unique(
+            np.concatenate([y_train, y_test]).astype(str), return_inverse=True
+        )
+        split = len(y_train)
+        return numbers[:split], numbers[split:], tuple(map(str, names))
     present = np.union1d(y_train, y_test)
     count = len(class_names) or len(present)
     # A set whose classes are declared may lack some of them; one without must be gapless.

@@ -7,7 +7,7 @@ from pathlib import Path
 from helpers.errors import DatasetError, DatasetUnavailable
 
 ATTEMPTS = 5  # in a row without a single new byte
-CHUNK = 1 << 18
+CHUNK = 1 << 16  # bytes; what a broken connection can lose
 
 
 def download(

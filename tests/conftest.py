@@ -1,0 +1,118 @@
+"""What the tests share: a place of their own, small real files, a server with faults."""
+
+import http.server
+import os
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from helpers.datasets import catalog
+
+COURSE_DATA = os.environ.get("COURSE_DATA")
+
+
+@pytest.fixture(autouse=True)
+def own_place(tmp_path, monkeypatch):
+    """Keep every test away from this machine's caches, shared data and network."""
+    monkeypatch.setenv("COURSE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    monkeypatch.setenv("COURSE_OFFLINE", "1")
+    for name in ("COURSE_DATA", "COURSE_MIRROR"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def course_data(monkeypatch) -> Path:
+    """Return the folder of real data, or skip and say so."""
+    if not COURSE_DATA or not (Path(COURSE_DATA) / "mnist.npz").is_file():
+        pytest.skip("COURSE_DATA names no folder with mnist.npz: real MNIST is not tested here")
+    monkeypatch.setenv("COURSE_DATA", COURSE_DATA)
+    return Path(COURSE_DATA)
+
+
+@pytest.fixture
+def manifest(monkeypatch) -> dict:
+    """Return a manifest that a test may fill with datasets of its own."""
+    content: dict = {}
+    monkeypatch.setattr(catalog, "manifest", lambda: content)
+    return content
+
+
+@pytest.fixture
+def image_folder(tmp_path) -> Path:
+    """Make three classes of six grey 12×10 images; the grey level tells the class."""
+    folder = tmp_path / "shapes"
+    rng = np.random.default_rng(0)
+    for number, name in enumerate(("circle", "line", "square")):
+        (folder / name).mkdir(parents=True)
+        for index in range(6):
+            pixels = rng.integers(0, 20, (12, 10)) + 80 * number
+            Image.fromarray(pixels.astype(np.uint8)).save(folder / name / f"{index}.png")
+    return folder
+
+
+@dataclass
+class Server:
+    """A real HTTP server on loopback, with a log and faults."""
+
+    url: str = ""
+    content: bytes = b""
+    ranges: bool = True
+    drop_after: int | None = None  # break the connection after this many bytes, each time
+    status: int | None = None
+    requests: list[str] = field(default_factory=list)
+    started: threading.Event = field(default_factory=threading.Event)
+    hold: threading.Event | None = None  # stop in the middle until this is set
+
+
+@pytest.fixture
+def server():
+    """Serve ``server.content`` under every path."""
+    state = Server()
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            wanted = self.headers.get("Range")
+            state.requests.append(wanted or "")
+            if state.status:
+                self.send_error(state.status)
+                return
+            start = int(wanted.removeprefix("bytes=").split("-")[0]) if wanted else 0
+            start = start if state.ranges else 0
+            if start >= len(state.content) > 0 and start:
+                self.send_response(416)
+                self.send_header("Content-Range", f"bytes */{len(state.content)}")
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+                return
+            body = state.content[start:]
+            self.send_response(206 if start else 200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            state.started.set()
+            if state.hold is not None:
+                self.wfile.write(body[: len(body) // 2])
+                self.wfile.flush()
+                state.hold.wait(30)
+                return
+            if state.drop_after is not None:
+                body = body[: state.drop_after]
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            pass
+
+    httpd = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    httpd.daemon_threads = True
+    state.url = f"http://127.0.0.1:{httpd.server_address[1]}"
+    thread = threading.Thread(target=httpd.serve_forever, daemon=True)
+    thread.start()
+    yield state
+    if state.hold is not None:
+        state.hold.set()
+    httpd.shutdown()
+    httpd.server_close()

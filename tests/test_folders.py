@@ -1,0 +1,309 @@
+"""Folders of images and of texts: every kind loads, every fault is named, memory stays bounded."""
+
+import os
+import struct
+import subprocess
+import sys
+import warnings
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from helpers.datasets import DatasetError, images, load_dataset
+
+
+def refusal(source, **options) -> str:
+    with pytest.raises(DatasetError) as caught:
+        load_dataset(source, **options)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+def test_grey_images(image_folder):
+    data = load_dataset(image_folder)
+    assert data.class_names == ("circle", "line", "square")
+    assert data.input_shape == (12, 10)
+    assert len(data.x_train) + len(data.x_test) == 18
+    assert set(data.y_test) == {0, 1, 2}
+    # The grey level tells the class, so labels and images must still belong together.
+    np.testing.assert_array_equal(data.x_train.mean(axis=(1, 2)) // 80, data.y_train)
+
+
+def test_same_seed_same_split(image_folder):
+    first, again, other = (load_dataset(image_folder, seed=seed) for seed in (3, 3, 4))
+    np.testing.assert_array_equal(first.x_train, again.x_train)
+    assert not np.array_equal(first.x_train, other.x_train)
+
+
+def test_train_and_test_folders_are_the_split(image_folder, tmp_path):
+    root = tmp_path / "split"
+    root.mkdir()
+    image_folder.rename(root / "train")
+    for name in ("circle", "line", "square"):
+        (root / "test" / name).mkdir(parents=True)
+        Image.new("L", (10, 12)).save(root / "test" / name / "0.png")
+    data = load_dataset(root)
+    assert (len(data.x_train), len(data.x_test)) == (18, 3)
+    (root / "test" / "extra").mkdir()
+    Image.new("L", (10, 12)).save(root / "test" / "extra" / "0.png")
+    assert "class 'extra' is in only one of train/ and test/" in refusal(root)
+
+
+@pytest.mark.parametrize(
+    ("mode", "suffix", "shape"),
+    [
+        ("RGB", "jpg", (12, 10, 3)),
+        ("L", "jpeg", (12, 10)),
+        ("RGB", "bmp", (12, 10, 3)),
+        ("P", "gif", (12, 10, 3)),
+        ("RGBA", "png", (12, 10, 3)),
+        ("LA", "png", (12, 10)),
+        ("1", "png", (12, 10)),
+        ("I;16", "png", (12, 10)),
+        ("CMYK", "jpg", (12, 10, 3)),
+    ],
+)
+def test_every_kind_of_image(tmp_path, mode, suffix, shape):
+    for name in ("a", "b"):
+        (tmp_path / "f" / name).mkdir(parents=True)
+        for index in range(2):
+            Image.new(mode, (10, 12)).save(tmp_path / "f" / name / f"{index}.{suffix}")
+    assert load_dataset(tmp_path / "f").input_shape == shape
+
+
+def test_sixteen_bit_greys_keep_their_range(tmp_path):
+    ramp = np.linspace(0, 65535, 256).astype(np.uint16).reshape(16, 16)
+    Image.fromarray(ramp).save(tmp_path / "ramp.png")
+    read = images.read_image(tmp_path / "ramp.png", grey=True)
+    np.testing.assert_allclose(read.ravel(), np.arange(256), atol=1)
+
+
+def test_transparency_is_laid_on_white(tmp_path):
+    Image.new("RGBA", (4, 4), (255, 0, 0, 0)).save(tmp_path / "t.png")
+    assert (images.read_image(tmp_path / "t.png") == 255).all()
+
+
+def test_exif_orientation_is_applied(tmp_path):
+    picture = Image.new("RGB", (20, 10), "white")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    picture.save(tmp_path / "turned.jpg", exif=exif)
+    assert images.read_image(tmp_path / "turned.jpg").shape == (20, 10, 3)
+    with images.open_image(tmp_path / "turned.jpg") as opened:
+        assert images.upright_size(opened) == (20, 10)
+
+
+def test_mixed_sizes_need_image_size(image_folder):
+    Image.new("L", (7, 5)).save(image_folder / "line" / "odd.png")
+    message = refusal(image_folder)
+    assert "odd.png" in message
+    assert "5×7" in message
+    assert "image_size=(height, width)" in message
+    assert load_dataset(image_folder, image_size=(8, 6)).input_shape == (8, 6)
+
+
+def test_one_colour_image_makes_all_colour(image_folder):
+    Image.new("RGB", (10, 12), "red").save(image_folder / "line" / "red.png")
+    assert load_dataset(image_folder).input_shape == (12, 10, 3)
+    assert load_dataset(image_folder, color_mode="grayscale").input_shape == (12, 10)
+
+
+def test_large_jpeg_is_shrunk_faithfully(tmp_path):
+    gradient = np.tile(np.linspace(0, 255, 800).astype(np.uint8), (600, 1))
+    Image.fromarray(gradient).save(tmp_path / "g.jpg", quality=95)
+    small = images.read_image(tmp_path / "g.jpg", (30, 40), grey=True).astype(float)
+    np.testing.assert_allclose(small.mean(axis=0), np.linspace(3, 252, 40), atol=4)
+
+
+def png_header(width: int, height: int) -> bytes:
+    """Write a PNG that claims a size and holds next to nothing."""
+
+    def chunk(name: bytes, content: bytes) -> bytes:
+        crc = zlib.crc32(name + content)
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", crc)
+
+    size = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    data = zlib.compress(bytes(100))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", size) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+
+
+def half(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+FAULTS = {
+    "truncated": (half, "truncated or corrupt"),
+    "empty": (lambda p: p.write_bytes(b""), "an empty file"),
+    "text": (lambda p: p.write_text("not an image"), "no readable image"),
+    "30,000 pixels wide": (lambda p: p.write_bytes(png_header(30_000, 30_000)), "pixels"),
+    "12,000 pixels wide": (lambda p: p.write_bytes(png_header(12_000, 12_000)), "12000×12000"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_broken_image_is_named(image_folder, fault):
+    damage, part = FAULTS[fault]
+    damage(image_folder / "line" / "3.png")
+    message = refusal(image_folder)
+    assert str(image_folder / "line" / "3.png") in message
+    assert part in message
+    assert "remove it" in message
+
+
+@pytest.mark.parametrize("fault", ["truncated", "text"])
+def test_broken_image_is_skipped_only_when_asked(image_folder, fault):
+    FAULTS[fault][0](image_folder / "line" / "3.png")
+    with pytest.warns(UserWarning, match=r"1 broken files left out: .*3\.png"):
+        data = load_dataset(image_folder, on_error="skip")
+    assert data.skipped == (str(image_folder / "line" / "3.png"),)
+    assert len(data.x_train) + len(data.x_test) == 17
+    np.testing.assert_array_equal(data.x_train.mean(axis=(1, 2)) // 80, data.y_train)
+
+
+def test_empty_class_folder(image_folder):
+    (image_folder / "void").mkdir()
+    message = refusal(image_folder)
+    assert "void" in message
+    assert "nothing" in message
+    (image_folder / "void" / "picture.webp").write_bytes(b"RIFF")
+    assert "picture.webp" in refusal(image_folder)
+
+
+def test_folder_without_classes(tmp_path):
+    assert "found 0 class folders" in refusal(tmp_path)
+
+
+def test_class_with_a_single_image(image_folder):
+    (image_folder / "lonely").mkdir()
+    Image.new("L", (10, 12)).save(image_folder / "lonely" / "0.png")
+    assert "'lonely' has 1 sample" in refusal(image_folder)
+
+
+def test_other_files_are_left_out_with_a_warning(image_folder):
+    (image_folder / "line" / "notes.md").write_text("x")
+    (image_folder / "line" / ".DS_Store").write_text("x")
+    with pytest.warns(UserWarning, match=r"1 files are not .*line/notes\.md"):
+        assert len(load_dataset(image_folder).x_train)
+
+
+def test_streaming_gives_the_same_images(image_folder):
+    loaded = load_dataset(image_folder, seed=1)
+    stream = load_dataset(image_folder, seed=1, streaming=True, batch_size=4)
+    assert stream.input_shape == loaded.input_shape
+    assert (stream.n_train, stream.n_test) == (len(loaded.x_train), len(loaded.x_test))
+    for _ in range(2):  # a second pass delivers everything again
+        batches = [(x.numpy(), y.numpy()) for x, y in stream.train]
+        x, y = (np.concatenate(part) for part in zip(*batches, strict=True))
+        assert [len(batch) for batch, _ in batches] == [4, 4, 4, 2]
+        np.testing.assert_array_equal(x.mean(axis=(1, 2)) // 80, y)
+        assert sorted(map(bytes, x)) == sorted(map(bytes, loaded.x_train))
+
+
+def test_streaming_names_the_broken_image(image_folder):
+    import tensorflow as tf
+
+    half(image_folder / "line" / "3.png")
+    stream = load_dataset(image_folder, streaming=True)
+    with pytest.raises(tf.errors.OpError, match=r"line/3\.png: the image is truncated"):
+        for split in (stream.train, stream.test):
+            list(split)
+    lenient = load_dataset(image_folder, streaming=True, on_error="skip")
+    assert sum(len(y) for split in (lenient.train, lenient.test) for _, y in split) == 17
+    assert lenient.skipped == [str(image_folder / "line" / "3.png")]
+
+
+def test_streaming_needs_images(tmp_path):
+    assert "streaming=True" in refusal("digits", streaming=True)
+
+
+MEASURE = """
+import resource, sys
+import numpy as np
+from helpers.datasets import load_dataset
+mode, folder = sys.argv[1:]
+if mode == "stream":
+    stream = load_dataset(folder, streaming=True, color_mode="rgb", image_size=(128, 128))
+    next(iter(stream.test))
+def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+before = peak()
+if mode == "stream":
+    for _ in stream.train: pass
+    print(peak() - before)
+else:
+    data = load_dataset(folder, progress=False)
+    print(peak() - before - data.x_train.nbytes - data.x_test.nbytes)
+"""
+
+
+@pytest.fixture
+def many_images(tmp_path):
+    """4,000 photos of 128×128 pixels; the same few, linked many times."""
+    rng = np.random.default_rng(0)
+    for name in ("a", "b"):
+        (tmp_path / "many" / name).mkdir(parents=True)
+        original = tmp_path / f"{name}.jpg"
+        Image.fromarray(rng.integers(0, 256, (128, 128, 3)).astype(np.uint8)).save(original)
+        for index in range(2000):
+            os.link(original, tmp_path / "many" / name / f"{index}.jpg")
+    return tmp_path / "many"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="peak memory is read through resource")
+@pytest.mark.parametrize(("mode", "limit"), [("load", 200e6), ("stream", 60e6)])
+def test_memory_of_a_large_folder(many_images, mode, limit):
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURE, mode, str(many_images)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert int(done.stdout) < limit  # bytes beyond the final arrays (197 MB), or beyond the start
+
+
+def write_texts(root, content=b"some words"):
+    for name in ("ham", "spam"):
+        (root / name).mkdir(parents=True)
+        for index in range(5):
+            (root / name / f"{index}.txt").write_bytes(content + f" {name} {index}".encode())
+
+
+def test_text_folders(tmp_path):
+    write_texts(tmp_path / "mail")
+    data = load_dataset(tmp_path / "mail")
+    assert (data.kind, data.class_names, data.x_train.dtype) == ("text", ("ham", "spam"), object)
+    for text, label in zip(data.x_train, data.y_train, strict=True):
+        assert data.class_names[label] in text
+
+
+def test_one_text_file_a_class(tmp_path):
+    for name in ("Czech", "Greek"):
+        (tmp_path / f"{name}.txt").write_text("".join(f"{name}{i}\n" for i in range(10)))
+    data = load_dataset(tmp_path)
+    assert data.class_names == ("Czech", "Greek")
+    assert (len(data.x_train), len(data.x_test)) == (16, 4)
+
+
+def test_text_refusals(tmp_path):
+    write_texts(tmp_path / "mail")
+    bad = tmp_path / "mail" / "ham" / "2.txt"
+    bad.write_bytes(b"caf\xe9")
+    message = refusal(tmp_path / "mail")
+    assert str(bad) in message
+    assert "UTF-8" in message
+    with warnings.catch_warnings(record=True):
+        warnings.simplefilter("always")
+        data = load_dataset(tmp_path / "mail", on_error="skip")
+    assert data.skipped == (str(bad),)
+    bad.write_bytes(b"")
+    assert "the file is empty" in refusal(tmp_path / "mail")
+
+
+@pytest.mark.parametrize("kind", ["names"])
+def test_real_texts(course_data, kind):
+    data = load_dataset(course_data / "text" / kind)
+    assert data.class_count == 18
+    assert len(data.x_train) + len(data.x_test) > 20_000

@@ -1,0 +1,49 @@
+"""Nothing that does not compute imports what is slow to import."""
+
+import subprocess
+import sys
+
+import pytest
+
+SLOW = ("tensorflow", "keras", "sklearn", "pandas", "matplotlib", "papermill", "nbconvert")
+
+
+def modules_after(code: str) -> set[str]:
+    report = f"import sys\n{code}\nprint('\\n'.join(sys.modules), file=sys.stderr)"
+    done = subprocess.run(
+        [sys.executable, "-c", report], capture_output=True, text=True, check=True
+    )
+    return {line.partition(".")[0] for line in done.stderr.splitlines()}
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import helpers",
+        "import helpers.runs",
+        "import helpers.classroom",
+        "from helpers.cli import main; main(['--help'], standalone_mode=False)",
+        "from helpers.cli import main; main(['run', '--help'], standalone_mode=False)",
+    ],
+)
+def test_light_imports(code):
+    assert not modules_after(code) & set(SLOW)
+
+
+@pytest.mark.parametrize(
+    "module",
+    ["datasets", "preprocessing", "statistics", "plots", "hardware", "environment", "runs.execute"],
+)
+def test_modules_do_not_import_tensorflow(module):
+    assert not modules_after(f"import helpers.{module}") & {"tensorflow", "keras"}
+
+
+def test_tensorflow_starts_without_notices():
+    done = subprocess.run(
+        [sys.executable, "-c", "import helpers, keras; print(keras.backend.backend())"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == "tensorflow"
+    assert done.stderr == ""

@@ -1,0 +1,98 @@
+"""Every figure renders, says what it shows, and keeps the notebook's own settings."""
+
+import base64
+import io
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from helpers import plots, preprocessing, statistics
+from helpers.datasets import DatasetError, load_dataset
+
+
+def colour():
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 256, (30, 8, 8, 3)).astype(np.uint8)
+    return load_dataset("digits").replace(
+        name="colour", x_train=x, y_train=np.arange(30) % 10, x_test=x, y_test=np.arange(30) % 10
+    )
+
+
+def figures():
+    digits, iris, wine = (load_dataset(name) for name in ("digits", "iris", "wine"))
+    images = digits.x_train[:30]
+    yield "image_grid", lambda: plots.image_grid(images, digits.y_train[:30], title="Images")
+    yield "one image", lambda: plots.image_grid(images[:1])
+    yield "class_examples", lambda: plots.class_examples(digits)
+    yield "class_balance", lambda: plots.class_balance(wine)
+    yield "pixels", lambda: plots.pixel_distribution(digits)
+    yield "mean_images", lambda: plots.mean_images(digits)
+    yield "heatmap", lambda: plots.correlation_heatmap(pd.DataFrame(iris.x_train))
+    yield "pairs", lambda: plots.pair_plot(iris)
+    yield "boxes", lambda: plots.feature_boxes(wine)
+    yield "variance", lambda: plots.explained_variance(np.array([0.5, 0.3, 0.1]))
+    yield "rows", lambda: plots.image_rows({"a": images[:5], "b": images[5:10]}, title="Rows")
+    yield (
+        "embedding",
+        lambda: plots.embedding(
+            statistics.pca(images, 2).components, digits.y_train[:30], digits.class_names
+        ),
+    )
+    yield "encodings", lambda: plots.encoding_tradeoff(preprocessing.compare_encodings(images[:2]))
+    for name in ("class_examples", "pixel_distribution", "mean_images"):
+        yield f"colour {name}", lambda name=name: getattr(plots, name)(colour())
+
+
+CASES = dict(figures())
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_figure(name):
+    before = dict(mpl.rcParams)
+    figure = CASES[name]()
+    data, metadata = figure._repr_mimebundle_()
+    assert dict(mpl.rcParams) == before
+    assert len(figure.alt) > 10
+    assert data["text/plain"] == metadata["image/png"]["alt"] == figure.alt
+    picture = np.asarray(Image.open(io.BytesIO(base64.b64decode(data["image/png"]))).convert("L"))
+    assert picture.std() > 5  # something is drawn
+    assert len(data["image/png"]) < 120_000
+
+
+def test_axes_are_labelled():
+    unlabelled = []
+    for name in ("class_balance", "pixels", "variance", "embedding", "encodings", "boxes"):
+        axes = CASES[name]().axes[0]
+        if not axes.get_xlabel() or not (axes.get_ylabel() or name == "boxes"):
+            unlabelled.append(name)
+    assert unlabelled == []
+
+
+def test_alt_text_tells_what_is_in_the_data():
+    data = load_dataset("wine")
+    counts = np.bincount(data.y_train)
+    alt = plots.class_balance(data).alt
+    assert f"Fewest in training: class_{counts.argmin()} ({counts.min()})" in alt
+    assert f"most: class_{counts.argmax()} ({counts.max()})" in alt
+
+
+def test_wrong_kind_of_data():
+    iris, digits = load_dataset("iris"), load_dataset("digits")
+    for draw in (plots.class_examples, plots.pixel_distribution, plots.mean_images):
+        with pytest.raises(DatasetError, match="iris holds table; this figure expects images"):
+            draw(iris)
+    for draw in (plots.pair_plot, plots.feature_boxes):
+        with pytest.raises(DatasetError, match="digits holds images"):
+            draw(digits)
+
+
+def test_figure_is_shown_once_in_a_notebook():
+    from IPython.core.interactiveshell import InteractiveShell
+
+    formatter = InteractiveShell.instance().display_formatter
+    data, metadata = formatter.format(CASES["variance"]())
+    assert set(data) == {"image/png", "text/plain"}
+    assert "principal components" in metadata["image/png"]["alt"]
