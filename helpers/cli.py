@@ -187,7 +187,8 @@ def _run_with_bar(
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGTERM, stop)
-    with tqdm(total=sum(map(count_code_cells, runs)), unit="cell", desc="Running") as bar:
+    total = sum(map(count_code_cells, runs))
+    with tqdm(total=total, unit="cell", desc="Running", delay=0.1) as bar:
         return run_notebooks(
             runs,
             out,

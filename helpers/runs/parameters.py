@@ -1,7 +1,8 @@
 """A notebook's parameters: read from its tagged cell, checked by name and type before it starts.
 
 papermill only warns of an unknown name and checks no type: a misspelled parameter would run the
-defaults and look like a result.
+defaults and look like a result. (Its own parser reads ``Optional[int]`` but not ``int | None``, and
+no line with a second ``=``, even in the comment: the notebooks keep to what it reads.)
 """
 
 import ast
@@ -76,6 +77,8 @@ def _type(annotation: ast.expr) -> Any:
             return None
         case ast.BinOp(left=left, op=ast.BitOr(), right=right):
             return typing.Union[_type(left), _type(right)]  # noqa: UP007 - None | None is no type
+        case ast.Subscript(value=ast.Name(id="Optional"), slice=item):
+            return typing.Optional[_type(item)]  # noqa: UP045 - the item is a value here
         case ast.Subscript(value=ast.Name(id="list"), slice=item):
             return list[_type(item)]
     raise ValueError(ast.unparse(annotation))

@@ -8,7 +8,7 @@ from typing import Any
 from helpers.files import write_atomically
 from helpers.runs.execute import SUCCEEDED, RunResult
 
-TEMPLATE = Path(__file__).with_name("index.html.j2")
+TEMPLATES = Path(__file__).with_name("templates")
 
 
 def write_summary(
@@ -32,7 +32,7 @@ def write_summary(
     write_atomically(out / "summary.json", json.dumps(rows, indent=2, allow_nan=False) + "\n")
     page = (
         Environment(autoescape=True)
-        .from_string(TEMPLATE.read_text(encoding="utf-8"))
+        .from_string((TEMPLATES / "summary.html.j2").read_text(encoding="utf-8"))
         .render(
             results=rows,
             total=sum(result.seconds for result in results),
@@ -66,6 +66,7 @@ def write_html(notebook: Any, path: Path) -> None:
     """Write an executed notebook as one self-contained HTML page."""
     from nbconvert import HTMLExporter
 
-    exporter = HTMLExporter(template_name="lab")  # one a call: it is not safe between threads
+    # One a call, because an exporter is not safe between threads.
+    exporter = HTMLExporter(template_name="course", extra_template_basedirs=[str(TEMPLATES)])
     page, _ = exporter.from_notebook_node(notebook, {"metadata": {"name": path.stem}})
     write_atomically(path, page)

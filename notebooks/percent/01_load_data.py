@@ -16,17 +16,13 @@
 # Cells that ask you to *predict* are worth a minute of your time before you run them: what surprises
 # you is what you learn.
 
-# %% tags=["parameters"]
-dataset: str = "mnist"  # an image set: a name (mnist, fashion_mnist, cifar10, digits) or a path
-n_samples: int | None = None  # at most this many training images; None = all
-seed: int = 0  # of every random choice below
-
 # %%
 import hashlib
 import os
 import tempfile
 import warnings
 from pathlib import Path
+from typing import Optional
 
 import numpy as np
 import pandas as pd
@@ -36,6 +32,11 @@ from helpers import preprocessing as prep
 from helpers.classroom import check
 from helpers.datasets import DatasetError, from_table, load_dataset
 from helpers.runs import record
+
+# %% tags=["parameters"]
+dataset: str = "mnist"  # an image set: a name (mnist, fashion_mnist, cifar10, digits) or a path
+n_samples: Optional[int] = None  # at most this many training images; None for all
+seed: int = 0  # of every random choice below
 
 # %% [markdown]
 # ## 1 · What does a computer get when it “sees” a digit?

@@ -11,14 +11,9 @@
 # | You will learn | statistics, class balance, duplicates, outliers, sampling, PCA, t-SNE, sparse codes, clustering |
 # | You need | notebook 01, or a first idea of images as arrays |
 
-# %% tags=["parameters"]
-dataset: str = "mnist"  # an image set: a name (mnist, fashion_mnist, cifar10, digits) or a path
-n_samples: int | None = None  # at most this many training images; None = all
-n_points: int = 2000  # images in the methods that compare every image with every other
-seed: int = 0  # of every random choice below
-
 # %%
 import time
+from typing import Optional
 
 import numpy as np
 import pandas as pd
@@ -28,6 +23,12 @@ from helpers import statistics as stats
 from helpers.classroom import check
 from helpers.datasets import load_dataset
 from helpers.runs import record
+
+# %% tags=["parameters"]
+dataset: str = "mnist"  # an image set: a name (mnist, fashion_mnist, cifar10, digits) or a path
+n_samples: Optional[int] = None  # at most this many training images; None for all
+n_points: int = 2000  # images in the methods that compare every image with every other
+seed: int = 0  # of every random choice below
 
 # %% [markdown]
 # ## 1 · First look

@@ -1,0 +1,179 @@
+"""The course command: one line for an expected error, an exit status that can be trusted."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from helpers import environment, hardware
+from helpers.cli import main
+from helpers.files import notebooks_dir
+
+
+def course(*arguments, **options):
+    return CliRunner().invoke(main, list(map(str, arguments)), **options)
+
+
+def refusal(*arguments) -> str:
+    result = course(*arguments)
+    assert result.exit_code == 1
+    assert result.output.startswith("Error: ")
+    assert result.output.count("\n") == 1
+    return result.output
+
+
+def test_help_lists_the_commands():
+    output = course("--help").output
+    assert all(command in output for command in ("check", "data", "run"))
+
+
+def test_check_passes_here():
+    result = course("check")
+    assert result.exit_code == 0, result.output
+    for subject in (
+        "Python",
+        "tensorflow",
+        "kernel",
+        "processor",
+        "GPU",
+        "memory",
+        "disk",
+        "mnist",
+    ):
+        assert f"[OK]   {subject}" in result.output or f"[OK]   data {subject}" in result.output
+
+
+def test_check_as_json():
+    findings = json.loads(course("check", "--json").output)
+    assert {"subject", "ok", "found", "fix"} == set(findings[0])
+
+
+def test_check_fails_with_a_fix(monkeypatch):
+    monkeypatch.setenv("COURSE_REQUIRE_GPU", "1")
+    monkeypatch.setattr(hardware, "_gpus", lambda: ())
+    result = course("check")
+    assert result.exit_code == 1
+    assert "[FAIL] GPU: none" in result.output
+    assert "fix: COURSE_REQUIRE_GPU is set" in result.output
+
+
+def test_gpu_without_cuda_packages_is_told(monkeypatch):
+    monkeypatch.setattr(hardware, "_gpus", lambda: ("NVIDIA T4",))
+    finding = next(f for f in environment.check_environment() if f.subject == "GPU")
+    assert not finding.ok
+    assert "[gpu]" in finding.fix
+
+
+def test_missing_package_is_told(monkeypatch):
+    monkeypatch.setattr(environment, "_requirements", lambda: ["no-such-package>=2", "numpy>=99"])
+    findings = {f.subject: f for f in environment.check_environment()}
+    assert (findings["no-such-package"].ok, findings["no-such-package"].found) == (False, "missing")
+    assert not findings["numpy"].ok
+    assert ">=99 is needed" in findings["numpy"].fix
+
+
+def test_damaged_data_is_told(tmp_path):
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache" / "mnist.npz").write_bytes(b"not a zip")
+    result = course("check")
+    assert result.exit_code == 1
+    assert "[FAIL] data mnist: data: mnist.npz: found no complete zip archive" in result.output
+    assert "course data fetch mnist" in result.output
+
+
+def test_data_list():
+    output = course("data", "list").output
+    assert "mnist" in output
+    assert "not here (170 MB to download)" in output
+    assert "iris" in output
+
+
+def test_data_fetch(course_data):
+    result = course("data", "fetch", "mnist", "iris")
+    assert result.exit_code == 0
+    assert result.output == ("mnist: $COURSE_DATA/mnist.npz\niris: comes with scikit-learn\n")
+
+
+def test_data_fetch_refusals():
+    assert "Did you mean 'cifar10'?" in refusal("data", "fetch", "cifar")
+    assert "COURSE_OFFLINE" in refusal("data", "fetch", "mnist")
+
+
+def test_data_verify(course_data, tmp_path):
+    assert course("data", "verify", "mnist").exit_code == 0
+    (tmp_path / "cache").mkdir()
+    content = (course_data / "mnist.npz").read_bytes()
+    (tmp_path / "cache" / "mnist.npz").write_bytes(content[:-1000])
+    result = course("data", "verify")
+    assert result.exit_code == 1
+    assert "mnist: data: mnist.npz" in result.output
+    assert "$COURSE_DATA/mnist.npz is good" in result.output
+
+
+def test_data_verify_of_what_is_not_here():
+    assert course("data", "verify").exit_code == 0
+    assert course("data", "verify", "mnist").exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        (["01", "-p", "n_sample=5"], ["not a parameter of 01_load_data.ipynb", "'n_samples'"]),
+        (["-p", "nonsense=5"], ["not a parameter of the chosen notebooks"]),
+        (["01", "-p", "n_samples=many"], ["n_samples='many'", "expected Optional[int]"]),
+        (["01", "-p", "n_samples"], ["expected -p NAME=VALUE"]),
+        (["01", "-p", "seed=1", "-p", "seed=2"], ["given twice"]),
+        (["99"], ["is no notebook", "01_load_data"]),
+        (["0"], ["fits", "notebooks"]),
+        (["absent.ipynb"], ["is no notebook"]),
+        (["01", "01"], ["given twice"]),
+    ],
+)
+def test_run_refuses_before_anything_starts(tmp_path, arguments, parts):
+    message = refusal("run", *arguments, "--out", tmp_path / "out")
+    for part in parts:
+        assert part in message
+    assert not (tmp_path / "out").exists()
+
+
+def test_debug_shows_the_traceback():
+    result = course("--debug", "run", "99")
+    assert result.exception is not None
+    assert type(result.exception).__name__ == "CourseError"
+
+
+def test_run_of_a_notebook(tmp_path, monkeypatch):
+    """The first notebook on its smallest data, through the installed command."""
+    out = tmp_path / "out with spaces"
+    done = subprocess.run(
+        [sys.executable, "-m", "helpers", "run", "01", "--fast", "-p", "dataset=digits",
+         "-p", "n_samples=200", "--out", str(out)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert f"Report: {out / 'index.html'}" in done.stdout
+    assert "Traceback" not in done.stderr
+    (row,) = json.loads((out / "summary.json").read_text())
+    assert (row["status"], row["dataset"]) == ("succeeded", "digits")
+    assert row["parameters"] == {"n_samples": 200, "dataset": "digits"}
+    assert row["metrics"]["n_train"] == 200
+    html = (out / "01_load_data.html").read_text(encoding="utf-8")
+    assert 'alt="The first twenty training images' in html
+
+
+def test_run_on_your_own_data(tmp_path):
+    rng = np.random.default_rng(0)
+    y = np.arange(120) % 3
+    x = (rng.integers(0, 60, (120, 9, 9)) + 80 * y[:, None, None]).astype(np.uint8)
+    np.savez(tmp_path / "own.npz", x_train=x, y_train=y, x_test=x[:30], y_test=y[:30])
+    result = course("run", "02", "-p", f"dataset={tmp_path / 'own.npz'}", "--out", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    (row,) = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert row["dataset"] == "own"
+
+
+def test_notebooks_are_found():
+    assert (notebooks_dir() / "01_load_data.ipynb").is_file()

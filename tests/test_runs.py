@@ -1,0 +1,340 @@
+"""Runs of real notebooks in real kernels: parameters checked before, results honest after."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import psutil
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from helpers.errors import CourseError, ParameterError
+from helpers.files import notebooks_dir, write_atomically
+from helpers.runs import record
+from helpers.runs.execute import Run, run_notebooks
+from helpers.runs.metrics import MEDIA_TYPE, collect_metrics
+from helpers.runs.parameters import check_parameters, parse_assignments, read_parameters
+from helpers.runs.report import find_fallbacks, write_summary
+
+PARAMETERS = """\
+dataset: str = "digits"  # which
+n_samples: Optional[int] = None  # how many
+learning_rate: float = 0.1  # how fast
+layers: list[int] = [32, 64]
+shuffle: bool = True
+"""
+
+
+def notebook(path: Path, *cells: str, parameters: str = PARAMETERS) -> Path:
+    tagged = nbformat.v4.new_code_cell(parameters, metadata={"tags": ["parameters"]})
+    first = nbformat.v4.new_code_cell("from typing import Optional")
+    content = nbformat.v4.new_notebook(
+        cells=[first, tagged, *map(nbformat.v4.new_code_cell, cells)]
+    )
+    content.metadata.kernelspec = {
+        "name": "python3",
+        "display_name": "Python 3",
+        "language": "python",
+    }
+    nbformat.write(content, path)
+    return path
+
+
+# Parameters --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def example(tmp_path):
+    return notebook(tmp_path / "example.ipynb")
+
+
+def test_read_parameters(example):
+    known = read_parameters(example)
+    assert list(known) == ["dataset", "n_samples", "learning_rate", "layers", "shuffle"]
+    assert known["n_samples"].annotation == "Optional[int]"
+    assert known["layers"].default == [32, 64]
+
+
+@pytest.mark.parametrize(
+    ("given_value", "expected"),
+    [
+        ({"dataset": "10"}, "10"),
+        ({"dataset": Path("a/b")}, str(Path("a/b"))),
+        ({"n_samples": "500"}, 500),
+        ({"n_samples": "None"}, None),
+        ({"n_samples": "null"}, None),
+        ({"n_samples": np.int64(3)}, 3),
+        ({"learning_rate": "1e-3"}, 0.001),
+        ({"learning_rate": "1"}, 1.0),
+        ({"learning_rate": np.float32(0.5)}, 0.5),
+        ({"layers": "[1, 2]"}, [1, 2]),
+        ({"layers": (1, np.int32(2))}, [1, 2]),
+        ({"shuffle": "false"}, False),
+        ({"shuffle": np.bool_(True)}, True),
+    ],
+)
+def test_values_that_fit(example, given_value, expected):
+    (found,) = check_parameters(example, given_value, read_parameters(example)).values()
+    assert found == expected
+    assert type(found) is type(expected)
+
+
+@pytest.mark.parametrize(
+    ("given_value", "parts"),
+    [
+        ({"n_sample": "5"}, ["no parameter 'n_sample'", "Did you mean 'n_samples'?"]),
+        ({"n_samples": "abc"}, ["n_samples='abc'", "expected Optional[int]"]),
+        ({"n_samples": "1.5"}, ["expected Optional[int]"]),
+        ({"n_samples": True}, ["expected Optional[int]"]),
+        ({"n_samples": "True"}, ["expected Optional[int]"]),
+        ({"learning_rate": "fast"}, ["expected float", "0.1"]),
+        ({"learning_rate": "nan"}, ["expected float"]),
+        ({"learning_rate": float("inf")}, ["expected float"]),
+        ({"layers": "[1, 'a']"}, ["expected list[int]"]),
+        ({"layers": "32"}, ["expected list[int]"]),
+        ({"shuffle": "1"}, ["expected bool"]),
+        ({"dataset": 5}, ["expected str"]),
+        ({"dataset": None}, ["expected str"]),
+        ({"layers": np.zeros(3)}, ["expected list[int]"]),
+        ({"n_samples": object()}, ["expected Optional[int]"]),
+    ],
+)
+def test_values_that_do_not_fit(example, given_value, parts):
+    with pytest.raises(ParameterError) as caught:
+        check_parameters(example, given_value, read_parameters(example))
+    for part in ["example.ipynb", *parts]:
+        assert part in str(caught.value)
+
+
+@given(st.one_of(st.integers(), st.floats(allow_nan=False, allow_infinity=False)))
+def test_numbers_survive_the_command_line(value):
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = notebook(Path(folder) / "n.ipynb", parameters="x: float = 0.0\n")
+        known = read_parameters(path)
+    assert check_parameters(path, {"x": repr(value)}, known) == {"x": float(value)}
+
+
+@pytest.mark.parametrize(
+    "line", ["x = 1", "x: int", "x: dict = {}", "x: int = int('1')", "import os"]
+)
+def test_parameter_lines_that_cannot_be_checked(tmp_path, line):
+    with pytest.raises(ParameterError, match="name: type = default"):
+        read_parameters(notebook(tmp_path / "n.ipynb", parameters=line))
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[]", "not json"])
+def test_files_that_are_no_notebooks(tmp_path, content):
+    (tmp_path / "n.ipynb").write_text(content)
+    with pytest.raises(ParameterError, match="not a readable notebook"):
+        read_parameters(tmp_path / "n.ipynb")
+
+
+def test_assignments():
+    assert parse_assignments(["a=1", "b=x=y", "c="]) == {"a": "1", "b": "x=y", "c": ""}
+    for wrong in (["a"], ["=1"], ["1a=2"], ["a=1", "a=2"]):
+        with pytest.raises(ParameterError):
+            parse_assignments(wrong)
+
+
+# Metrics -----------------------------------------------------------------------------------------
+
+
+def test_record_normalises():
+    from IPython.core.interactiveshell import InteractiveShell
+    from IPython.utils.capture import capture_output
+
+    InteractiveShell.instance()
+    with capture_output() as shown:
+        record(a=np.float32(0.5), b=np.int64(3), c=float("nan"), d="x", e=None, f=np.bool_(True))
+    (output,) = shown.outputs
+    recorded = {"a": 0.5, "b": 3, "c": None, "d": "x", "e": None, "f": True}
+    assert output.data[MEDIA_TYPE] == recorded
+    assert "a = 0.5" in output.data["text/plain"]
+    with pytest.raises(CourseError, match="expected a number"):
+        record(a=[1, 2])
+
+
+def test_later_metrics_win():
+    outputs = [
+        {"data": {MEDIA_TYPE: {"a": 1, "b": 2}}},
+        {"text": "x"},
+        {"data": {MEDIA_TYPE: {"a": 3}}},
+    ]
+    assert collect_metrics({"cells": [{"outputs": outputs}, {}]}) == {"a": 3, "b": 2}
+
+
+# Runs --------------------------------------------------------------------------------------------
+
+RECORD = "from helpers.runs import record\nrecord(dataset=dataset, n=n_samples, rate=learning_rate)"
+
+
+def kernels() -> list[psutil.Process]:
+    found = []
+    for process in psutil.process_iter(["cmdline"]):
+        command = process.info["cmdline"] or []
+        if "ipykernel_launcher" in command and process.status() != psutil.STATUS_ZOMBIE:
+            found.append(process)
+    return found
+
+
+def children_of(pid: int) -> list[psutil.Process]:
+    try:
+        return psutil.Process(pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
+
+
+def test_runs_are_honest(tmp_path):
+    fine = notebook(tmp_path / "fine.ipynb", RECORD)
+    error = notebook(tmp_path / "error.ipynb", RECORD, "raise ValueError('too\\nbad')", RECORD)
+    dead = notebook(tmp_path / "dead.ipynb", RECORD, "import os; os._exit(1)")
+    failed = notebook(
+        tmp_path / "check.ipynb",
+        "from helpers.classroom import check\ncheck(1 > 2, 'order', 'see')",
+    )
+    cells = []
+    results = run_notebooks(
+        [Run(fine, {"n_samples": 7}), Run(error), Run(dead), Run(failed)],
+        tmp_path / "out",
+        jobs=2,
+        on_cell=lambda: cells.append(1),
+    )
+    by_name = {result.notebook: result for result in results}
+    assert [result.notebook for result in results] == ["fine", "error", "dead", "check"]
+    assert by_name["fine"].status == "succeeded"
+    assert by_name["fine"].dataset == "digits"
+    assert by_name["fine"].metrics == {"n": 7, "rate": 0.1}
+    assert by_name["error"].status == "failed"
+    assert by_name["error"].error == "ValueError: too"
+    assert by_name["error"].metrics == {"n": None, "rate": 0.1}
+    assert by_name["dead"].error == "the kernel died (out of memory, or killed)"
+    assert by_name["check"].error == "check failed: order: see"
+    out = {path.name for path in (tmp_path / "out").iterdir()}
+    assert {"fine.ipynb", "fine.html", "error.html", "dead.ipynb"} <= out
+    assert not [name for name in out if name.startswith(".")]
+    assert len(cells) >= 8
+
+    index = write_summary(results, tmp_path / "out", {})
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert [row["status"] for row in summary] == ["succeeded", "failed", "failed", "failed"]
+    assert set(summary[0]) == {
+        "notebook", "status", "seconds", "parameters", "dataset", "metrics", "error",
+    }  # fmt: skip
+    page = index.read_text()
+    for part in ('href="fine.html"', "✓", "ValueError: too", "1 of 4", "rate"):
+        assert part in page
+
+
+def test_plain_papermill_runs_a_notebook(tmp_path):
+    import papermill
+
+    source = notebook(tmp_path / "n.ipynb", RECORD)
+    done = papermill.execute_notebook(
+        source, tmp_path / "o.ipynb", {"n_samples": 3}, progress_bar=False
+    )
+    assert collect_metrics(done)["n"] == 3
+    # Its own parser must know every parameter, or it warns of each that is passed.
+    for path in notebooks_dir().glob("*.ipynb"):
+        assert set(papermill.inspect_notebook(path)) == set(read_parameters(path))
+
+
+def test_cell_timeout(tmp_path):
+    slow = notebook(tmp_path / "slow.ipynb", "import time\ntime.sleep(60)")
+    start = time.monotonic()
+    (result,) = run_notebooks([Run(slow)], tmp_path / "out", timeout=2)
+    assert (result.status, result.error) == ("failed", "a cell took longer than 2 s")
+    assert time.monotonic() - start < 40
+    assert children_of(os.getpid()) == []
+
+
+def test_same_name_twice(tmp_path):
+    path = notebook(tmp_path / "n.ipynb")
+    with pytest.raises(CourseError, match="n is given twice"):
+        run_notebooks([Run(path), Run(path)], tmp_path / "out")
+
+
+def course(*arguments, **options):
+    command = [sys.executable, "-m", "helpers", *map(str, arguments)]
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options
+    )
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_interrupt_leaves_no_kernel_and_no_part(tmp_path, sent):
+    started = tmp_path / "started"
+    for name in ("a", "b", "c"):
+        notebook(
+            tmp_path / f"{name}.ipynb",
+            f"open({str(started)!r} + {name!r}, 'w').close()\nimport time\ntime.sleep(600)",
+        )
+    out = tmp_path / "out"
+    names = [tmp_path / f"{name}.ipynb" for name in ("a", "b", "c")]
+    process = course("run", *names, "--jobs", 2, "--out", out)
+    deadline = time.monotonic() + 60
+    while not all(Path(f"{started}{n}").exists() for n in "ab") and time.monotonic() < deadline:
+        time.sleep(0.05)
+    descendants = children_of(process.pid)
+    assert len(descendants) >= 2
+    process.send_signal(sent)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130, stderr
+    assert "Traceback" not in stderr
+    _, alive = psutil.wait_procs(descendants, timeout=10)
+    assert alive == []
+    summary = json.loads((out / "summary.json").read_text())
+    assert [row["status"] for row in summary] == ["interrupted"] * 3
+    assert not list(out.glob(".*"))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL")
+def test_killed_run_leaves_no_kernel(tmp_path):
+    started = tmp_path / "started"
+    path = notebook(
+        tmp_path / "n.ipynb",
+        f"open({str(started)!r}, 'w').close()\nimport time\nwhile True: time.sleep(0.1)",
+    )
+    process = course("run", path, "--out", tmp_path / "out")
+    deadline = time.monotonic() + 60
+    while not started.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    descendants = children_of(process.pid)
+    process.kill()
+    process.communicate()
+    _, alive = psutil.wait_procs(descendants, timeout=20)  # kernels watch their parent
+    assert alive == []
+    assert not (tmp_path / "out" / "summary.json").exists()
+    assert not (tmp_path / "out" / "n.ipynb").exists()
+
+
+def test_index_tells_a_fallback(tmp_path):
+    from helpers.runs.execute import RunResult
+
+    results = [RunResult("n", "succeeded", 1.0, {}, "digits", {}, None)]
+    defaults = {"n": {"dataset": "mnist"}}
+    assert find_fallbacks(results, defaults) == [("mnist", "digits")]
+    page = write_summary(results, tmp_path, defaults).read_text()
+    assert "<b>digits</b> was used instead of <b>mnist</b>" in page
+    own = [RunResult("n", "succeeded", 1.0, {"dataset": "x/digits.npz"}, "digits", {}, None)]
+    assert find_fallbacks(own, defaults) == []
+
+
+def test_atomic_write(tmp_path):
+    path = tmp_path / "deep" / "file.json"
+    write_atomically(path, "first")
+    with pytest.raises(TypeError):
+        write_atomically(path, 5)
+    assert path.read_text() == "first"
+    write_atomically(path, "second")
+    assert path.read_text() == "second"
+    assert [p.name for p in path.parent.iterdir()] == ["file.json"]
