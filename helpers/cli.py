@@ -1,18 +1,24 @@
 """The ``course`` command: thin, and quick to start, because each command imports what it needs."""
 
+import contextlib
 import json
 import signal
 import sys
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from helpers import __version__
-from helpers.errors import CourseError
+from helpers.errors import CourseError, DatasetUnavailable
 
 if TYPE_CHECKING:
     from helpers.runs.execute import Run, RunResult
+
+
+UNAVAILABLE = 3  # exit status where data cannot be had, which is nobody's mistake
 
 
 class CourseGroup(click.Group):
@@ -26,7 +32,7 @@ class CourseGroup(click.Group):
             if ctx.params.get("debug"):
                 raise
             click.echo(f"Error: {error}", err=True)
-            ctx.exit(1)
+            ctx.exit(UNAVAILABLE if isinstance(error, DatasetUnavailable) else 1)
         except OSError as error:
             if ctx.params.get("debug") or isinstance(error, BrokenPipeError):
                 raise
@@ -42,6 +48,10 @@ class CourseGroup(click.Group):
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def main(debug: bool) -> None:
     """Run, check and prepare the deep-learning course."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a terminal that has no ✓ shows a ? instead
+    warnings.formatwarning = lambda message, *_, **__: f"Warning: {message}\n"
 
 
 @main.command()
@@ -120,6 +130,8 @@ def verify(names: tuple[str, ...]) -> None:
     from helpers.errors import DatasetError
 
     good = True
+    for name in set(names) & set(catalog.EMBEDDED):
+        click.echo(f"{name}: comes with scikit-learn")
     for name in _known_names(names) if names else catalog.manifest():
         places = list(catalog.find(name))
         if not places:
@@ -163,8 +175,9 @@ def run(
 
     runs, defaults = plan_runs(notebooks, assignments, fast=fast)
     out = out or Path("runs") / f"{datetime.datetime.now():%Y-%m-%d_%H%M%S}"
-    results = _run_with_bar(runs, out, jobs, timeout)
-    index = write_summary(results, out, defaults)
+    with _interrupted_once():
+        results = _run_with_bar(runs, out, jobs, timeout)
+        index = write_summary(results, out, defaults)
     for asked, used in find_fallbacks(results, defaults):
         click.secho(
             f"⚠ Dataset {used} was used instead of {asked}, which could not be had.", fg="yellow"
@@ -183,20 +196,58 @@ def _run_with_bar(
     from helpers.runs.execute import run_notebooks
     from helpers.runs.select import count_code_cells
 
+    total = sum(map(count_code_cells, runs))
+    terminal = _Terminal(sys.stderr)
+    with tqdm(total=total, unit="cell", desc="Running", delay=0.1, file=terminal) as bar:
+
+        def show(result: "RunResult") -> None:
+            bar.write(_line(result), file=_Terminal(sys.stdout))
+
+        return run_notebooks(
+            runs, out, jobs=jobs, timeout=timeout, on_cell=bar.update, on_result=show
+        )
+
+
+class _Terminal:
+    """A stream whose reader may go away: a closed pipe must neither end nor block the runs."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            self._stream.write(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            self._stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+@contextlib.contextmanager
+def _interrupted_once() -> Iterator[None]:
+    """Let the first Ctrl-C, kill or closed terminal interrupt, and ignore the impatient rest.
+
+    The first ends the kernels and writes the summary; a second one in the middle of that would
+    leave both undone.
+    """
+    numbers = [getattr(signal, name, None) for name in ("SIGINT", "SIGTERM", "SIGHUP")]
+    before = {number: signal.getsignal(number) for number in numbers if number is not None}
+
     def stop(*_: object) -> None:
+        for number in before:
+            signal.signal(number, signal.SIG_IGN)
         raise KeyboardInterrupt
 
-    signal.signal(signal.SIGTERM, stop)
-    total = sum(map(count_code_cells, runs))
-    with tqdm(total=total, unit="cell", desc="Running", delay=0.1) as bar:
-        return run_notebooks(
-            runs,
-            out,
-            jobs=jobs,
-            timeout=timeout,
-            on_cell=bar.update,
-            on_result=lambda result: tqdm.write(_line(result)),
-        )
+    for number in before:
+        signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _line(result: "RunResult") -> str:

@@ -1,7 +1,7 @@
 """Where the project lies, and how its files are written: whole or not at all."""
 
 import os
-import tempfile
+import uuid
 from pathlib import Path
 
 from helpers.errors import CourseError
@@ -23,15 +23,13 @@ def notebooks_dir() -> Path:
 def write_atomically(path: Path, text: str) -> None:
     """Write ``text`` to ``path`` whole: a reader sees the old file or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+        with temporary.open("x", encoding="utf-8", newline="\n") as stream:
             stream.write(text)
-        # mkstemp's 0600 would hide a report from everybody else; give it what a new file gets.
-        umask = os.umask(0)
-        os.umask(umask)
-        Path(temporary).chmod(0o666 & ~umask)
-        Path(temporary).replace(path)
+            stream.flush()
+            os.fsync(stream.fileno())  # or a power cut could leave a name without content
+        temporary.replace(path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise

@@ -79,6 +79,11 @@ def _figure(width: float, height: float, title: str = "") -> CourseFigure:
     return figure
 
 
+def _colour(number: int) -> str:
+    """Return the number-th colour of the style, settled now: "C0" would mean another's later."""
+    return mpl.colors.to_hex(f"C{number % 10}")
+
+
 def _need_images(data: Dataset) -> None:
     if data.kind != "images":
         raise DatasetError(f"{data.name} holds {data.kind}; this figure expects images")
@@ -86,10 +91,10 @@ def _need_images(data: Dataset) -> None:
 
 def _show_image(axes: "Axes", image: np.ndarray, **options: Any) -> None:
     """Draw one image without axes; grey ones dark on light, over the whole range of a byte."""
+    if image.ndim == 3 and image.shape[-1] == 1:
+        image = image[..., 0]
     if image.dtype == np.uint8 and image.ndim == 2:
         options = {"vmin": 0, "vmax": 255, **options}
-    elif image.ndim == 3 and image.shape[-1] == 1:
-        image = image[..., 0]
     axes.imshow(image, **options)
     axes.set_axis_off()
 
@@ -115,6 +120,8 @@ def image_grid(
     title
         Of the whole figure.
     """
+    if not len(images):
+        raise DatasetError("image_grid received no images; expected at least one")
     rows = -(-len(images) // columns)
     columns = min(columns, len(images))
     line = 0.28 if len(titles) else 0.05
@@ -194,9 +201,9 @@ def pixel_distribution(data: Dataset) -> CourseFigure:
     axes = figure.subplots()
     planes = [data.x_train]
     labels, colours = ["grey"], ["0.35"]
-    if data.x_train.ndim == 4:
+    if data.x_train.ndim == 4 and data.x_train.shape[-1] == 3:
         planes = [data.x_train[..., channel] for channel in range(3)]
-        labels, colours = ["red", "green", "blue"], ["C3", "C2", "C0"]
+        labels, colours = ["red", "green", "blue"], [_colour(3), _colour(2), _colour(0)]
     for plane, label, colour, line in zip(planes, labels, colours, ("-", "--", ":"), strict=False):
         share = value_counts(plane) / plane.size
         axes.stairs(share, np.arange(257), label=label, color=colour, linestyle=line)
@@ -220,7 +227,9 @@ def pixel_distribution(data: Dataset) -> CourseFigure:
 def mean_images(data: Dataset) -> CourseFigure:
     """Show the mean training image of each class."""
     _need_images(data)
-    means = class_means(data).round().astype(np.uint8)
+    means = class_means(data)
+    if data.x_train.dtype == np.uint8:
+        means = means.round().astype(np.uint8)
     figure = image_grid(
         means, data.class_names, columns=min(10, data.class_count), title="Mean image of each class"
     )
@@ -267,7 +276,7 @@ def embedding(
             s=12,
             alpha=0.7,
             linewidths=0,
-            color=f"C{number % 10}",
+            color=_colour(number),
             marker=MARKERS[number % len(MARKERS)],
             label=name,
         )
@@ -296,6 +305,12 @@ def correlation_heatmap(frame: "pd.DataFrame", *, title: str = "") -> CourseFigu
 
     correlation = frame.corr(numeric_only=True)
     n = len(correlation)
+    pairs = correlation.where(np.triu(np.ones((n, n), bool), 1)).stack().dropna()
+    if pairs.empty:
+        raise DatasetError(
+            f"a correlation needs two numeric columns that vary; found {n} numeric in "
+            f"{', '.join(map(str, frame.columns))}"
+        )
     figure = _figure(min(2.5 + 0.55 * n, 11), min(1.5 + 0.45 * n, 9))
     figure.colours = 256
     axes = figure.subplots()
@@ -312,7 +327,6 @@ def correlation_heatmap(frame: "pd.DataFrame", *, title: str = "") -> CourseFigu
         ax=axes,
     )
     axes.set_title(title or "Correlation of each pair of features")
-    pairs = correlation.where(np.triu(np.ones((n, n), bool), 1)).stack()
     (first, second), value = pairs.abs().idxmax(), pairs[pairs.abs().idxmax()]
     figure.alt = (
         f"Heat map of the correlations of {n} features. Strongest: {first} with {second}, "
@@ -348,7 +362,13 @@ def pair_plot(
     n = len(chosen)
     figure = _figure(2.1 * n + 1, 1.9 * n, title or f"{data.name}: every pair of features")
     grid = figure.subplots(n, n, squeeze=False, sharex="col")
-    common = {"hue": classes, "hue_order": list(data.class_names), "legend": False}
+    palette = [_colour(i) for i in range(data.class_count)]
+    common = {
+        "hue": classes,
+        "hue_order": list(data.class_names),
+        "palette": palette,
+        "legend": False,
+    }
     for row, below in enumerate(names):
         for column, across in enumerate(names):
             axes = grid[row, column]
@@ -375,7 +395,7 @@ def pair_plot(
             axes.yaxis.label.set_fontsize(8)
     handles = [
         mpl.lines.Line2D(
-            [], [], color=f"C{i % 10}", marker=MARKERS[i % len(MARKERS)], linestyle="", label=name
+            [], [], color=_colour(i), marker=MARKERS[i % len(MARKERS)], linestyle="", label=name
         )
         for i, name in enumerate(data.class_names)
     ]
@@ -467,8 +487,8 @@ def encoding_tradeoff(table: "pd.DataFrame") -> CourseFigure:
     figure = _figure(7, 3.2)
     axes = figure.subplots()
     exact = table["mean_error"] == 0
-    axes.plot(*table.loc[~exact, ["bytes", "mean_error"]].T.to_numpy(), "--o", color="C0")
-    axes.plot(*table.loc[exact, ["bytes", "mean_error"]].T.to_numpy(), "s", color="C1", ms=8)
+    axes.plot(*table.loc[~exact, ["bytes", "mean_error"]].T.to_numpy(), "--o", color=_colour(0))
+    axes.plot(*table.loc[exact, ["bytes", "mean_error"]].T.to_numpy(), "s", color=_colour(1), ms=8)
     for name, row in table.iterrows():
         axes.annotate(
             str(name), (row["bytes"], row["mean_error"]), xytext=(6, 4), textcoords="offset points"

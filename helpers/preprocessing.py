@@ -5,6 +5,8 @@ both sets: a test set that has shaped its own preprocessing is no test.
 """
 
 import io
+import math
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
@@ -17,7 +19,14 @@ if TYPE_CHECKING:
     import keras
     import pandas as pd
 
-ROWS_AT_ONCE = 4096  # float copies are made of this many samples, never of the whole set
+BLOCK = 32 << 20  # bytes of float64: copies are made of a block at a time, never of a whole set
+
+
+def blocks(x: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield consecutive samples in views that take up to 32 MB as float64."""
+    rows = max(1, BLOCK // (8 * max(1, math.prod(x.shape[1:]))))
+    for start in range(0, len(x), rows):
+        yield x[start : start + rows]
 
 
 def moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -33,10 +42,10 @@ def moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         The population standard deviation (divided by n). Each block of samples is centred by the
         mean of the first, so that large offsets cost no precision.
     """
-    offset = x[:ROWS_AT_ONCE].mean(axis=0, dtype=np.float64)
+    offset = next(blocks(x)).mean(axis=0, dtype=np.float64)
     total, squares = np.zeros(x.shape[1:]), np.zeros(x.shape[1:])
-    for start in range(0, len(x), ROWS_AT_ONCE):
-        centred = x[start : start + ROWS_AT_ONCE] - offset
+    for block in blocks(x):
+        centred = block - offset
         total += centred.sum(axis=0)
         squares += np.einsum("i...,i...->...", centred, centred)
     shift = total / len(x)
@@ -46,11 +55,20 @@ def moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def scale(data: Dataset) -> Dataset:
     """Bring features to [0, 1], as float32.
 
-    Bytes (images) are divided by 255. Other features are scaled by their minimum and maximum in
-    the training set, so a test value may lie a little outside.
+    Bytes are divided by 255. Other images are scaled by the smallest and largest value of the
+    training set, tables by those of each column; a test value may then lie a little outside.
+
+    Raises
+    ------
+    DatasetError
+        If the set holds texts.
     """
     if data.x_train.dtype == np.uint8:
         return _convert(data, lambda x: np.divide(x, 255, dtype=np.float32))
+    if data.kind == "images":
+        low, high = data.x_train.min(), data.x_train.max()
+        spread = (high - low) or 1
+        return _convert(data, lambda x: ((x - low) / spread).astype(np.float32))
     from sklearn.preprocessing import MinMaxScaler
 
     return _convert_rows(data, MinMaxScaler())
@@ -61,6 +79,11 @@ def standardize(data: Dataset) -> Dataset:
 
     Images keep the contrast between their pixels: they share one mean and one standard deviation
     (colour images: one for each channel). In tables every column has its own.
+
+    Raises
+    ------
+    DatasetError
+        If the set holds texts.
     """
     if data.kind != "images":
         from sklearn.preprocessing import StandardScaler
@@ -71,8 +94,14 @@ def standardize(data: Dataset) -> Dataset:
     mean = pixel_mean.mean(axis=axes)
     # Law of total variance: the mean of the pixels' variances plus the variance of their means.
     std = np.sqrt((pixel_std**2).mean(axis=axes) + pixel_mean.var(axis=axes))
-    factor, offset = np.float32(1 / std), np.float32(mean / std)
-    return _convert(data, lambda x: np.multiply(x, factor, dtype=np.float32) - offset)
+    std = np.where(std > 0, std, 1)  # a constant channel becomes 0
+
+    def transform(x: np.ndarray) -> np.ndarray:
+        result = np.multiply(x, (1 / std).astype(np.float32), dtype=np.float32)
+        result -= (mean / std).astype(np.float32)
+        return result
+
+    return _convert(data, transform)
 
 
 def _convert(data: Dataset, function: Any) -> Dataset:
@@ -80,6 +109,8 @@ def _convert(data: Dataset, function: Any) -> Dataset:
 
 
 def _convert_rows(data: Dataset, scaler: Any) -> Dataset:
+    if data.kind == "text":
+        raise DatasetError(f"{data.name} holds texts; expected images or a table")
     shape = data.input_shape
     rows = data.x_train.reshape(len(data.x_train), -1)
     scaler.fit(rows)
@@ -212,9 +243,11 @@ def fill_missing(
     empty = [name for name in columns if reference[name].isna().all()]
     if empty:
         raise DatasetError(f"column {empty[0]!r} has no value to fill from: drop the column")
+    gaps = [name for name in columns if not np.isfinite(frame[name].astype(float)).all()]
     filled = frame.copy()
-    imputer = SimpleImputer(strategy=strategy).fit(reference[columns])
-    filled[columns] = imputer.transform(frame[columns].replace([np.inf, -np.inf], np.nan))
+    if gaps:  # columns without a gap keep their type, so that integer labels stay integers
+        imputer = SimpleImputer(strategy=strategy).fit(reference[gaps])
+        filled[gaps] = imputer.transform(frame[gaps].replace([np.inf, -np.inf], np.nan))
     return filled
 
 
@@ -236,7 +269,8 @@ def encode_image(image: np.ndarray, image_format: str = "png", quality: int = 75
         raise DatasetError(f"image_format={image_format!r}; expected 'png' or 'jpeg'")
     options: dict[str, Any] = {"quality": quality} if image_format == "jpeg" else {"optimize": True}
     buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, image_format, **options)
+    grey = image[..., 0] if image.ndim == 3 and image.shape[-1] == 1 else image
+    Image.fromarray(grey).save(buffer, image_format, **options)
     return buffer.getvalue()
 
 
@@ -288,15 +322,29 @@ def compare_encodings(
     return pd.DataFrame(rows).set_index("encoding")
 
 
-def augmentation(*, horizontal_flip: bool = True, seed: int = 0) -> "keras.Sequential":
+def augmentation(
+    *,
+    rotation: float = 20,
+    shift: float = 0.2,
+    shear: float = 0.2,
+    zoom: float = 0.2,
+    horizontal_flip: bool = True,
+    seed: int = 0,
+) -> "keras.Sequential":
     """Build the classic augmentation of photos as Keras layers.
 
-    These are the settings that Keras's former ``ImageDataGenerator`` made famous: rotation by up
-    to 20°, shifts by up to 0.2 of the width and height, shear 0.2, zoom by up to 0.2, horizontal
-    flip, and the nearest pixel for what comes in at the border.
+    What comes in at the border is filled with the nearest pixel. The defaults are the numbers that
+    Keras's former ``ImageDataGenerator`` made famous.
 
     Parameters
     ----------
+    rotation
+        Up to this many degrees, either way.
+    shift, zoom
+        Up to this share of the height and width, either way.
+    shear
+        Up to this share of the height, either way. (The former class took the number as degrees,
+        by which 0.2 hardly changes a pixel.)
     horizontal_flip
         Leave it out where a mirror image means something else, as with digits and letters.
     seed
@@ -315,10 +363,10 @@ def augmentation(*, horizontal_flip: bool = True, seed: int = 0) -> "keras.Seque
     return keras.Sequential(
         [
             *([layers.RandomFlip("horizontal", seed=seed)] if horizontal_flip else []),
-            layers.RandomRotation(20 / 360, seed=seed + 1, **border),
-            layers.RandomTranslation(0.2, 0.2, seed=seed + 2, **border),
-            layers.RandomShear(0.2, 0.0, seed=seed + 3, **border),
-            layers.RandomZoom(0.2, 0.2, seed=seed + 4, **border),
+            layers.RandomRotation(rotation / 360, seed=seed + 1, **border),
+            layers.RandomTranslation(shift, shift, seed=seed + 2, **border),
+            layers.RandomShear(shear, 0.0, seed=seed + 3, **border),
+            layers.RandomZoom(zoom, zoom, seed=seed + 4, **border),
         ],
         name="augmentation",
     )

@@ -5,8 +5,8 @@ reads "WARNING" and "could not find cuda drivers" as a fault of their own.
 """
 
 import importlib.abc
-import importlib.util
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -24,8 +24,8 @@ class _TensorFlowFinder(importlib.abc.MetaPathFinder):
     ) -> ModuleSpec | None:
         if name != "tensorflow":
             return None
-        sys.meta_path.remove(self)
-        spec = importlib.util.find_spec(name)
+        others = (finder for finder in list(sys.meta_path) if finder is not self)
+        spec = next(filter(None, (f.find_spec(name, path, target) for f in others)), None)
         if spec is not None and spec.loader is not None:
             spec.loader.exec_module = _without_notices(spec.loader.exec_module)
         return spec
@@ -34,7 +34,11 @@ class _TensorFlowFinder(importlib.abc.MetaPathFinder):
 def _without_notices(execute: Callable[[ModuleType], None]) -> Callable[[ModuleType], None]:
     def exec_module(module: ModuleType) -> None:
         # The notices are written by C++ code, so the file descriptor has to be redirected.
-        stderr = os.dup(2)
+        try:
+            stderr = os.dup(2)
+        except OSError:  # a process without standard error has nothing to keep clean
+            execute(module)
+            return
         with tempfile.TemporaryFile() as capture:
             os.dup2(capture.fileno(), 2)
             try:
@@ -44,7 +48,7 @@ def _without_notices(execute: Callable[[ModuleType], None]) -> Callable[[ModuleT
                 os.close(stderr)
                 capture.seek(0)
                 for line in capture.read().decode(errors="replace").splitlines(keepends=True):
-                    if not line.startswith(NOTICES):
+                    if not line.startswith(NOTICES) and sys.stderr is not None:
                         sys.stderr.write(line)
 
     return exec_module
@@ -52,8 +56,8 @@ def _without_notices(execute: Callable[[ModuleType], None]) -> Callable[[ModuleT
 
 def install() -> None:
     """Hide the notices of a later ``import tensorflow`` or ``import keras``."""
-    # 3 also hides the error that a machine without GPU gets from its CUDA stub; what really fails
-    # is raised as an exception, and `course check` looks at the GPU.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # 1 hides notices. 3 hides errors too, such as the one that a machine without GPU gets from its
+    # CUDA stub: what really fails there is raised as an exception all the same.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1" if shutil.which("nvidia-smi") else "3")
     if "tensorflow" not in sys.modules:
         sys.meta_path.insert(0, _TensorFlowFinder())

@@ -15,7 +15,7 @@ import numpy as np
 from helpers.datasets import Dataset
 from helpers.datasets.sampling import stratified_sample
 from helpers.errors import DatasetError
-from helpers.preprocessing import ROWS_AT_ONCE, moments
+from helpers.preprocessing import blocks, moments
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -73,16 +73,21 @@ def describe(x: np.ndarray) -> dict[str, float]:
     """Summarise all values of a set: count, mean, std, min, quartiles, max.
 
     Exact for bytes, from their 256 counts, without any copy of the data. The standard deviation is
-    the population's (divided by n); quantiles of bytes are observed values (the lower one between
-    two).
+    the population's (divided by n); quantiles are interpolated as NumPy does.
+
+    Raises
+    ------
+    DatasetError
+        If ``x`` is empty or holds texts.
     """
+    if not x.size:
+        raise DatasetError(f"describe received an empty array of shape {x.shape}")
     if x.dtype == np.uint8:
         counts = value_counts(x)
         values = np.arange(256)
         n = counts.sum()
         mean = (counts * values).sum() / n
-        cumulated = counts.cumsum()
-        quartiles = [int(np.searchsorted(cumulated, q * (n - 1), side="right")) for q in QUANTILES]
+        quartiles = [_quantile(counts.cumsum(), q * (n - 1)) for q in QUANTILES]
         present = np.flatnonzero(counts)
         std = np.sqrt((counts * (values - mean) ** 2).sum() / n)
         low, high = present[0], present[-1]
@@ -92,7 +97,8 @@ def describe(x: np.ndarray) -> dict[str, float]:
         means, stds = moments(rows)
         mean = means.mean()
         std = np.sqrt((stds**2).mean() + means.var())
-        quartiles = np.quantile(rows, QUANTILES)
+        # NumPy interpolates in the array's own type, where small integers overflow.
+        quartiles = np.quantile(rows if rows.dtype.kind == "f" else rows.astype(float), QUANTILES)
     return {
         "count": int(n),
         "mean": float(mean),
@@ -101,6 +107,12 @@ def describe(x: np.ndarray) -> dict[str, float]:
         **{f"{q:.0%}": float(value) for q, value in zip(QUANTILES, quartiles, strict=True)},
         "max": float(high),
     }
+
+
+def _quantile(cumulated: np.ndarray, position: float) -> float:
+    """Interpolate between the two sorted values around a position, from cumulated counts."""
+    low, high = np.searchsorted(cumulated, [np.floor(position), np.ceil(position)], side="right")
+    return float(low + (high - low) * (position % 1))
 
 
 def describe_features(data: Dataset) -> "pd.DataFrame":
@@ -154,6 +166,8 @@ def find_duplicates(x: np.ndarray) -> list[np.ndarray]:
 def find_near_duplicates(x: np.ndarray, n_pairs: int = 10) -> "pd.DataFrame":
     """Find the pairs of samples that are most alike without being equal.
 
+    Each sample is paired with its nearest other one; of exact copies only the first takes part.
+
     Returns
     -------
     DataFrame
@@ -168,19 +182,22 @@ def find_near_duplicates(x: np.ndarray, n_pairs: int = 10) -> "pd.DataFrame":
     import pandas as pd
     from sklearn.neighbors import NearestNeighbors
 
-    rows = _limited(x).astype(np.float32)
-    # Three neighbours: the sample itself, possibly an exact copy, and one that is merely near.
-    count = min(3, len(rows))
-    distances, neighbours = NearestNeighbors(n_neighbors=count).fit(rows).kneighbors(rows)
-    first = np.repeat(np.arange(len(rows)), count)
+    _limited(x)
+    copies = [index for group in find_duplicates(x) for index in group[1:]]
+    position = np.setdiff1d(np.arange(len(x)), copies)
+    rows = _rows(x)[position].astype(np.float32)
+    if len(rows) < 2:
+        return pd.DataFrame({"first": [], "second": [], "distance": []})
+    neighbours = NearestNeighbors(n_neighbors=1).fit(rows).kneighbors(return_distance=False)[:, 0]
+    # The search's own distances are rounded by cancellation; those of the pairs are not.
+    distances = np.sqrt(np.mean((rows - rows[neighbours]) ** 2, axis=1))
     pairs = pd.DataFrame(
         {
-            "first": np.minimum(first, neighbours.ravel()),
-            "second": np.maximum(first, neighbours.ravel()),
-            "distance": distances.ravel() / np.sqrt(rows.shape[1]),
+            "first": np.minimum(position, position[neighbours]),
+            "second": np.maximum(position, position[neighbours]),
+            "distance": distances,
         }
     )
-    pairs = pairs[(pairs["first"] != pairs["second"]) & (pairs["distance"] > 0)]
     nearest = pairs.drop_duplicates(["first", "second"]).nsmallest(n_pairs, "distance")
     return nearest.reset_index(drop=True)
 
@@ -212,6 +229,7 @@ def find_outliers(x: np.ndarray, n_outliers: int = 10, *, seed: int = 0) -> "pd.
 
 
 def _limited(x: np.ndarray) -> np.ndarray:
+    """Return rows for a method that compares all pairs, if they are not too many."""
     if len(x) > MAX_PAIRWISE:
         raise DatasetError(
             f"received {len(x):,} samples; expected at most {MAX_PAIRWISE:,}, because all pairs "
@@ -247,7 +265,7 @@ def cluster(
     """
     from sklearn import cluster as sk
 
-    rows = _limited(x)
+    rows = _rows(x) if method == "k-means" else _limited(x)
     match method:
         case "k-means":
             model: Any = sk.KMeans(n_clusters, n_init=3, random_state=seed)
@@ -271,7 +289,8 @@ def compare_clusterings(
     -------
     DataFrame
         A row a method: ``clusters``, ``noise`` (share of samples left out), ``adjusted_rand``
-        (Hubert and Arabie, 1985: 1 for the labels' own groups, 0 for chance) and ``silhouette``
+        (Hubert and Arabie, 1985: 1 for the labels' own groups, 0 for chance; noise counts as one
+        more cluster) and ``silhouette``
         (Rousseeuw, 1987: how apart the groups lie, without looking at the labels), ``seconds``.
     """
     import pandas as pd
@@ -340,7 +359,9 @@ def pca(x: np.ndarray, n_components: int, *, seed: int = 0) -> PCAResult:
     """
     from sklearn.decomposition import PCA
 
-    rows = _rows(x).astype(np.float32)
+    # Centred before it is rounded to float32, or a large offset would swallow the differences.
+    mean, _ = moments(_rows(x))
+    rows = np.concatenate([(block - mean).astype(np.float32) for block in blocks(_rows(x))])
     n_components = min(n_components, *rows.shape)
     model = PCA(n_components, random_state=seed)
     components = model.fit_transform(rows)
@@ -348,7 +369,7 @@ def pca(x: np.ndarray, n_components: int, *, seed: int = 0) -> PCAResult:
         components=components,
         explained=model.explained_variance_ratio_,
         axes=model.components_.reshape(n_components, *x.shape[1:]),
-        mean=model.mean_.reshape(x.shape[1:]),
+        mean=mean.reshape(x.shape[1:]),
     )
 
 
@@ -383,9 +404,7 @@ def sparse_matrix(x: np.ndarray) -> "scipy.sparse.csr_array":
     from scipy import sparse
 
     # In blocks, because a whole set's intermediate coordinates would take 16 bytes a value.
-    rows = _rows(x)
-    starts = range(0, len(rows), ROWS_AT_ONCE)
-    return sparse.vstack([sparse.csr_array(rows[i : i + ROWS_AT_ONCE]) for i in starts], "csr")
+    return sparse.vstack([sparse.csr_array(block) for block in blocks(_rows(x))], "csr")
 
 
 class SparseCode(NamedTuple):
@@ -408,16 +427,17 @@ def sparse_code(
     from sklearn.cluster import KMeans
     from sklearn.decomposition import sparse_encode
 
-    rows = _limited(x).astype(np.float32)
+    rows = _rows(x).astype(np.float32)
     mean = rows.mean(axis=0)
+    rows -= mean
     n_atoms = min(n_atoms, len(rows))
-    centres = KMeans(n_atoms, n_init=1, max_iter=20, random_state=seed).fit(rows - mean)
+    centres = KMeans(n_atoms, n_init=1, max_iter=20, random_state=seed).fit(rows)
     lengths = np.linalg.norm(centres.cluster_centers_, axis=1, keepdims=True)
     atoms = centres.cluster_centers_ / np.maximum(lengths, 1e-6)
     n_nonzero = min(n_nonzero, n_atoms, rows.shape[1])
     with warnings.catch_warnings():
         # A sample that a few atoms restore exactly needs no more of them: nothing is wrong.
         warnings.filterwarnings("ignore", message="Orthogonal matching pursuit ended prematurely")
-        codes = sparse_encode(rows - mean, atoms, algorithm="omp", n_nonzero_coefs=n_nonzero)
+        codes = sparse_encode(rows, atoms, algorithm="omp", n_nonzero_coefs=n_nonzero)
     shape = x.shape[1:]
     return SparseCode(codes, atoms.reshape(-1, *shape), (codes @ atoms + mean).reshape(x.shape))

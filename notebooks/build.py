@@ -8,6 +8,7 @@ python notebooks/build.py --check      only compare the .ipynb files with their 
 import argparse
 import os
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -68,6 +69,15 @@ def differs(source: Path, target: Path) -> bool:
     return key != [(c.cell_type, c.source, c.metadata.get("tags", [])) for c in found.cells]
 
 
+def default_dataset(notebook: nbformat.NotebookNode) -> str | None:
+    """Return the default of a notebook's ``dataset`` parameter."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "notebook.ipynb"
+        nbformat.write(notebook, path)
+        parameters = read_parameters(path)
+    return parameters["dataset"].default if "dataset" in parameters else None
+
+
 def build(source: Path, target: Path) -> None:
     """Execute one notebook and write it, unless it failed or fell back to another dataset."""
     start = time.perf_counter()
@@ -75,15 +85,12 @@ def build(source: Path, target: Path) -> None:
     execute(notebook)
     if failed := failed_checks(notebook):
         sys.exit(f"{source.name}: check failed: {failed[0]}; {target.name} is left as it was")
-    text = nbformat.writes(notebook) + "\n"
-    candidate = target.with_name(f".{target.name}")
-    write_atomically(candidate, text)
-    asked = read_parameters(candidate)["dataset"].default
     used = collect_metrics(notebook).get("dataset")
+    asked = default_dataset(notebook)
     if asked != used:
-        candidate.unlink()
         sys.exit(f"{source.name}: ran on {used}, not on {asked}; {target.name} is left as it was")
-    candidate.replace(target)
+    text = nbformat.writes(notebook) + "\n"
+    write_atomically(target, text)
     print(f"{target.name}: {time.perf_counter() - start:.0f} s, {len(text) / 1e3:.0f} kB")
 
 
@@ -102,6 +109,8 @@ def main() -> None:
             build(source, target)
         elif differs(source, target):
             wrong.append(source.name)
+    texts = {source.stem for source in (HERE / "percent").glob("[0-9]*.py")}
+    wrong += [path.name for path in HERE.glob("[0-9]*.ipynb") if path.stem not in texts]
     if wrong:
         sys.exit(f"{', '.join(wrong)}: the .ipynb differs from its text; run 'make notebooks'")
 

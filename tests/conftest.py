@@ -92,6 +92,9 @@ def server():
             body = state.content[start:]
             self.send_response(206 if start else 200)
             self.send_header("Content-Length", str(len(body)))
+            if start:
+                last = len(state.content) - 1
+                self.send_header("Content-Range", f"bytes {start}-{last}/{last + 1}")
             self.end_headers()
             state.started.set()
             if state.hold is not None:

@@ -133,6 +133,14 @@ def test_wrong_content_from_the_server_is_not_kept(tiny, server, tmp_path, monke
     assert [p.name for p in (tmp_path / "cache").iterdir() if not p.name.startswith(".")] == []
 
 
+def test_login_page_instead_of_the_file(tiny, server, monkeypatch):
+    monkeypatch.delenv("COURSE_OFFLINE")
+    monkeypatch.setenv("COURSE_MIRROR", server.url)
+    server.content = b"<html>Please log in</html>"
+    with pytest.warns(FallbackWarning, match="is not the file expected"):
+        assert load_dataset("tiny", fallback="digits", progress=False).name == "digits"
+
+
 def test_idx_files_and_their_digests(manifest, tmp_path):
     def idx(array):
         return bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">i4").tobytes() + bytes(array)
@@ -231,6 +239,27 @@ def test_refusal_by_the_server(server, tmp_path, status):
     with pytest.raises(DatasetUnavailable, match=f"HTTP {status}"):
         download(f"{server.url}/file", tmp_path / "file", check=expect(b""), progress=False)
     assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("url", ["ftp://example.invalid/f", "nonsense", "http://[bad/f"])
+def test_wrong_addresses_are_not_tried_again(tmp_path, url):
+    start = time.monotonic()
+    with pytest.raises(DatasetUnavailable, match="cannot download"):
+        download(url, tmp_path / "file", check=expect(b""), progress=False)
+    assert time.monotonic() - start < 2
+
+
+def test_server_that_does_not_stop(server, tmp_path):
+    server.content = CONTENT
+    with pytest.raises(DatasetUnavailable, match="does not stop sending"):
+        download(f"{server.url}/f", tmp_path / "f", check=expect(b""), size=1000, progress=False)
+
+
+def test_refused_range_without_a_part(server, tmp_path, monkeypatch):
+    monkeypatch.setattr("helpers.datasets.download.time.sleep", lambda _: None)
+    server.status = 416
+    with pytest.raises(DatasetUnavailable, match="HTTP 416"):
+        download(f"{server.url}/f", tmp_path / "f", check=expect(b""), progress=False)
 
 
 def test_connection_refused(tmp_path, monkeypatch):

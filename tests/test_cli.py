@@ -17,9 +17,9 @@ def course(*arguments, **options):
     return CliRunner().invoke(main, list(map(str, arguments)), **options)
 
 
-def refusal(*arguments) -> str:
+def refusal(*arguments, status=1) -> str:
     result = course(*arguments)
-    assert result.exit_code == 1
+    assert result.exit_code == status
     assert result.output.startswith("Error: ")
     assert result.output.count("\n") == 1
     return result.output
@@ -99,7 +99,7 @@ def test_data_fetch(course_data):
 
 def test_data_fetch_refusals():
     assert "Did you mean 'cifar10'?" in refusal("data", "fetch", "cifar")
-    assert "COURSE_OFFLINE" in refusal("data", "fetch", "mnist")
+    assert "COURSE_OFFLINE" in refusal("data", "fetch", "mnist", status=3)
 
 
 def test_data_verify(course_data, tmp_path):

@@ -164,6 +164,25 @@ def test_broken_image_is_skipped_only_when_asked(image_folder, fault):
     np.testing.assert_array_equal(data.x_train.mean(axis=(1, 2)) // 80, data.y_train)
 
 
+def test_skipping_must_not_empty_a_class(image_folder):
+    for path in (image_folder / "line").iterdir():
+        half(path)
+    with pytest.warns(UserWarning, match="6 broken"):
+        assert "class 'line' has no readable file" in refusal(image_folder, on_error="skip")
+
+
+def test_link_to_itself_is_no_image(image_folder):
+    (image_folder / "line" / "loop.png").symlink_to("loop.png")
+    assert len(load_dataset(image_folder).x_train) + len(load_dataset(image_folder).x_test) == 18
+
+
+def test_exif_orientation_that_is_no_number(image_folder):
+    entry = struct.pack("<HHI4s", 0x0112, 2, 4, b"abc\0")  # orientation, as text
+    exif = b"Exif\0\0II*\0" + struct.pack("<IH", 8, 1) + entry + struct.pack("<I", 0)
+    Image.new("L", (10, 12)).save(image_folder / "line" / "odd.jpg", exif=exif)
+    assert load_dataset(image_folder).input_shape == (12, 10)
+
+
 def test_empty_class_folder(image_folder):
     (image_folder / "void").mkdir()
     message = refusal(image_folder)
@@ -267,7 +286,7 @@ def test_memory_of_a_large_folder(many_images, mode, limit):
 def write_texts(root, content=b"some words"):
     for name in ("ham", "spam"):
         (root / name).mkdir(parents=True)
-        for index in range(5):
+        for index in range(10):
             (root / name / f"{index}.txt").write_bytes(content + f" {name} {index}".encode())
 
 
@@ -285,6 +304,18 @@ def test_one_text_file_a_class(tmp_path):
     data = load_dataset(tmp_path)
     assert data.class_names == ("Czech", "Greek")
     assert (len(data.x_train), len(data.x_test)) == (16, 4)
+
+
+def test_other_texts_beside_class_folders(tmp_path):
+    write_texts(tmp_path / "mail")
+    (tmp_path / "mail" / "README.txt").write_text("read me")
+    assert load_dataset(tmp_path / "mail").class_names == ("ham", "spam")
+
+
+def test_hidden_text_files_are_no_classes(tmp_path):
+    for name in ("Czech", "Greek", ".hidden", "._Czech"):
+        (tmp_path / f"{name}.txt").write_text("".join(f"{name}{i}\n" for i in range(10)))
+    assert load_dataset(tmp_path).class_names == ("Czech", "Greek")
 
 
 def test_text_refusals(tmp_path):

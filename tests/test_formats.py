@@ -80,6 +80,10 @@ def test_npz_column_of_labels(tmp_path):
         ({"x_test": np.where(np.arange(6)[:, None, None] == 4, np.inf, np.ones((6, 4, 4)))},
          ["x_test", "sample 4", "fill"]),
         ({"x_train": np.zeros(12)}, ["(12,)", "samples"]),
+        ({"x_train": np.zeros((12, 0)), "x_test": np.zeros((6, 0))}, ["(12, 0)"]),
+        ({"y_train": np.int64(3)}, ["shape ()"]),
+        ({"y_train": np.zeros(12, int), "y_test": np.zeros(6, int)}, ["every label is 0", "two"]),
+        ({"y_train": np.array([b"\xff"] * 12), "y_test": np.array([b"\xff"] * 6)}, ["UTF-8"]),
         ({"x_train": np.full((12, 4, 4), "a")}, ["<U1", "numbers"]),
         ({"x_train": np.zeros((0, 4, 4)), "y_train": np.zeros(0, int)}, ["x_train is empty"]),
         ({"x_train": np.zeros(12, [("a", int), ("b", int)])}, ["x_train", "numbers or strings"]),
@@ -111,6 +115,28 @@ def test_plain_pickle_named_npz(tmp_path):
     path = tmp_path / "evil.npz"
     path.write_bytes(pickle.dumps(Bomb()))
     assert "no complete zip archive" in refusal(path)
+
+
+def test_npz_with_integers_of_two_kinds(tmp_path):
+    y = (np.arange(12) % 3).astype(np.uint64)
+    assert load_dataset(save(tmp_path / "u.npz", y_train=y)).class_names == ("0", "1", "2")
+
+
+def test_encrypted_npz(tmp_path):
+    path = save(tmp_path / "secret.npz")
+    content = bytearray(path.read_bytes())
+    for position in (content.find(b"PK\x03\x04") + 6, content.find(b"PK\x01\x02") + 8):
+        content[position] |= 1
+    path.write_bytes(content)
+    assert "secret.npz" in refusal(path)
+
+
+def test_options_without_effect(tmp_path):
+    path = save(tmp_path / "mine.npz")
+    assert load_dataset(path, image_size=(2, 3)).input_shape == (2, 3)
+    assert "target='a' has no effect" in refusal(path, target="a")
+    assert "streaming=True has no effect" in refusal(path, streaming=True)
+    assert "image_size=(2, 2) has no effect" in refusal("iris", image_size=(2, 2))
 
 
 @pytest.mark.parametrize("keep", [0, 10, 200, 0.5, 0.99])
@@ -164,12 +190,26 @@ def test_other_kind_of_file(tmp_path):
 
 @pytest.mark.parametrize(
     ("option", "value"),
-    [("color_mode", "gray"), ("on_error", "ignore"), ("fallback", "mnist"), ("image_size", (0, 4))],
+    [
+        ("color_mode", "gray"),
+        ("on_error", "ignore"),
+        ("fallback", "mnist"),
+        ("image_size", (0, 4)),
+        ("image_size", 5),
+        ("seed", -1),
+        ("seed", 1.5),
+        ("batch_size", 0),
+    ],
 )
 def test_wrong_options(option, value):
     message = refusal("digits", **{option: value})
     assert f"{option}=" in message
     assert "expected" in message
+
+
+@pytest.mark.parametrize("name", [123, None, "x" * 5000, "~nobody-here/x.npz"])
+def test_names_that_are_none(name):
+    assert "expected" in refusal(name) or "no such" in refusal(name) or "known" in refusal(name)
 
 
 def idx(array: np.ndarray) -> bytes:

@@ -79,6 +79,22 @@ def test_alt_text_tells_what_is_in_the_data():
     assert f"most: class_{counts.argmax()} ({counts.max()})" in alt
 
 
+def test_pair_plot_gives_each_class_the_colour_of_its_legend():
+    iris = load_dataset("iris")
+    twelve = iris.replace(y_train=np.arange(120) % 12, class_names=tuple("abcdefghijkl"))
+    figure = plots.pair_plot(twelve, [0, 1])
+    legend = [mpl.colors.to_hex(line.get_color()) for line in figure.legends[0].get_lines()]
+    points = figure.axes[1].collections[0].get_facecolors()[:12]
+    assert [mpl.colors.to_hex(point) for point in points] == legend
+
+
+def test_nothing_to_draw():
+    with pytest.raises(DatasetError, match="at least one"):
+        plots.image_grid(np.zeros((0, 4, 4)))
+    with pytest.raises(DatasetError, match="two numeric columns"):
+        plots.correlation_heatmap(pd.DataFrame({"a": [1, 2], "b": [3, 3]}))
+
+
 def test_wrong_kind_of_data():
     iris, digits = load_dataset("iris"), load_dataset("digits")
     for draw in (plots.class_examples, plots.pixel_distribution, plots.mean_images):

@@ -60,6 +60,27 @@ def test_standardize_keeps_the_contrast_between_pixels(digits):
     np.testing.assert_allclose(standard.x_train, expected, atol=1e-4)
 
 
+def test_constant_channels_stay_finite():
+    data = colour()
+    data.x_train[..., 2] = 7
+    assert np.isfinite(prep.standardize(data).x_train).all()
+
+
+def test_float_images_share_one_scale(digits):
+    floats = digits.replace(
+        x_train=digits.x_train / 255 * 4 - 1, x_test=digits.x_test / 255 * 4 - 1
+    )
+    np.testing.assert_allclose(prep.scale(floats).x_test, digits.x_test / 255, atol=1e-6)
+
+
+def test_texts_cannot_be_scaled():
+    texts = np.array(["a", "b"], object)
+    data = Dataset("t", texts, np.arange(2), texts, np.arange(2), ("a", "b"), "test")
+    for function in (prep.scale, prep.standardize):
+        with pytest.raises(DatasetError, match="t holds texts"):
+            function(data)
+
+
 @given(
     hnp.arrays(
         st.sampled_from([np.uint8, np.int32, np.float32]),
@@ -161,6 +182,7 @@ def test_missing_values():
     assert frame["a"].isna().sum() == 1
     train = pd.DataFrame({"a": [7.0, 7.0], "b": [1, 1], "c": ["x", "y"]})
     assert prep.fill_missing(frame, fit_on=train)["a"][1] == 7
+    assert prep.fill_missing(frame)["b"].dtype.kind == "i"
     infinite = frame.assign(a=[1.0, np.inf, 3.0, 100.0])
     assert prep.fill_missing(infinite)["a"][1] == 3
     with pytest.raises(DatasetError, match="column 'a' has no value"):

@@ -131,7 +131,19 @@ def test_parameter_lines_that_cannot_be_checked(tmp_path, line):
         read_parameters(notebook(tmp_path / "n.ipynb", parameters=line))
 
 
-@pytest.mark.parametrize("content", ["", "{}", "[]", "not json"])
+def test_magic_among_the_parameters(tmp_path):
+    with pytest.raises(ParameterError, match="line 1 of the parameters cell is not plain Python"):
+        read_parameters(notebook(tmp_path / "n.ipynb", parameters="%matplotlib inline"))
+
+
+def test_optional_text(tmp_path):
+    path = notebook(tmp_path / "n.ipynb", parameters='d: Optional[str] = "a"\n')
+    assert check_parameters(path, {"d": "None"}, read_parameters(path)) == {"d": None}
+
+
+@pytest.mark.parametrize(
+    "content", ["", "{}", "[]", "not json", '{"cells": null}', '{"cells": [1]}']
+)
 def test_files_that_are_no_notebooks(tmp_path, content):
     (tmp_path / "n.ipynb").write_text(content)
     with pytest.raises(ParameterError, match="not a readable notebook"):
@@ -214,7 +226,7 @@ def test_runs_are_honest(tmp_path):
     assert by_name["fine"].dataset == "digits"
     assert by_name["fine"].metrics == {"n": 7, "rate": 0.1}
     assert by_name["error"].status == "failed"
-    assert by_name["error"].error == "ValueError: too"
+    assert by_name["error"].error == "ValueError: too bad (cell 3)"
     assert by_name["error"].metrics == {"n": None, "rate": 0.1}
     assert by_name["dead"].error == "the kernel died (out of memory, or killed)"
     assert by_name["check"].error == "check failed: order: see"
@@ -230,7 +242,7 @@ def test_runs_are_honest(tmp_path):
         "notebook", "status", "seconds", "parameters", "dataset", "metrics", "error",
     }  # fmt: skip
     page = index.read_text()
-    for part in ('href="fine.html"', "✓", "ValueError: too", "1 of 4", "rate"):
+    for part in ('href="fine.html"', "✓", "ValueError: too bad", "1 of 4", "rate"):
         assert part in page
 
 
@@ -256,6 +268,25 @@ def test_cell_timeout(tmp_path):
     assert children_of(os.getpid()) == []
 
 
+def test_paths_with_braces_and_spaces(tmp_path):
+    folder = tmp_path / "a {n} b"
+    folder.mkdir()
+    (result,) = run_notebooks([Run(notebook(folder / "{x}.ipynb", RECORD))], folder / "out {y}")
+    assert result.status == "succeeded", result.error
+    assert (folder / "out {y}" / "{x}.html").exists()
+
+
+def test_a_result_that_cannot_be_written_ends_nothing_else(tmp_path):
+    bad = f"from IPython.display import display\ndisplay({{{MEDIA_TYPE!r}: [1]}}, raw=True)"
+    odd = notebook(tmp_path / "odd.ipynb", bad)
+    blocked = notebook(tmp_path / "blocked.ipynb", RECORD)
+    fine = notebook(tmp_path / "fine.ipynb", RECORD)
+    (tmp_path / "out" / "blocked.ipynb").mkdir(parents=True)
+    results = run_notebooks([Run(odd), Run(blocked), Run(fine)], tmp_path / "out")
+    assert [result.status for result in results] == ["succeeded", "failed", "succeeded"]
+    assert "no result could be written" in results[1].error
+
+
 def test_same_name_twice(tmp_path):
     path = notebook(tmp_path / "n.ipynb")
     with pytest.raises(CourseError, match="n is given twice"):
@@ -270,7 +301,11 @@ def course(*arguments, **options):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "sent",
+    [[signal.SIGINT], [signal.SIGTERM], [signal.SIGINT] * 3],
+    ids=["Ctrl-C", "kill", "impatient"],
+)
 def test_interrupt_leaves_no_kernel_and_no_part(tmp_path, sent):
     started = tmp_path / "started"
     for name in ("a", "b", "c"):
@@ -286,7 +321,9 @@ def test_interrupt_leaves_no_kernel_and_no_part(tmp_path, sent):
         time.sleep(0.05)
     descendants = children_of(process.pid)
     assert len(descendants) >= 2
-    process.send_signal(sent)
+    for number in sent:
+        process.send_signal(number)
+        time.sleep(0.05)
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 130, stderr
     assert "Traceback" not in stderr
@@ -295,6 +332,27 @@ def test_interrupt_leaves_no_kernel_and_no_part(tmp_path, sent):
     summary = json.loads((out / "summary.json").read_text())
     assert [row["status"] for row in summary] == ["interrupted"] * 3
     assert not list(out.glob(".*"))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a POSIX shell")
+@pytest.mark.parametrize("reader", ["2>&1 | true", "| true", "2>&1 | head -1"])
+def test_reader_that_goes_away(tmp_path, reader):
+    paths = [notebook(tmp_path / f"{name}.ipynb", RECORD) for name in "ab"]
+    command = (
+        f"{sys.executable} -m helpers run {paths[0]} {paths[1]} --out {tmp_path / 'out'} {reader}"
+    )
+    subprocess.run(command, shell=True, timeout=60, check=False, capture_output=True)
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert [row["status"] for row in summary] == ["succeeded"] * 2
+
+
+def test_terminal_without_unicode(tmp_path):
+    path = notebook(tmp_path / "n.ipynb", RECORD)
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    process = course("run", path, "--out", tmp_path / "out", env=environment)
+    stdout, stderr = process.communicate(timeout=60)
+    assert process.returncode == 0, stderr
+    assert stdout.startswith("? n ")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL")

@@ -88,6 +88,10 @@ def test_refusals(tmp_path, rows, parts):
         (b"\x89PNG\0\0\0", "expected"),
         (b"a,b\n1,caf\xe9\n", "not UTF-8"),
         (b"1,2,a\n3,4,b\n5,6,7,8,9\n", "rows of equal length"),
+        (b"f,g,l\n1,2,a,9\n3,4,b,9\n", "rows of equal length"),
+        (b"f,g,l\n", "found 1 row"),
+        (b"f,f,l\n1,2,a\n", "occurs once"),
+        (b"1,5;2,1;a\n1,6;2,2;b\n", "decimals with a point"),
     ],
 )
 def test_files_that_are_no_tables(tmp_path, content, part):
@@ -95,6 +99,35 @@ def test_files_that_are_no_tables(tmp_path, content, part):
     message = refusal(tmp_path / "bad.csv")
     assert "bad.csv" in message
     assert part in message
+
+
+def test_commas_at_the_end_and_wide_headers(tmp_path):
+    (tmp_path / "c.csv").write_text("f,l,\n" + "".join(f"{i},{'ab'[i % 2]},\n" for i in range(8)))
+    assert load_dataset(tmp_path / "c.csv").feature_names == ("f",)
+    names = [f"measurement number {i}" for i in range(5000)]
+    rows = [[*range(5000), "ab"[i % 2]] for i in range(6)]
+    assert (
+        len(load_dataset(write(tmp_path / "w.csv", rows, header=[*names, "kind"])).feature_names)
+        == 5000
+    )
+
+
+def test_frames_that_cannot_be_learned_from():
+    good = pd.DataFrame({"a": [1, 2, 3, 4], "l": list("xyxy")})
+    for frame, options, part in (
+        (good[:0], {}, "no rows"),
+        (good.set_axis(["l", "l"], axis=1), {}, "column 'l' is there twice"),
+        (good.set_axis([1, 2], axis=1), {"target": 9}, "no column '9'"),
+        (good.assign(a=None), {}, "lacks 4 values"),
+        (good.assign(l="x"), {}, "every label is x"),
+    ):
+        with pytest.raises(DatasetError, match=part):
+            from_table(frame, **options)
+
+
+def test_labels_whose_gap_was_filled():
+    frame = pd.DataFrame({"a": [1.0, 2, 3, 4], "l": [0, 1, 0, None]}).fillna(1)
+    assert from_table(frame).class_names == ("0", "1")
 
 
 def test_missing_values_reach_the_user_who_fills_them(tmp_path):

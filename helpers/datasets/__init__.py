@@ -1,7 +1,11 @@
 """Find, download, verify and load datasets: a name or a path in, a ``Dataset`` out."""
 
 import warnings
+from numbers import Integral
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from helpers.datasets import catalog
 from helpers.datasets.dataset import Dataset, checked_dataset
@@ -86,10 +90,16 @@ def load_dataset(
     DatasetUnavailable
         If a known set is not here and cannot be downloaded, and no ``fallback`` is given.
     """
-    _check_options(color_mode, on_error, image_size, fallback)
+    _check_options(
+        color_mode=color_mode,
+        on_error=on_error,
+        fallback=fallback,
+        image_size=image_size,
+        seed=seed,
+        batch_size=batch_size,
+    )
     if isinstance(name, str) and name in catalog.names():
-        if streaming:
-            raise DatasetError(f"{name}: streaming=True expects a folder of images")
+        _refuse(name, streaming=streaming, target=target, color_mode=color_mode)
         try:
             data = _load_known(name, test_size, seed, progress)
         except DatasetUnavailable as error:
@@ -99,34 +109,74 @@ def load_dataset(
                 f"Using {fallback!r} instead of {name!r}. {error}", FallbackWarning, stacklevel=2
             )
             data = _load_known(fallback, test_size, seed, progress)
-        if image_size is not None and data.kind == "images":
-            return data.replace(
-                x_train=resize_images(data.x_train, image_size),
-                x_test=resize_images(data.x_test, image_size),
-            )
-        return data
+        return _resized(data, image_size)
 
-    path = Path(name).expanduser()
-    if not path.exists():
-        raise _not_found(str(name), path)
+    path = _existing(name)
     if path.is_dir():
+        _refuse(path, target=target)
         options = {"test_size": test_size, "seed": seed, "on_error": on_error}
         if holds_texts(path):
+            _refuse(path, streaming=streaming, image_size=image_size, color_mode=color_mode)
             return load_texts(path, **options, progress=progress)
         options |= {"image_size": image_size, "color_mode": color_mode}
         if streaming:
             return stream_images(path, **options, batch_size=batch_size)
         return load_images(path, **options, progress=progress)
-    if streaming:
-        raise DatasetError(f"{path}: streaming=True expects a folder of images")
+    _refuse(path, streaming=streaming, color_mode=color_mode)
     if path.suffix.lower() == ".npz":
-        return checked_dataset(path.stem, read_npz(path), source=str(path), where=path.name)
+        _refuse(path, target=target)
+        data = checked_dataset(path.stem, read_npz(path), source=str(path), where=path.name)
+        return _resized(data, image_size)
     if path.suffix.lower() == ".csv":
+        _refuse(path, image_size=image_size)
         return load_csv(path, target=target, test_size=test_size, seed=seed)
     raise DatasetError(
         f"{path}: found a {path.suffix or 'nameless'} file; expected .npz, .csv or a folder with "
         "one sub-folder for each class"
     )
+
+
+def _refuse(source: str | Path, **options: object) -> None:
+    """Refuse options that would have no effect on this kind of source."""
+    fits = {
+        "streaming": "folders of images",
+        "image_size": "images",
+        "color_mode": "folders of images",
+        "target": ".csv files",
+    }
+    for option, value in options.items():
+        if value is not None and value is not False:
+            raise DatasetError(
+                f"{source}: {option}={value!r} has no effect here; it is for {fits[option]}"
+            )
+
+
+def _resized(data: Dataset, image_size: tuple[int, int] | None) -> Dataset:
+    if image_size is None:
+        return data
+    if data.kind != "images" or data.x_train.dtype != np.uint8:
+        raise DatasetError(
+            f"{data.name}: image_size={image_size!r} has no effect on {data.x_train.dtype} "
+            f"{data.kind}; it is for uint8 images"
+        )
+    return data.replace(
+        x_train=resize_images(data.x_train, image_size),
+        x_test=resize_images(data.x_test, image_size),
+    )
+
+
+def _existing(name: str | Path) -> Path:
+    """Turn what a user gave into the path of something that is there."""
+    if not isinstance(name, str | Path):
+        raise DatasetError(f"name={name!r}; expected the name of a dataset or a path")
+    try:
+        path = Path(name).expanduser()
+        found = path.exists()
+    except (OSError, RuntimeError, ValueError):  # too long, an unknown ~user, a zero byte
+        path, found = Path(name), False
+    if not found:
+        raise _not_found(str(name), path)
+    return path
 
 
 def _load_known(name: str, test_size: float, seed: int, progress: bool) -> Dataset:
@@ -135,34 +185,36 @@ def _load_known(name: str, test_size: float, seed: int, progress: bool) -> Datas
     return catalog.load_named(name, progress=progress)
 
 
-def _check_options(
-    color_mode: str | None,
-    on_error: str,
-    image_size: tuple[int, int] | None,
-    fallback: str | None,
-) -> None:
-    for option, value, allowed in (
-        ("color_mode", color_mode, (None, "rgb", "grayscale")),
-        ("on_error", on_error, ("raise", "skip")),
-        ("fallback", fallback, (None, *catalog.EMBEDDED)),
+def _check_options(**options: Any) -> None:
+    for option, allowed in (
+        ("color_mode", (None, "rgb", "grayscale")),
+        ("on_error", ("raise", "skip")),
+        ("fallback", (None, *catalog.EMBEDDED)),
     ):
-        if value not in allowed:
+        if options[option] not in allowed:
             raise DatasetError(
-                f"{option}={value!r}; expected one of {', '.join(map(repr, allowed))}"
+                f"{option}={options[option]!r}; expected one of {', '.join(map(repr, allowed))}"
             )
-    if image_size is not None and not (
-        len(image_size) == 2 and all(isinstance(side, int) and side > 0 for side in image_size)
+    size = options["image_size"]
+    if size is not None and not (
+        isinstance(size, tuple | list)
+        and len(size) == 2
+        and all(isinstance(side, Integral) and 0 < side <= 30_000 for side in size)
     ):
-        raise DatasetError(f"image_size={image_size!r}; expected (height, width) in pixels")
+        raise DatasetError(f"image_size={size!r}; expected (height, width) in pixels")
+    for option, low in (("seed", 0), ("batch_size", 1)):
+        value = options[option]
+        if not isinstance(value, Integral) or isinstance(value, bool) or value < low:
+            raise DatasetError(f"{option}={value!r}; expected an integer from {low}")
 
 
 def _not_found(name: str, path: Path) -> DatasetError:
     is_path = path.suffix.lower() in {".npz", ".csv"} or len(path.parts) > 1
     if is_path:
-        siblings = path.parent.iterdir() if path.parent.is_dir() else ()
+        siblings = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
         return DatasetError(
             f"{path}: no such file or folder (looked from {Path.cwd().name}/)."
-            + nearest(path.name, [p.name for p in siblings])
+            + nearest(path.name, siblings)
         )
     return DatasetError(
         f"{name!r} is not a known dataset and no file or folder here; known are "

@@ -165,7 +165,13 @@ def fetch(name: str, *, progress: bool = True) -> Place:
         if os.environ.get("COURSE_OFFLINE", "0") not in {"", "0"}:
             raise DatasetUnavailable("COURSE_OFFLINE forbids a download")
         for file, path in zip(entry["files"], place.paths(name), strict=True):
-            download(_url(file), path, check=_file_check(entry, file, path), progress=progress)
+            download(
+                _url(file),
+                path,
+                check=_file_check(entry, file, path),
+                size=file["bytes"],
+                progress=progress,
+            )
     except DatasetUnavailable as error:
         searched = ", ".join(
             place.label + ("" if place.folder.is_dir() else " (no such folder)")

@@ -26,7 +26,8 @@ class Dataset:
     class_names : tuple of str
         The name of each class, by its number.
     source : str
-        Where it came from; no absolute path, so that it can be printed in a notebook.
+        Where it came from: a known set's place by its label (``$COURSE_DATA/mnist.npz``), so that
+        it can be printed in a notebook, or your own path as you gave it.
     feature_names : tuple of str
         The columns of a table; empty for images and texts.
     skipped : tuple of str
@@ -123,9 +124,11 @@ def checked_dataset(
         For different lengths or shapes, NaN or infinity, or labels that are neither 0 … k-1 nor
         strings.
     """
+    labels = {part: _flat(arrays[f"y_{part}"], where) for part in ("train", "test")}
+    arrays = {name: a.astype(np.uint8) if a.dtype == bool else a for name, a in arrays.items()}
     for part in ("train", "test"):
         _check_values(arrays[f"x_{part}"], f"{where}: x_{part}")
-        n_x, n_y = len(arrays[f"x_{part}"]), len(arrays[f"y_{part}"])
+        n_x, n_y = len(arrays[f"x_{part}"]), len(labels[part])
         if n_x != n_y:
             raise DatasetError(
                 f"{where}: x_{part} has {n_x} samples and y_{part} has {n_y} labels; expected "
@@ -139,9 +142,7 @@ def checked_dataset(
             f"{where}: samples of x_train have shape {shapes[0]}, those of x_test {shapes[1]}; "
             "expected the same shape"
         )
-    y_train, y_test, names = _encode_labels(
-        _flat(arrays["y_train"], where), _flat(arrays["y_test"], where), where, class_names
-    )
+    y_train, y_test, names = _encode_labels(labels["train"], labels["test"], where, class_names)
     return Dataset(
         name=name,
         x_train=arrays["x_train"],
@@ -160,12 +161,12 @@ def _check_values(x: np.ndarray, what: str) -> None:
         return
     if x.dtype.kind not in "uifb":
         raise DatasetError(f"{what} has dtype {x.dtype}; expected numbers")
-    if x.ndim < 2:
+    if x.ndim < 2 or 0 in x.shape[1:]:
         raise DatasetError(f"{what} has shape {x.shape}; expected (samples, features or pixels …)")
     if x.dtype.kind != "f":
         return
-    for start in range(0, len(x), 4096):  # in pieces: isfinite would make a mask as long as x
-        finite = np.isfinite(x[start : start + 4096])
+    for start in range(0, len(x), 256):  # in pieces: isfinite would make a mask as long as x
+        finite = np.isfinite(x[start : start + 256])
         if not finite.all():
             sample = start + int(np.argwhere(~finite)[0][0])
             raise DatasetError(
@@ -188,7 +189,11 @@ def _encode_labels(
 ) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
     """Return both label arrays as int64 0 … k-1, and the names of the classes."""
     kinds = {y_train.dtype.kind, y_test.dtype.kind}
-    if not (kinds <= {"u", "i"} or kinds <= {"U", "S"}):
+    if kinds <= {"u", "i"}:
+        y_train, y_test = y_train.astype(np.int64), y_test.astype(np.int64)
+    elif kinds <= {"U", "S"}:
+        y_train, y_test = (_decoded(y, where) for y in (y_train, y_test))
+    else:
         raise DatasetError(
             f"{where}: labels have dtype {y_train.dtype} (training) and {y_test.dtype} (test); "
             "expected integers 0 … k-1 or strings"
@@ -199,13 +204,12 @@ def _encode_labels(
             f"{where}: the test labels hold {unseen[0]!s}, which no training label is; expected "
             "every class among the training labels"
         )
-    if kinds <= {"U", "S"}:
-        names, numbers = np.unique(
-            np.concatenate([y_train, y_test]).astype(str), return_inverse=True
-        )
-        split = len(y_train)
-        return numbers[:split], numbers[split:], tuple(map(str, names))
     present = np.union1d(y_train, y_test)
+    if len(present) < 2:
+        raise DatasetError(f"{where}: every label is {present[0]!s}; expected at least two classes")
+    if y_train.dtype.kind == "U":
+        y_train, y_test = (np.searchsorted(present, y) for y in (y_train, y_test))
+        return y_train, y_test, tuple(map(str, present))
     count = len(class_names) or len(present)
     # A set whose classes are declared may lack some of them; one without must be gapless.
     if present[0] < 0 or present[-1] >= count:
@@ -213,8 +217,16 @@ def _encode_labels(
             f"{where}: labels are {_shortened(present)}; expected 0 … {count - 1} without gaps: "
             "renumber them, or use strings"
         )
-    names = tuple(class_names) or tuple(str(number) for number in present)
-    return y_train.astype(np.int64), y_test.astype(np.int64), names
+    return y_train, y_test, tuple(class_names) or tuple(str(number) for number in present)
+
+
+def _decoded(y: np.ndarray, where: str) -> np.ndarray:
+    try:
+        return np.char.decode(y, "utf-8") if y.dtype.kind == "S" else y
+    except UnicodeDecodeError as error:
+        raise DatasetError(
+            f"{where}: labels are bytes that are not UTF-8; expected text"
+        ) from error
 
 
 def _shortened(values: np.ndarray) -> str:

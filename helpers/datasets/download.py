@@ -15,6 +15,7 @@ def download(
     target: Path,
     *,
     check: Callable[[Path], object],
+    size: int | None = None,
     progress: bool = True,
     timeout: float = 15.0,
 ) -> Path:
@@ -28,15 +29,16 @@ def download(
     ----------
     check
         Called with the path of the complete file; raises ``DatasetError`` if it is not good.
+    size
+        Expected bytes, if known; a server that sends more than twice as many is cut off.
     timeout
         Seconds without an answer after which an attempt counts as failed.
 
     Raises
     ------
     DatasetUnavailable
-        If the file cannot be had: no network, refused, or the disk cannot take it.
-    DatasetError
-        If what the server sends does not pass ``check``.
+        If the file cannot be had: no network, refused, the disk cannot take it, or what the server
+        sends does not pass ``check`` (a login page, say).
     """
     from filelock import FileLock
 
@@ -47,16 +49,20 @@ def download(
             if target.exists() and _passes(check, target):
                 return target
             resumed = part.exists()
-            _fetch(url, part, progress=progress, timeout=timeout)
+            limit = 2 * size + (1 << 20) if size else None
+            _fetch(url, part, limit=limit, progress=progress, timeout=timeout)
             if resumed and not _passes(check, part):
                 # The part of another version cannot be mended by appending: start anew, once.
                 part.unlink()
-                _fetch(url, part, progress=progress, timeout=timeout)
+                _fetch(url, part, limit=limit, progress=progress, timeout=timeout)
             try:
                 check(part)
-            except DatasetError:
+            except DatasetError as error:
                 part.unlink()
-                raise
+                # Unavailable, not damaged: behind a login page every download "succeeds".
+                raise DatasetUnavailable(
+                    f"what {url} sent is not the file expected ({error}), and nothing of it is kept"
+                ) from None
             part.replace(target)
     except OSError as error:
         raise DatasetUnavailable(
@@ -74,7 +80,7 @@ def _passes(check: Callable[[Path], object], path: Path) -> bool:
     return True
 
 
-def _fetch(url: str, part: Path, *, progress: bool, timeout: float) -> None:
+def _fetch(url: str, part: Path, *, limit: int | None, progress: bool, timeout: float) -> None:
     """Bring ``part`` to its full length, in as many requests as it takes."""
     import requests
 
@@ -82,14 +88,18 @@ def _fetch(url: str, part: Path, *, progress: bool, timeout: float) -> None:
     while True:
         before = part.stat().st_size if part.exists() else 0
         try:
-            _request(url, part, progress=progress, timeout=timeout)
+            _request(url, part, limit=limit, progress=progress, timeout=timeout)
             return
         except requests.RequestException as error:
             status = error.response.status_code if error.response is not None else None
             after = part.stat().st_size if part.exists() else 0
             failures = 0 if after > before else failures + 1
-            final = status is not None and status < 500 and status != 429
-            if final or failures == ATTEMPTS or "NameResolutionError" in str(error):
+            final = (
+                (status is not None and status < 500 and status != 429)
+                or isinstance(error, ValueError | requests.TooManyRedirects)  # a wrong address
+                or "NameResolutionError" in str(error)
+            )
+            if final or failures == ATTEMPTS:
                 reason = f"HTTP {status}" if status else _reason(error)
                 raise DatasetUnavailable(
                     f"cannot download {url} ({reason})"
@@ -102,6 +112,7 @@ def _reason(error: Exception) -> str:
         ("NameResolutionError", "no network: the name cannot be resolved"),
         ("timed out", "no answer in time"),
         ("refused", "connection refused"),
+        ("more than", "it does not stop sending"),
         ("SSL", "the secure connection was refused; behind a proxy set REQUESTS_CA_BUNDLE"),
     ):
         if sign in str(error):
@@ -109,7 +120,7 @@ def _reason(error: Exception) -> str:
     return type(error).__name__
 
 
-def _request(url: str, part: Path, *, progress: bool, timeout: float) -> None:
+def _request(url: str, part: Path, *, limit: int | None, progress: bool, timeout: float) -> None:
     """Ask once for the bytes that ``part`` lacks and append what comes."""
     import requests
     from tqdm.auto import tqdm
@@ -123,11 +134,13 @@ def _request(url: str, part: Path, *, progress: bool, timeout: float) -> None:
             total = response.headers.get("Content-Range", "").rpartition("/")[2]
             if total == str(have):
                 return
-            part.unlink()
-            raise requests.ConnectionError("the part is longer than the file")
+            if have:
+                part.unlink()
+                raise requests.ConnectionError("the part is longer than the file")
         response.raise_for_status()
-        resumes = response.status_code == 206
-        length = int(response.headers.get("Content-Length", 0))
+        # Appended only if the server really begins where the part ends.
+        resumes = response.headers.get("Content-Range", "").startswith(f"bytes {have}-")
+        length = _length(response.headers.get("Content-Length", ""))
         with (
             part.open("ab" if resumes else "wb") as stream,
             tqdm(
@@ -142,3 +155,9 @@ def _request(url: str, part: Path, *, progress: bool, timeout: float) -> None:
             for chunk in response.iter_content(CHUNK):
                 stream.write(chunk)
                 bar.update(len(chunk))
+                if limit and stream.tell() > limit:
+                    raise requests.exceptions.InvalidURL(f"it sends more than {limit:,} bytes")
+
+
+def _length(header: str) -> int:
+    return int(header) if header.strip().isdigit() else 0

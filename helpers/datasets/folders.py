@@ -1,5 +1,6 @@
 """Folders of class folders: list them, split them, read their files on every core."""
 
+import contextlib
 import itertools
 import os
 import warnings
@@ -16,8 +17,10 @@ from helpers.datasets.sampling import holdout
 from helpers.errors import DatasetError
 
 JUNK = {"thumbs.db", "desktop.ini"}
-# Files a task: a task for each file cost more than decoding a small image does.
+# Files a task: a task for each file cost more than decoding a small image does. Fewer if they are
+# large, because the results of a few tasks wait for their turn in memory.
 CHUNK = 64
+CHUNK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -90,11 +93,7 @@ def _list_classes(path: Path, suffixes: frozenset[str]) -> tuple[tuple[str, ...]
     labels: list[int] = []
     other: list[str] = []
     for number, folder in enumerate(folders):
-        files = sorted(
-            entry.name
-            for entry in os.scandir(folder)
-            if entry.is_file() and not entry.name.startswith(".") and entry.name.lower() not in JUNK
-        )
+        files = visible_files(folder)
         good = [name for name in files if Path(name).suffix.lower() in suffixes]
         rest = sorted(set(files) - set(good))
         if not good:
@@ -115,6 +114,36 @@ def _list_classes(path: Path, suffixes: frozenset[str]) -> tuple[tuple[str, ...]
     return tuple(folder.name for folder in folders), Files(paths, np.array(labels))
 
 
+def visible_files(folder: Path) -> list[str]:
+    """List the names of a folder's files, without hidden ones and what file managers leave."""
+    names = []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            with contextlib.suppress(OSError):  # a link to itself is no file
+                if entry.is_file():
+                    names.append(entry.name)
+    return sorted(n for n in names if not n.startswith(".") and n.lower() not in JUNK)
+
+
+def check_no_class_is_empty(
+    path: Path, class_names: Sequence[str], labels: dict[str, np.ndarray]
+) -> None:
+    """Refuse a folder of which a class has lost all its files to ``on_error="skip"``.
+
+    Raises
+    ------
+    DatasetError
+        Names the class, and the part (train or test) that it is missing from.
+    """
+    for part, y in labels.items():
+        counts = np.bincount(y, minlength=len(class_names))
+        if counts.min() == 0:
+            raise DatasetError(
+                f"{path}: class {class_names[counts.argmin()]!r} has no readable file in its "
+                f"{part} part; expected at least one: replace its broken files or leave it out"
+            )
+
+
 def _worker_count(paths: Sequence[Path]) -> int:
     """One thread beside the caller's for small files, one a core for large ones.
 
@@ -132,6 +161,8 @@ def in_order(
     paths: Sequence[Path],
     on_error: str,
     skipped: list[str] | None = None,
+    *,
+    result_bytes: int = 0,
 ) -> Iterator[Any]:
     """Map over files on all cores, in order, a bounded number ahead so that memory stays constant.
 
@@ -148,9 +179,11 @@ def in_order(
         return [(path, attempt(path)) for path in chunk]
 
     remaining = iter(paths)
-    chunks = iter(lambda: list(itertools.islice(remaining, CHUNK)), [])
+    size = max(1, min(CHUNK, CHUNK_BYTES // max(1, result_bytes)))
+    chunks = iter(lambda: list(itertools.islice(remaining, size)), [])
     workers = _worker_count(paths)
-    with ThreadPoolExecutor(workers) as pool:
+    pool = ThreadPoolExecutor(workers)
+    try:
         ahead = deque(pool.submit(attempt_all, c) for c in itertools.islice(chunks, 2 * workers))
         while ahead:
             finished = ahead.popleft().result()
@@ -164,6 +197,8 @@ def in_order(
                     if skipped is not None and str(path) not in skipped:
                         skipped.append(str(path))
                     yield None
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def file_bar(total: int, description: str, progress: bool) -> Any:

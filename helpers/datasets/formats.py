@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import io
+import math
 import pickle
 import tarfile
 import zipfile
@@ -51,7 +52,15 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
                 f"or strings, because a pickle can run code: {advice}"
             ) from error
         raise _corrupt(path, error) from error
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, MemoryError, KeyError) as error:
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        EOFError,
+        OSError,
+        MemoryError,
+        KeyError,
+        RuntimeError,  # an encrypted member, or a compression that zipfile does not know
+    ) as error:
         raise _corrupt(path, error) from error
 
 
@@ -82,7 +91,8 @@ def read_idx(path: Path) -> np.ndarray:
         content = gzip.decompress(path.read_bytes())
     except (gzip.BadGzipFile, zlib.error, EOFError) as error:
         raise _corrupt(path, error) from error
-    if len(content) < 4 or content[:3] != b"\0\0\x08" or len(content) < 4 + 4 * content[3]:
+    is_idx = content[:3] == b"\0\0\x08" and len(content) > 3 and 1 <= content[3] <= 4
+    if not is_idx or len(content) < 4 + 4 * content[3]:
         raise DatasetError(
             f"{path.name}: found a header of {content[:4].hex() or 'nothing'}; expected an idx "
             "file of bytes (0000 08..): fetch it again"
@@ -90,7 +100,7 @@ def read_idx(path: Path) -> np.ndarray:
     rank = content[3]
     shape = tuple(int(size) for size in np.frombuffer(content, ">i4", rank, offset=4))
     values = np.frombuffer(content, np.uint8, offset=4 + 4 * rank)
-    if values.size != np.prod(shape, dtype=np.int64):
+    if min(shape) < 0 or values.size != math.prod(shape):
         raise DatasetError(
             f"{path.name}: found {values.size:,} values; its header expects shape {shape}: "
             "fetch it again"

@@ -1,6 +1,7 @@
 """Folders of class folders of images: loaded into arrays, or streamed in constant memory."""
 
 import itertools
+import math
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -11,7 +12,14 @@ import numpy as np
 
 from helpers.datasets import images
 from helpers.datasets.dataset import Dataset, checked_dataset
-from helpers.datasets.folders import ClassFolders, Files, file_bar, find_class_folders, in_order
+from helpers.datasets.folders import (
+    ClassFolders,
+    Files,
+    check_no_class_is_empty,
+    file_bar,
+    find_class_folders,
+    in_order,
+)
 from helpers.errors import DatasetError
 
 
@@ -32,7 +40,7 @@ def load_images(
     total = len(folders.train.paths) + len(folders.test.paths)
     with file_bar(total, f"Loading {path.name}", progress) as bar:
         for part, files in (("train", folders.train), ("test", folders.test)):
-            x = np.empty((len(files.paths), *decode.shape), np.uint8)
+            x = _allocate((len(files.paths), *decode.shape), path)
             y = np.empty(len(files.paths), np.int64)
             filled = 0
             for image, label in decode.images(files, bar.update):
@@ -40,6 +48,8 @@ def load_images(
                 filled += 1
             arrays[f"x_{part}"], arrays[f"y_{part}"] = x[:filled], y[:filled]
     decode.report(path)
+    labels = {part: arrays[f"y_{part}"] for part in ("train", "test")}
+    check_no_class_is_empty(path, folders.class_names, labels)
     return checked_dataset(
         path.name,
         arrays,
@@ -48,6 +58,16 @@ def load_images(
         class_names=folders.class_names,
         skipped=decode.skipped,
     )
+
+
+def _allocate(shape: tuple[int, ...], path: Path) -> np.ndarray:
+    try:
+        return np.empty(shape, np.uint8)
+    except MemoryError as error:
+        raise DatasetError(
+            f"{path}: the images need {math.prod(shape) / 1e9:.0f} GB of memory; pass a smaller "
+            "image_size, or streaming=True"
+        ) from error
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -179,7 +199,13 @@ class _Decoder:
         self, files: Files, done: Callable[[], object] = lambda: None
     ) -> Iterator[tuple[np.ndarray, int]]:
         """Yield each image with its label, in the order of ``files``."""
-        decoded = in_order(self._decode, files.paths, self.on_error, self.skipped)
+        decoded = in_order(
+            self._decode,
+            files.paths,
+            self.on_error,
+            self.skipped,
+            result_bytes=math.prod(self.shape),
+        )
         for image, label in zip(decoded, files.labels, strict=True):
             done()
             if image is not None:

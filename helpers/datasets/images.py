@@ -9,8 +9,8 @@ from helpers.errors import DatasetError
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif"})
 FORMATS = ("JPEG", "PNG", "BMP", "GIF")
-ORIENTATION = 0x0112  # EXIF tag; 5 to 8 are turned by 90°
-MAX_PIXELS = 100_000_000  # 300 MB as colour; a header that claims more is a mistake or an attack
+ORIENTATION = 0x0112  # EXIF tag; values of 5 to 8 mean turned by 90°
+MAX_PIXELS = 50_000_000  # 150 MB as colour; a header that claims more is a mistake or an attack
 
 
 def open_image(path: Path) -> Image.Image:
@@ -50,7 +50,7 @@ def is_grey(image: Image.Image) -> bool:
 def upright_size(image: Image.Image) -> tuple[int, int]:
     """Return (height, width) as ``read_image`` will give them, from the header alone."""
     # Asking a PNG for its EXIF data would decode the whole picture, and cameras write JPEG.
-    turned = image.format == "JPEG" and image.getexif().get(ORIENTATION, 1) >= 5
+    turned = image.format == "JPEG" and image.getexif().get(ORIENTATION) in {5, 6, 7, 8}
     return (image.width, image.height) if turned else (image.height, image.width)
 
 
@@ -117,6 +117,9 @@ def resize_images(x: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     if x.shape[1:3] == tuple(size):
         return x
     resized = np.empty((len(x), *size, *x.shape[3:]), np.uint8)
+    if x.shape[3:] == (1,):
+        resized[..., 0] = resize_images(x[..., 0], size)
+        return resized
     for index, image in enumerate(x):
         picture = Image.fromarray(image).resize((size[1], size[0]), Image.Resampling.BILINEAR)
         resized[index] = np.asarray(picture)

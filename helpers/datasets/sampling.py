@@ -1,5 +1,7 @@
 """Stratified choice of samples: the one rule behind every split and subset of the course."""
 
+from numbers import Real
+
 import numpy as np
 
 from helpers.errors import DatasetError
@@ -37,9 +39,12 @@ def stratified_sample(y: np.ndarray, n_samples: int, seed: int = 0) -> np.ndarra
             f"is not possible; expected {len(classes)} to {len(y)}"
         )
     rng = np.random.default_rng(seed)
-    members = [rng.permutation(np.flatnonzero(numbers == k)) for k in range(len(classes))]
-    quotas = _quotas(np.array([len(m) for m in members]), n_samples)
-    chosen = np.concatenate([m[:quota] for m, quota in zip(members, quotas, strict=True)])
+    sizes = np.bincount(numbers)
+    members = np.split(np.argsort(numbers, kind="stable"), np.cumsum(sizes)[:-1])
+    quotas = _quotas(sizes, n_samples)
+    chosen = np.concatenate(
+        [rng.permutation(m)[:quota] for m, quota in zip(members, quotas, strict=True)]
+    )
     return rng.permutation(chosen)
 
 
@@ -70,9 +75,9 @@ def holdout(y: np.ndarray, fraction: float, seed: int = 0) -> tuple[np.ndarray, 
     DatasetError
         If ``fraction`` is not between 0 and 1, or a class has a single member.
     """
-    if not 0 < fraction < 1:
+    if not (isinstance(fraction, Real) and 0 < fraction < 1):
         raise DatasetError(
-            f"A held-out fraction of {fraction} is not possible; expected 0 < fraction < 1"
+            f"A held-out fraction of {fraction!r} is not possible; expected 0 < fraction < 1"
         )
     classes, sizes = np.unique(y, return_counts=True)
     if sizes.min() < 2:

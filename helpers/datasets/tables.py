@@ -1,6 +1,8 @@
 """Datasets that are tables: a ``.csv`` file or a pandas ``DataFrame``."""
 
 import csv
+import itertools
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,36 +31,51 @@ def read_csv(path: Path) -> "pd.DataFrame":
 
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
-            head = stream.read(1 << 16)
+            lines = list(itertools.islice(stream, 50))
     except UnicodeDecodeError as error:
-        raise DatasetError(
-            f"{path.name}: byte {error.start} is not UTF-8; expected a text table: export it as "
-            "CSV (UTF-8)"
-        ) from error
-    if not head.strip() or "\0" in head:
-        found = "binary data" if head.strip() else "an empty file"
+        raise _not_utf8(path, error) from error
+    text = "".join(lines)
+    if not text.strip() or "\0" in text:
+        found = "binary data" if text.strip() else "an empty file"
         raise DatasetError(f"{path.name}: found {found}; expected a table of comma-separated text")
-    first = head.lstrip().splitlines()[0]
-    delimiter = max(",;\t", key=first.count)
-    rows = list(csv.reader(head.splitlines()[:50], delimiter=delimiter))
+    first = text.lstrip().splitlines()[0]
+    delimiter = max("\t;,", key=first.count)  # the comma last: it may be a decimal
+    rows = [row for row in csv.reader(lines, delimiter=delimiter) if row]
     try:
-        frame = pd.read_csv(
-            path,
-            sep=delimiter,
-            header="infer" if _has_header(rows) else None,
-            encoding="utf-8-sig",
-            skipinitialspace=True,
-            index_col=False,
-        )
-    except (pd.errors.ParserError, UnicodeDecodeError, ValueError) as error:
+        with warnings.catch_warnings():
+            # pandas drops what is beyond the header's columns, with a warning.
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            frame = pd.read_csv(
+                path,
+                sep=delimiter,
+                header="infer" if _has_header(rows) else None,
+                encoding="utf-8-sig",
+                skipinitialspace=True,
+                index_col=False,
+            )
+    except UnicodeDecodeError as error:
+        raise _not_utf8(path, error) from error
+    except (pd.errors.ParserError, pd.errors.ParserWarning, ValueError) as error:
         reason = str(error).strip().splitlines()[-1]
         raise DatasetError(
             f"{path.name}: not a regular table ({reason}); expected rows of equal length"
         ) from error
+    # A comma at the end of every line makes a column without name or values.
+    empty = [c for c in frame if str(c).startswith("Unnamed:") and frame[c].isna().all()]
+    frame = frame.drop(columns=empty)
+    if len(rows) < 2:
+        raise DatasetError(f"{path.name}: found {len(rows)} row; expected several samples")
     frame.columns = [
         f"column {name + 1}" if isinstance(name, int) else str(name) for name in frame.columns
     ]
     return frame
+
+
+def _not_utf8(path: Path, error: UnicodeDecodeError) -> DatasetError:
+    return DatasetError(
+        f"{path.name}: byte {error.start} is not UTF-8; expected a text table: export it as CSV "
+        "(UTF-8)"
+    )
 
 
 def _has_header(rows: list[list[str]]) -> bool:
@@ -121,43 +138,21 @@ def from_table(
     DatasetError
         If the target does not exist, a feature is not numeric, or a value is missing.
     """
-    if frame.shape[1] < 2:
-        raise DatasetError(
-            f"{where}: found {frame.shape[1]} column; expected at least one feature and the labels "
-            "(is the delimiter a comma, semicolon or tab?)"
-        )
-    target = frame.columns[-1] if target is None else target
-    if target not in frame.columns:
-        raise DatasetError(
-            f"{where}: there is no column {target!r}; found {', '.join(frame.columns)}."
-            + nearest(target, frame.columns)
-        )
+    frame = frame.rename(columns=str)
+    target = str(frame.columns[-1] if target is None and len(frame.columns) else target)
+    _check_table(frame, target, where)
     features = frame.drop(columns=target)
-    for column in features:
-        values = frame[column]
-        if values.dtype.kind not in "uifb":
-            raise DatasetError(
-                f"{where}: feature column {column!r} holds text such as "
-                f"{str(values.dropna().iloc[0])!r}; expected numbers: encode or drop it, or is it "
-                f"the label (target={column!r})?"
-            )
-    for column in frame:
-        missing = np.flatnonzero(frame[column].isna())
-        if len(missing):
-            raise DatasetError(
-                f"{where}: column {column!r} lacks {len(missing)} values, the first in row "
-                f"{missing[0] + 1}; expected none: drop or fill them first "
-                "(helpers.preprocessing.drop_missing, fill_missing)"
-            )
     x = features.to_numpy(np.float64)
     labels = frame[target]
+    if labels.dtype.kind == "f" and (labels == labels.round()).all():
+        labels = labels.astype(np.int64)  # a gap that was filled has made floats of integers
     y = labels.to_numpy() if labels.dtype.kind in "uif" else labels.astype(str).to_numpy("U")
     sizes = labels.value_counts()
-    if len(sizes) and sizes.min() < 2:
+    if sizes.min() < 2:
         hint = " (is it a class at all?)" if len(sizes) > len(labels) // 2 else ""
         raise DatasetError(
-            f"{where}: label {sizes.idxmin()!r} in column {target!r} occurs once{hint}; expected "
-            "every class at least twice"
+            f"{where}: label {_short(sizes.idxmin())} in column {target!r} occurs once{hint}; "
+            "expected every class at least twice"
         )
     train, test = holdout(y, test_size, seed)
     return checked_dataset(
@@ -167,3 +162,44 @@ def from_table(
         where=where,
         feature_names=tuple(map(str, features.columns)),
     )
+
+
+def _check_table(frame: "pd.DataFrame", target: str, where: str) -> None:
+    """Raise a ``DatasetError`` if a table cannot be learned from."""
+    if frame.shape[1] < 2:
+        raise DatasetError(
+            f"{where}: found {frame.shape[1]} column; expected at least one feature and the labels "
+            "(is the delimiter a comma, semicolon or tab?)"
+        )
+    if frame.empty:
+        raise DatasetError(f"{where}: found no rows; expected several samples")
+    if not frame.columns.is_unique:
+        twice = frame.columns[frame.columns.duplicated()][0]
+        raise DatasetError(f"{where}: column {twice!r} is there twice; expected different names")
+    if target not in frame.columns:
+        raise DatasetError(
+            f"{where}: there is no column {target!r}; found {', '.join(frame.columns)}."
+            + nearest(target, frame.columns)
+        )
+    for column in frame:
+        missing = np.flatnonzero(frame[column].isna())
+        if len(missing):
+            raise DatasetError(
+                f"{where}: column {column!r} lacks {len(missing)} values, the first in row "
+                f"{missing[0] + 1}; expected none: drop or fill them first "
+                "(helpers.preprocessing.drop_missing, fill_missing)"
+            )
+        values = frame[column]
+        if column != target and values.dtype.kind not in "uifb":
+            text = str(values[~values.map(lambda v: isinstance(v, int | float))].iloc[0])
+            decimal = text.replace(",", "").replace("-", "").isdigit() and "," in text
+            advice = "write decimals with a point" if decimal else "encode or drop it"
+            raise DatasetError(
+                f"{where}: feature column {column!r} holds text such as {_short(text)}; expected "
+                f"numbers: {advice}, or is it the label (target={column!r})?"
+            )
+
+
+def _short(value: object) -> str:
+    text = str(value)
+    return repr(text if len(text) <= 40 else text[:40] + "…")

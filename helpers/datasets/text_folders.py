@@ -8,22 +8,39 @@ import numpy as np
 
 from helpers.datasets import images
 from helpers.datasets.dataset import Dataset, checked_dataset
-from helpers.datasets.folders import file_bar, find_class_folders, in_order, split_by_class
+from helpers.datasets.folders import (
+    check_no_class_is_empty,
+    file_bar,
+    find_class_folders,
+    in_order,
+    split_by_class,
+    visible_files,
+)
 from helpers.errors import DatasetError
 
 SUFFIXES = frozenset({".txt"})
 
 
 def holds_texts(path: Path) -> bool:
-    """Tell whether a folder (or its first class folder with files) holds ``.txt`` files."""
+    """Tell whether a folder holds texts: in class folders without images, or as files of lines."""
     for parent, folders, files in os.walk(path):
-        folders.sort()
-        suffixes = {Path(name).suffix.lower() for name in files}
-        if suffixes & images.SUFFIXES and Path(parent) != path:
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        suffixes = {Path(name).suffix.lower() for name in files if not name.startswith(".")}
+        if Path(parent) == path:
+            if not folders:
+                return bool(suffixes & SUFFIXES)
+        elif suffixes & images.SUFFIXES:
             return False
-        if suffixes & SUFFIXES and (Path(parent) != path or not folders):
+        elif suffixes & SUFFIXES:
             return True
     return False
+
+
+def _line_files(path: Path) -> list[Path]:
+    """Return the ``CLASS.txt`` files of a folder that has no class folders."""
+    if any(p.is_dir() and not p.name.startswith(".") for p in path.iterdir()):
+        return []
+    return [path / name for name in visible_files(path) if Path(name).suffix.lower() in SUFFIXES]
 
 
 def load_texts(
@@ -31,8 +48,8 @@ def load_texts(
 ) -> Dataset:
     """Load texts: class folders of ``.txt`` files, or one ``.txt`` file of lines for each class."""
     skipped: list[str] = []
-    if any(p.suffix.lower() in SUFFIXES for p in path.iterdir()):
-        names, texts, labels = _read_lines(path)
+    if line_files := _line_files(path):
+        names, texts, labels = _read_lines(path, line_files)
         train, test = split_by_class(labels, names, path, test_size, seed)
         parts = {"train": (texts[train], labels[train]), "test": (texts[test], labels[test])}
     else:
@@ -41,8 +58,10 @@ def load_texts(
         total = len(folders.train.paths) + len(folders.test.paths)
         with file_bar(total, f"Loading {path.name}", progress) as bar:
             for part, files in (("train", folders.train), ("test", folders.test)):
-                read = list(in_order(_read_text, files.paths, on_error, skipped))
-                bar.update(len(read))
+                read = []
+                for text in in_order(_read_text, files.paths, on_error, skipped):
+                    read.append(text)
+                    bar.update()
                 kept = [i for i, text in enumerate(read) if text is not None]
                 texts = np.array([read[i] for i in kept], object)
                 parts[part] = (texts, files.labels[kept])
@@ -50,6 +69,7 @@ def load_texts(
         warnings.warn(
             f"{path}: {len(skipped)} broken files left out: {', '.join(skipped)}", stacklevel=3
         )
+    check_no_class_is_empty(path, names, {part: y for part, (_, y) in parts.items()})
     arrays = {f"x_{part}": x for part, (x, _) in parts.items()}
     arrays |= {f"y_{part}": y for part, (_, y) in parts.items()}
     return checked_dataset(
@@ -62,9 +82,8 @@ def load_texts(
     )
 
 
-def _read_lines(path: Path) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
+def _read_lines(path: Path, files: list[Path]) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
     """Read ``CLASS.txt`` files with one sample a line."""
-    files = sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES)
     if len(files) < 2:
         raise DatasetError(
             f"{path}: found {len(files)} .txt file; expected one for each of at least two classes, "

@@ -69,15 +69,13 @@ def run_notebook(
 
     out.mkdir(parents=True, exist_ok=True)
     name = run.notebook.stem
-    # Written under a hidden name while it runs: papermill saves after every cell, in place, and
-    # its metadata says "completed" even for a dead kernel.
-    partial = out / f".{name}.running.ipynb"
+    partial = _partial(run, out)
     start = time.perf_counter()
     error = None
     try:
         papermill.execute_notebook(
-            str(run.notebook),
-            str(partial),
+            _literal(run.notebook),
+            _literal(partial),
             run.parameters,
             progress_bar=False,
             kernel_name="python3",
@@ -95,9 +93,11 @@ def run_notebook(
         error = f"{type(failure).__name__}: {failure}"
     seconds = time.perf_counter() - start
     metrics: dict[str, Any] = {}
-    if partial.exists():
+    try:
         metrics, failed = _publish(partial, out / f"{name}.ipynb")
         error = error or ("; ".join(f"check failed: {claim}" for claim in failed) or None)
+    except Exception as failure:  # one result that cannot be written must not end the others
+        error = error or f"no result could be written ({type(failure).__name__}: {failure})"
     return RunResult(
         notebook=name,
         status=FAILED if error else SUCCEEDED,
@@ -105,8 +105,22 @@ def run_notebook(
         parameters=run.parameters,
         dataset=metrics.get("dataset"),
         metrics={key: value for key, value in metrics.items() if key != "dataset"},
-        error=error and error.strip().splitlines()[0],
+        error=error and " ".join(error.split())[:500],
     )
+
+
+def _partial(run: Run, out: Path) -> Path:
+    """Name the file of a notebook that still runs.
+
+    papermill saves after every cell, in place, and its metadata says "completed" even for a dead
+    kernel: a notebook gets its real name only when it has ended.
+    """
+    return out / f".{run.notebook.stem}.{os.getpid()}.running.ipynb"
+
+
+def _literal(path: Path) -> str:
+    """Keep papermill from taking braces in a path for parameters."""
+    return str(path).replace("{", "{{").replace("}", "}}")
 
 
 def _publish(partial: Path, final: Path) -> tuple[dict[str, Any], list[str]]:
@@ -177,8 +191,8 @@ def run_notebooks(
         ]
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
-        for leftover in out.glob(".*.running.ipynb"):
-            leftover.unlink(missing_ok=True)
+        for run in runs:
+            _partial(run, out).unlink(missing_ok=True)
     return [future.result() or _interrupted(run) for run, future in zip(runs, futures, strict=True)]
 
 

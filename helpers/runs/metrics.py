@@ -53,7 +53,8 @@ def collect_metrics(notebook: Mapping[str, Any]) -> dict[str, Any]:
     """Merge everything that the cells of an executed notebook recorded, in their order."""
     merged: dict[str, Any] = {}
     for output in _outputs(notebook):
-        merged |= output.get("data", {}).get(MEDIA_TYPE, {})
+        recorded = output.get("data", {}).get(MEDIA_TYPE)
+        merged |= recorded if isinstance(recorded, dict) else {}
     return merged
 
 

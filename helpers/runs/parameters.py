@@ -40,14 +40,22 @@ def read_parameters(notebook: Path) -> dict[str, Parameter]:
     """
     try:
         cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        tagged = [c for c in cells if "parameters" in (c.get("metadata", {}).get("tags") or [])]
+        sources = ["".join(cell["source"]) for cell in tagged]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ParameterError(
             f"{notebook}: not a readable notebook ({type(error).__name__}); expected .ipynb"
         ) from error
-    tagged = [cell for cell in cells if "parameters" in cell.get("metadata", {}).get("tags", [])]
     parameters = {}
-    for cell in tagged:
-        for statement in ast.parse("".join(cell["source"])).body:
+    for source in sources:
+        try:
+            statements = ast.parse(source).body
+        except SyntaxError as error:
+            raise ParameterError(
+                f"{notebook.name}: line {error.lineno} of the parameters cell is not plain Python; "
+                "expected 'name: type = default' on each line"
+            ) from error
+        for statement in statements:
             parameter = _parameter(statement, notebook)
             parameters[parameter.name] = parameter
     return parameters
@@ -125,10 +133,10 @@ def check_parameters(
             )
         parameter = known[name]
         plain = _normalised(value)
-        if isinstance(plain, str) and not _fits(plain, parameter.type):
+        if isinstance(plain, str) and (
+            not _fits(plain, parameter.type) or (_fits(None, parameter.type) and plain == "None")
+        ):
             plain = _literal(plain)
-        if isinstance(plain, str) and parameter.type is not str and not isinstance(value, str):
-            plain = str(value)
         if not _fits(plain, parameter.type):
             raise ParameterError(
                 f"{notebook.name}: {name}={value!r}; expected {parameter.annotation}, such as "

@@ -20,7 +20,7 @@ def find_notebooks(wanted: Sequence[str]) -> list[Path]:
     CourseError
         If one is unknown, or fits several.
     """
-    own = sorted(path for path in notebooks_dir().glob("*.ipynb"))
+    own = sorted(notebooks_dir().glob("[0-9]*.ipynb"))
     if not wanted:
         return own
     found = []
@@ -99,5 +99,6 @@ def count_code_cells(run: Run) -> int:
     cells = json.loads(run.notebook.read_text(encoding="utf-8"))["cells"]
     injected = bool(run.parameters)
     return injected + sum(
-        cell["cell_type"] == "code" and bool("".join(cell["source"]).strip()) for cell in cells
+        cell.get("cell_type") == "code" and bool("".join(cell.get("source", "")).strip())
+        for cell in cells
     )
