@@ -15,7 +15,7 @@ from helpers import __version__
 from helpers.errors import CourseError, DatasetUnavailable
 
 if TYPE_CHECKING:
-    from helpers.runs.execute import Run, RunResult
+    from helpers.runs.results import Run, RunResult
 
 
 UNAVAILABLE = 3  # exit status where data cannot be had, which is nobody's mistake
@@ -169,8 +169,8 @@ def run(
     """
     import datetime
 
-    from helpers.runs.execute import INTERRUPTED
     from helpers.runs.report import all_succeeded, find_fallbacks, write_summary
+    from helpers.runs.results import INTERRUPTED
     from helpers.runs.select import plan_runs
 
     runs, defaults = plan_runs(notebooks, assignments, fast=fast)

@@ -10,16 +10,9 @@ import zlib
 import numpy as np
 import pytest
 from PIL import Image
+from refusals import refusal
 
-from helpers.datasets import DatasetError, images, load_dataset
-
-
-def refusal(source, **options) -> str:
-    with pytest.raises(DatasetError) as caught:
-        load_dataset(source, **options)
-    message = str(caught.value)
-    assert "\n" not in message
-    return message
+from helpers.datasets import images, load_dataset
 
 
 def test_grey_images(image_folder):

@@ -9,6 +9,7 @@ import zipfile
 
 import numpy as np
 import pytest
+from refusals import refusal
 
 from helpers.datasets import DatasetError, formats, load_dataset
 
@@ -27,14 +28,6 @@ def arrays(**changes):
 def save(path, **changes):
     np.savez(path, **arrays(**changes))
     return path
-
-
-def refusal(source, **options) -> str:
-    with pytest.raises(DatasetError) as caught:
-        load_dataset(source, **options)
-    message = str(caught.value)
-    assert "\n" not in message
-    return message
 
 
 def test_npz_loads(tmp_path):

@@ -18,10 +18,11 @@ from hypothesis import strategies as st
 from helpers.errors import CourseError, ParameterError
 from helpers.files import notebooks_dir, write_atomically
 from helpers.runs import record
-from helpers.runs.execute import Run, run_notebooks
+from helpers.runs.execute import run_notebooks
 from helpers.runs.metrics import MEDIA_TYPE, collect_metrics
 from helpers.runs.parameters import check_parameters, parse_assignments, read_parameters
 from helpers.runs.report import find_fallbacks, write_summary
+from helpers.runs.results import Run, RunResult
 
 PARAMETERS = """\
 dataset: str = "digits"  # which
@@ -376,8 +377,6 @@ def test_killed_run_leaves_no_kernel(tmp_path):
 
 
 def test_index_tells_a_fallback(tmp_path):
-    from helpers.runs.execute import RunResult
-
     results = [RunResult("n", "succeeded", 1.0, {}, "digits", {}, None)]
     defaults = {"n": {"dataset": "mnist"}}
     assert find_fallbacks(results, defaults) == [("mnist", "digits")]

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from refusals import refusal
 
 from helpers.datasets import DatasetError, from_table, load_dataset, read_csv
 
@@ -13,14 +14,6 @@ def write(path, rows, delimiter=",", header=None):
     lines = [delimiter.join(map(str, row)) for row in ([header] if header else []) + rows]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
-
-
-def refusal(source, **options) -> str:
-    with pytest.raises(DatasetError) as caught:
-        load_dataset(source, **options)
-    message = str(caught.value)
-    assert "\n" not in message
-    return message
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])

@@ -6,41 +6,16 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from helpers.errors import CourseError
 from helpers.runs.metrics import collect_metrics, failed_checks
+from helpers.runs.report import write_html
+from helpers.runs.results import FAILED, INTERRUPTED, SUCCEEDED, Run, RunResult
 
 # ipykernel warns of unencrypted loopback connections at every start.
 QUIET_KERNEL = ["--log-level=40"]
-SUCCEEDED, FAILED, INTERRUPTED = "succeeded", "failed", "interrupted"
-
-
-@dataclass(frozen=True)
-class Run:
-    """One notebook with its checked parameters, to be executed."""
-
-    notebook: Path
-    parameters: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class RunResult:
-    """What became of a run; a row of ``summary.json``."""
-
-    notebook: str
-    status: str
-    seconds: float
-    parameters: dict[str, Any]
-    dataset: str | None
-    metrics: dict[str, Any]
-    error: str | None
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the row, ready for JSON."""
-        return asdict(self)
 
 
 def run_notebook(
@@ -126,8 +101,6 @@ def _literal(path: Path) -> str:
 def _publish(partial: Path, final: Path) -> tuple[dict[str, Any], list[str]]:
     """Move the executed notebook to its name, write its HTML, return its metrics and failures."""
     import nbformat
-
-    from helpers.runs.report import write_html
 
     notebook = nbformat.read(partial, as_version=4)
     partial.replace(final)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from helpers.files import write_atomically
-from helpers.runs.execute import SUCCEEDED, RunResult
+from helpers.runs.results import SUCCEEDED, RunResult
 
 TEMPLATES = Path(__file__).with_name("templates")
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from helpers.errors import CourseError, ParameterError, nearest
 from helpers.files import notebooks_dir
-from helpers.runs.execute import Run
 from helpers.runs.parameters import check_parameters, parse_assignments, read_parameters
+from helpers.runs.results import Run
 
 
 def find_notebooks(wanted: Sequence[str]) -> list[Path]:

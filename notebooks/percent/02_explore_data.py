@@ -170,7 +170,7 @@ check(agree >= 0.75, "the nearest images mostly share their class", required=of_
 # And the odd ones: images in a much sparser region than their neighbours (the *local outlier factor*).
 # **Predict before you run:** what would make a digit an outlier?
 
-# %%
+# %% tags=["nbval-ignore-output"]
 odd = stats.find_outliers(x, 20, seed=seed)
 labels = [data.class_names[label] for label in y[odd["index"]]]
 plots.image_grid(x[odd["index"]], labels, title="The twenty oddest images, with their labels")
