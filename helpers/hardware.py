@@ -51,7 +51,7 @@ def detect() -> Hardware:
 
 
 def _cores() -> int:
-    # Containers and job schedulers allow fewer cores than the machine has.
+    # Job schedulers and taskset allow fewer cores than the machine has.
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
