@@ -273,9 +273,9 @@ def embedding(
             continue
         axes.scatter(
             *own.T,
-            s=12,
-            alpha=0.7,
-            linewidths=0,
+            s=13,
+            edgecolors="0.3",  # pale colours would vanish on white
+            linewidths=0.3,
             color=_colour(number),
             marker=MARKERS[number % len(MARKERS)],
             label=name,
@@ -419,7 +419,13 @@ def feature_boxes(data: Dataset) -> CourseFigure:
     names = data.feature_names or [f"feature {i}" for i in range(values.shape[1])]
     figure = _figure(7, 0.28 * values.shape[1] + 1.4)
     axes = figure.subplots()
-    axes.boxplot(values, orientation="horizontal", tick_labels=list(names), flierprops={"ms": 3})
+    axes.boxplot(
+        values,
+        orientation="horizontal",
+        tick_labels=list(names),
+        flierprops={"ms": 3},
+        medianprops={"color": "black", "lw": 2},
+    )
     axes.invert_yaxis()
     axes.set(
         xlabel="standard deviations from the mean", title=f"{data.name}: spread of each feature"
