@@ -62,6 +62,18 @@ def test_figure(name):
     assert len(data["image/png"]) < 120_000
 
 
+def test_the_palette_of_the_picture_keeps_every_class_colour():
+    y = np.arange(2000) % 10
+    points = np.random.default_rng(0).normal(size=(2000, 2))
+    figure = plots.embedding(points, y, [str(number) for number in range(10)])
+    data, _ = figure._repr_mimebundle_()
+    picture = np.asarray(Image.open(io.BytesIO(base64.b64decode(data["image/png"]))).convert("RGB"))
+    pixels = np.unique(picture.reshape(-1, 3), axis=0).astype(int)
+    for collection in figure.axes[0].collections[-10:]:
+        wanted = collection.get_facecolors()[0, :3] * 255
+        assert np.abs(pixels - wanted).max(axis=1).min() < 12
+
+
 def test_axes_are_labelled():
     unlabelled = []
     for name in ("class_balance", "pixels", "variance", "embedding", "encodings", "boxes"):
