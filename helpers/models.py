@@ -1,8 +1,8 @@
 """The networks of the course, each a built Keras model.
 
-They take samples as ``helpers.datasets`` gives them: images ``(h, w)`` or ``(h, w, 3)``, rows of a
-table, sequences. With ``keras.config.image_data_format()`` set to ``"channels_first"``, they compute
-in that layout.
+They take samples as ``helpers.datasets`` gives them: images ``(h, w)`` or ``(h, w, 3)``, rows
+of a table, sequences. With ``keras.config.image_data_format()`` set to ``"channels_first"``, they
+compute in that layout.
 """
 
 from collections.abc import Sequence

@@ -318,11 +318,11 @@ def _choose_xla(draft: Plan, traits: set[str], reasons: list[str]) -> str:
 
 
 def _splits(model: "keras.Model", draft: Plan, xla: str) -> bool:
-    # State that each part would change, such as batch statistics or a dropout's seed, would both
-    # differ from the whole batch's and make the parts wait for one another.
-    return (
-        xla == "step"
-        and not draft.on_gpu
-        and draft.distribution == "none"
-        and not model.non_trainable_variables
-    )
+    """Tell whether a batch may be computed in parts, one on each core, without other results."""
+    if xla != "step" or draft.on_gpu or draft.distribution != "none":
+        return False
+    # Batch statistics would differ from the whole batch's, and parts that draw random numbers
+    # from one state would wait for one another.
+    rates = ("rate", "dropout", "recurrent_dropout", "stddev")
+    random = any(getattr(x, rate, 0) for x in flat_layers(model) for rate in rates)
+    return not random and all("seed" in v.name for v in model.non_trainable_variables)

@@ -81,15 +81,10 @@ class Checkpoint:
         self._compare(content["configuration"])
         for i, variable in enumerate(self._variables):
             variable.assign(arrays[f"v{i}"])
-        for number, (callback, simple) in enumerate(
-            zip(self._callbacks, content["callbacks"], strict=True)
-        ):
-            vars(callback).update(simple)
+        for number, callback in enumerate(self._callbacks):
             prefix = f"c{number}."
-            _restore_arrays(
-                callback,
-                {k.removeprefix(prefix): a for k, a in arrays.items() if k.startswith(prefix)},
-            )
+            own = {k.removeprefix(prefix): a for k, a in arrays.items() if k.startswith(prefix)}
+            vars(callback).update(content["callbacks"][number] | _lists(own))
         return content["position"]
 
     def _read(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
@@ -137,11 +132,11 @@ def _callback_state(callback: Any) -> tuple[dict[str, Any], dict[str, np.ndarray
     return simple, arrays
 
 
-def _restore_arrays(callback: Any, arrays: dict[str, np.ndarray]) -> None:
+def _lists(arrays: dict[str, np.ndarray]) -> dict[str, list[np.ndarray]]:
     lists: dict[str, list[np.ndarray]] = {}
     for key in sorted(arrays):
         lists.setdefault(key.rpartition(".")[0], []).append(arrays[key])
-    vars(callback).update(lists)
+    return lists
 
 
 def describe_model(model: keras.Model) -> str:

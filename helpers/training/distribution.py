@@ -38,7 +38,7 @@ def replicated(model: keras.Model, strategy: tf.distribute.Strategy) -> Iterator
 
 
 def is_chief() -> bool:
-    """Tell whether this process writes what all of them share: the first worker, or the only one."""
+    """Tell whether this process writes what all workers share: it is the first, or the only one."""
     resolver = tf.distribute.get_strategy().cluster_resolver
     if resolver is None or resolver.task_type is None:
         return True

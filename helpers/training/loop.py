@@ -156,9 +156,7 @@ def train(
     strategy = make_strategy(plan)
     with strategy.scope(), replicated(model, strategy) as worker, tuned(worker, plan):
         feed = make_feed(task.train, batch_size, plan, seed)
-        validation = (
-            None if task.validation is None else make_feed(task.validation, batch_size, plan)
-        )
+        validation = task.validation and make_feed(task.validation, batch_size, plan)
         worker.compile(
             build_optimizer(optimizer, learning_rate, plan.precision),
             loss=loss,
@@ -250,7 +248,7 @@ def _wants_batches(callback: keras.callbacks.Callback) -> bool:
 
 
 def _try(model: keras.Model, feed: Feed) -> None:
-    """Compute two samples once: Keras builds its losses and metrics, and what does not fit shows."""
+    """Compute two samples: Keras builds its losses and metrics, and what does not fit shows."""
     batch = feed.sample()
     if batch is None:
         raise TrainingError("The stream is empty; expected at least one batch")

@@ -68,8 +68,8 @@ class Steps:
         x, y, weight = self._prepared(batch, training=True)
         if self.plan.pieces > 1:
             loss, gradients = self._in_pieces(x, y, weight)
-        elif compiled and (parts := self._parts(x)) > 1:
-            loss, gradients = self._in_parts(parts, x, y, weight)
+        elif compiled and self._parts(x) > 1:
+            loss, gradients = self._in_parts(x, y, weight)
         else:
             differentiate = self._fast_gradients if compiled else self._gradients
             loss, predicted, own = differentiate(x, y, weight)
@@ -95,8 +95,9 @@ class Steps:
             gradients = ([tf.add_n(g) / len(gradients) for g in zip(*gradients, strict=True)],)
         self.model.optimizer.apply_gradients(zip(gradients[0], self._variables, strict=True))
 
-    def _in_parts(self, parts: int, x: Any, y: Any, weight: Any) -> tuple[tf.Tensor, list[Any]]:
+    def _in_parts(self, x: Any, y: Any, weight: Any) -> tuple[tf.Tensor, list[Any]]:
         """Compute the gradients of equal parts side by side, one on each core."""
+        parts = self._parts(x)
         pieces = [_split((x, y, weight), parts, part) for part in range(parts)]
         results = [self._fast_gradients(*piece) for piece in pieces]
         predicted = keras.tree.map_structure(
@@ -111,7 +112,7 @@ class Steps:
         size = -(-count // self.plan.pieces)
         loss, sums = tf.constant(0.0), [tf.zeros_like(v) for v in self._variables]
         for start in tf.range(0, count, size):
-            piece = keras.tree.map_structure(lambda a, s=start: a[s : s + size], (x, y, weight))
+            piece = _map(lambda a, s=start: a[s : s + size], (x, y, weight))
             part_loss, predicted, gradients = self._gradients(*piece)
             self._measure(*piece[:2], predicted, piece[2])
             share = tf.cast(_count(piece[0]), tf.float32) / tf.cast(count, tf.float32)
@@ -185,12 +186,17 @@ class Steps:
         return self.strategy.reduce("SUM", losses, axis=None)
 
 
+def _map(function: Any, batch: Any) -> Any:
+    """Apply a function to every array of a batch; a missing weight stays None."""
+    return keras.tree.map_structure(lambda a: None if a is None else function(a), batch)
+
+
 def _count(x: Any) -> tf.Tensor:
     return tf.shape(keras.tree.flatten(x)[0])[0]
 
 
 def _split(batch: Any, parts: int, number: int) -> Any:
-    return keras.tree.map_structure(lambda a: tf.split(a, parts)[number], batch)
+    return _map(lambda a: tf.split(a, parts)[number], batch)
 
 
 def _dense(gradients: list[Any]) -> list[tf.Tensor]:
