@@ -1,90 +1,26 @@
-"""Every figure of the course, in one style, readable without colour and without eyes.
+"""Pictures of data: examples, distributions, relations."""
 
-Each function returns a ``CourseFigure``: a matplotlib ``Figure`` that Jupyter shows once, as the
-last expression of a cell or through ``display``, and that carries a description of what it shows.
-"""
-
-import base64
-import io
-from collections.abc import Callable, Sequence
-from functools import wraps
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, ParamSpec
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import matplotlib as mpl
 import numpy as np
-from matplotlib.figure import Figure
 
 from helpers.datasets import Dataset
 from helpers.errors import DatasetError
+from helpers.plots.figure import (
+    MARKERS,
+    CourseFigure,
+    class_colour,
+    image_grid,
+    new_figure,
+    show_image,
+    styled,
+)
 from helpers.statistics import class_counts, class_means, value_counts
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.axes import Axes
-
-STYLE = Path(__file__).with_name("course.mplstyle")
-# Beside a colour, every class has a marker of its own.
-MARKERS = "osD^vPX<>*"
-
-
-class CourseFigure(Figure):
-    """A figure with a text alternative, which screen readers and plain-text output get.
-
-    Attributes
-    ----------
-    alt : str
-        What the figure shows, in one or two sentences.
-    colours : int
-        Size of the picture's palette: 64 draw a chart well in a quarter of the bytes, photos need
-        256.
-    """
-
-    alt = ""
-    colours = 64
-
-    def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
-        buffer = io.BytesIO()
-        with mpl.rc_context(fname=STYLE):
-            self.savefig(buffer, format="png", bbox_inches="tight")
-        from PIL import Image
-
-        picture = Image.open(buffer).convert("RGB")
-        small = io.BytesIO()
-        # An octree keeps every colour of the style within 5 of 255 levels; a median cut lost some.
-        method = Image.Quantize.FASTOCTREE
-        reduced = picture.quantize(self.colours, method, dither=Image.Dither.NONE)
-        reduced.save(small, "png", optimize=True)
-        image = base64.b64encode(small.getvalue()).decode()
-        return {"image/png": image, "text/plain": self.alt}, {"image/png": {"alt": self.alt}}
-
-
-P = ParamSpec("P")
-
-
-def _styled(function: Callable[P, CourseFigure]) -> Callable[P, CourseFigure]:
-    """Draw in the course's style, whatever the notebook has set."""
-
-    @wraps(function)
-    def draw(*args: P.args, **kwargs: P.kwargs) -> CourseFigure:
-        with mpl.rc_context():
-            mpl.rcdefaults()
-            mpl.rc_file(STYLE, use_default_template=False)
-            return function(*args, **kwargs)
-
-    return draw
-
-
-def _figure(width: float, height: float, title: str = "") -> CourseFigure:
-    figure = CourseFigure(figsize=(width, height), layout="constrained")
-    if title:
-        figure.suptitle(title, fontsize=12, fontweight="bold")
-    return figure
-
-
-def _colour(number: int) -> str:
-    """Return the number-th colour of the style, settled now: "C0" would mean another's later."""
-    return mpl.colors.to_hex(f"C{number % 10}")
 
 
 def _need_images(data: Dataset) -> None:
@@ -92,62 +28,11 @@ def _need_images(data: Dataset) -> None:
         raise DatasetError(f"{data.name} holds {data.kind}; this figure expects images")
 
 
-def _show_image(axes: "Axes", image: np.ndarray, **options: Any) -> None:
-    """Draw one image without axes; grey ones dark on light, over the whole range of a byte."""
-    if image.ndim == 3 and image.shape[-1] == 1:
-        image = image[..., 0]
-    if image.dtype == np.uint8 and image.ndim == 2:
-        options = {"vmin": 0, "vmax": 255, **options}
-    axes.imshow(image, **options)
-    axes.set_axis_off()
-
-
-@_styled
-def image_grid(
-    images: np.ndarray,
-    titles: Sequence[Any] = (),
-    *,
-    columns: int = 10,
-    title: str = "",
-) -> CourseFigure:
-    """Show images side by side, each with a title.
-
-    Parameters
-    ----------
-    images : ndarray, shape (n, h, w), (n, h, w, 1) or (n, h, w, 3)
-        uint8, or float in [0, 1] if coloured.
-    titles
-        One for each image, or none.
-    columns
-        Images a row.
-    title
-        Of the whole figure.
-    """
-    if not len(images):
-        raise DatasetError("image_grid received no images; expected at least one")
-    rows = -(-len(images) // columns)
-    columns = min(columns, len(images))
-    line = 0.28 if len(titles) else 0.05
-    figure = _figure(columns * 0.95, rows * (0.95 + line) + (0.35 if title else 0), title)
-    grid = figure.subplots(rows, columns, squeeze=False).ravel()
-    for axes in grid:
-        axes.set_axis_off()
-    for index, (axes, image) in enumerate(zip(grid, images, strict=False)):
-        _show_image(axes, image)
-        if len(titles):
-            axes.set_title(str(titles[index]), fontsize=8, fontweight="normal")
-    named = ", ".join(map(str, titles))
-    if images.ndim == 4:
-        figure.colours = 256
-    figure.alt = f"{title or 'Images'}: {len(images)} pictures" + (f" ({named})" if named else "")
-    return figure
-
-
-@_styled
+@styled
 def class_examples(data: Dataset, per_class: int = 8) -> CourseFigure:
     """Show the first training images of every class, a row each."""
     _need_images(data)
-    figure = _figure(
+    figure = new_figure(
         per_class * 0.7 + 1.2, data.class_count * 0.72 + 0.4, f"{data.name}: examples of each class"
     )
     grid = figure.subplots(data.class_count, per_class, squeeze=False)
@@ -156,7 +41,7 @@ def class_examples(data: Dataset, per_class: int = 8) -> CourseFigure:
         for axes in row:
             axes.set_axis_off()
         for axes, position in zip(row, positions, strict=False):
-            _show_image(axes, data.x_train[position])
+            show_image(axes, data.x_train[position])
         row[0].text(
             -0.25,
             0.5,
@@ -170,11 +55,11 @@ def class_examples(data: Dataset, per_class: int = 8) -> CourseFigure:
     return figure
 
 
-@_styled
+@styled
 def class_balance(data: Dataset) -> CourseFigure:
     """Draw how many samples each class has, in the training and in the test set."""
     counts = class_counts(data)
-    figure = _figure(8, 3.2)
+    figure = new_figure(8, 3.2)
     axes = figure.subplots()
     positions = np.arange(data.class_count)
     for offset, part, hatch in ((-0.2, "train", ""), (0.2, "test", "//")):
@@ -196,17 +81,20 @@ def class_balance(data: Dataset) -> CourseFigure:
     return figure
 
 
-@_styled
+@styled
 def pixel_distribution(data: Dataset) -> CourseFigure:
     """Draw how often each pixel value occurs in the training images, on a logarithmic axis."""
     _need_images(data)
-    figure = _figure(8, 3)
+    figure = new_figure(8, 3)
     axes = figure.subplots()
     planes = [data.x_train]
     labels, colours = ["grey"], ["0.35"]
     if data.x_train.ndim == 4 and data.x_train.shape[-1] == 3:
         planes = [data.x_train[..., channel] for channel in range(3)]
-        labels, colours = ["red", "green", "blue"], [_colour(3), _colour(2), _colour(0)]
+        labels, colours = (
+            ["red", "green", "blue"],
+            [class_colour(3), class_colour(2), class_colour(0)],
+        )
     for plane, label, colour, line in zip(planes, labels, colours, ("-", "--", ":"), strict=False):
         share = value_counts(plane) / plane.size
         axes.stairs(share, np.arange(257), label=label, color=colour, linestyle=line)
@@ -226,7 +114,7 @@ def pixel_distribution(data: Dataset) -> CourseFigure:
     return figure
 
 
-@_styled
+@styled
 def mean_images(data: Dataset) -> CourseFigure:
     """Show the mean training image of each class."""
     _need_images(data)
@@ -243,7 +131,7 @@ def mean_images(data: Dataset) -> CourseFigure:
     return figure
 
 
-@_styled
+@styled
 def embedding(
     points: np.ndarray,
     y: np.ndarray,
@@ -264,7 +152,7 @@ def embedding(
     title, axis_labels
         Texts of the figure.
     """
-    figure = _figure(7, 5)
+    figure = new_figure(7, 5)
     axes = figure.subplots()
     noise = y < 0
     axes.scatter(
@@ -279,7 +167,7 @@ def embedding(
             s=13,
             edgecolors="0.3",  # pale colours would vanish on white
             linewidths=0.3,
-            color=_colour(number),
+            color=class_colour(number),
             marker=MARKERS[number % len(MARKERS)],
             label=name,
         )
@@ -301,7 +189,7 @@ def embedding(
     return figure
 
 
-@_styled
+@styled
 def correlation_heatmap(frame: "pd.DataFrame", *, title: str = "") -> CourseFigure:
     """Draw the correlation (Pearson, -1 to 1) of every pair of columns, with its value."""
     import seaborn as sns
@@ -314,7 +202,7 @@ def correlation_heatmap(frame: "pd.DataFrame", *, title: str = "") -> CourseFigu
             f"a correlation needs two numeric columns that vary; found {n} numeric in "
             f"{', '.join(map(str, frame.columns))}"
         )
-    figure = _figure(min(2.5 + 0.55 * n, 11), min(1.5 + 0.45 * n, 9))
+    figure = new_figure(min(2.5 + 0.55 * n, 11), min(1.5 + 0.45 * n, 9))
     figure.colours = 256
     axes = figure.subplots()
     sns.heatmap(
@@ -338,7 +226,7 @@ def correlation_heatmap(frame: "pd.DataFrame", *, title: str = "") -> CourseFigu
     return figure
 
 
-@_styled
+@styled
 def pair_plot(
     data: Dataset, features: Sequence[int] | None = None, *, title: str = ""
 ) -> CourseFigure:
@@ -363,9 +251,9 @@ def pair_plot(
     frame = pd.DataFrame(data.x_train[:, chosen], columns=names)
     classes = np.array(data.class_names)[data.y_train]
     n = len(chosen)
-    figure = _figure(2.1 * n + 1, 1.9 * n, title or f"{data.name}: every pair of features")
+    figure = new_figure(2.1 * n + 1, 1.9 * n, title or f"{data.name}: every pair of features")
     grid = figure.subplots(n, n, squeeze=False, sharex="col")
-    palette = [_colour(i) for i in range(data.class_count)]
+    palette = [class_colour(i) for i in range(data.class_count)]
     common = {
         "hue": classes,
         "hue_order": list(data.class_names),
@@ -398,7 +286,12 @@ def pair_plot(
             axes.yaxis.label.set_fontsize(8)
     handles = [
         mpl.lines.Line2D(
-            [], [], color=_colour(i), marker=MARKERS[i % len(MARKERS)], linestyle="", label=name
+            [],
+            [],
+            color=class_colour(i),
+            marker=MARKERS[i % len(MARKERS)],
+            linestyle="",
+            label=name,
         )
         for i, name in enumerate(data.class_names)
     ]
@@ -409,7 +302,7 @@ def pair_plot(
     return figure
 
 
-@_styled
+@styled
 def feature_boxes(data: Dataset) -> CourseFigure:
     """Draw a box plot of each feature of a table, standardised so that one axis fits all.
 
@@ -420,7 +313,7 @@ def feature_boxes(data: Dataset) -> CourseFigure:
     spread = data.x_train.std(axis=0)
     values = (data.x_train - data.x_train.mean(axis=0)) / np.where(spread > 0, spread, 1)
     names = data.feature_names or [f"feature {i}" for i in range(values.shape[1])]
-    figure = _figure(7, 0.28 * values.shape[1] + 1.4)
+    figure = new_figure(7, 0.28 * values.shape[1] + 1.4)
     axes = figure.subplots()
     axes.boxplot(
         values,
@@ -443,11 +336,11 @@ def feature_boxes(data: Dataset) -> CourseFigure:
     return figure
 
 
-@_styled
+@styled
 def explained_variance(explained: np.ndarray) -> CourseFigure:
     """Draw the cumulated share of the variance that the first k principal components keep."""
     cumulated = np.cumsum(explained)
-    figure = _figure(7, 3)
+    figure = new_figure(7, 3)
     axes = figure.subplots()
     axes.plot(np.arange(1, len(cumulated) + 1), cumulated, marker=".")
     axes.set(
@@ -463,41 +356,18 @@ def explained_variance(explained: np.ndarray) -> CourseFigure:
     return figure
 
 
-@_styled
-def image_rows(rows: dict[str, np.ndarray], *, title: str = "", size: float = 0.95) -> CourseFigure:
-    """Compare several versions of the same images, a named row for each version.
-
-    Parameters
-    ----------
-    rows
-        Name of the version to images ``(n, h, w)`` or ``(n, h, w, 3)``.
-    title
-        Of the whole figure.
-    size
-        Width and height of an image in inches.
-    """
-    count = min(map(len, rows.values()))
-    figure = _figure(count * size + 1.6, len(rows) * size + (0.4 if title else 0), title)
-    grid = figure.subplots(len(rows), count, squeeze=False)
-    for line, (name, images) in zip(grid, rows.items(), strict=True):
-        for axes, image in zip(line, images, strict=False):
-            _show_image(axes, image)
-        line[0].text(
-            -0.15, 0.5, name, transform=line[0].transAxes, ha="right", va="center", fontsize=9
-        )
-    figure.colours = 256
-    figure.alt = f"{title or 'Comparison'}: {count} images, each as {', '.join(rows)}."
-    return figure
-
-
-@_styled
+@styled
 def encoding_tradeoff(table: "pd.DataFrame") -> CourseFigure:
     """Draw size against error for each encoding that ``compare_encodings`` tried."""
-    figure = _figure(7, 3.2)
+    figure = new_figure(7, 3.2)
     axes = figure.subplots()
     exact = table["mean_error"] == 0
-    axes.plot(*table.loc[~exact, ["bytes", "mean_error"]].T.to_numpy(), "--o", color=_colour(0))
-    axes.plot(*table.loc[exact, ["bytes", "mean_error"]].T.to_numpy(), "s", color=_colour(1), ms=8)
+    axes.plot(
+        *table.loc[~exact, ["bytes", "mean_error"]].T.to_numpy(), "--o", color=class_colour(0)
+    )
+    axes.plot(
+        *table.loc[exact, ["bytes", "mean_error"]].T.to_numpy(), "s", color=class_colour(1), ms=8
+    )
     for name, row in table.iterrows():
         axes.annotate(
             str(name), (row["bytes"], row["mean_error"]), xytext=(6, 4), textcoords="offset points"

@@ -1,0 +1,49 @@
+"""Every figure of the course, in one style, readable without colour and without eyes.
+
+Each function returns a ``CourseFigure``: a matplotlib ``Figure`` that Jupyter shows once, as the
+last expression of a cell or through ``display``, and that carries a description of what it shows.
+"""
+
+from helpers.plots.data import (
+    class_balance,
+    class_examples,
+    correlation_heatmap,
+    embedding,
+    encoding_tradeoff,
+    explained_variance,
+    feature_boxes,
+    mean_images,
+    pair_plot,
+    pixel_distribution,
+)
+from helpers.plots.figure import CourseFigure, image_grid, image_rows
+from helpers.plots.learning import (
+    calibration,
+    confusion_matrix,
+    curves,
+    descent_paths,
+    learning_curves,
+    spread,
+)
+
+__all__ = [
+    "CourseFigure",
+    "calibration",
+    "class_balance",
+    "class_examples",
+    "confusion_matrix",
+    "correlation_heatmap",
+    "curves",
+    "descent_paths",
+    "embedding",
+    "encoding_tradeoff",
+    "explained_variance",
+    "feature_boxes",
+    "image_grid",
+    "image_rows",
+    "learning_curves",
+    "mean_images",
+    "pair_plot",
+    "pixel_distribution",
+    "spread",
+]

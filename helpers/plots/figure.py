@@ -1,0 +1,158 @@
+"""The course's figures: one style, readable without colour and without eyes."""
+
+import base64
+import io
+from collections.abc import Callable, Sequence
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ParamSpec
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+
+from helpers.errors import DatasetError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+STYLE = Path(__file__).with_name("course.mplstyle")
+# Beside a colour, every class has a marker of its own.
+MARKERS = "osD^vPX<>*"
+
+
+class CourseFigure(Figure):
+    """A figure with a text alternative, which screen readers and plain-text output get.
+
+    Attributes
+    ----------
+    alt : str
+        What the figure shows, in one or two sentences.
+    colours : int
+        Size of the picture's palette: 64 draw a chart well in a quarter of the bytes, photos need
+        256.
+    """
+
+    alt = ""
+    colours = 64
+
+    def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
+        buffer = io.BytesIO()
+        with mpl.rc_context(fname=STYLE):
+            self.savefig(buffer, format="png", bbox_inches="tight")
+        from PIL import Image
+
+        picture = Image.open(buffer).convert("RGB")
+        small = io.BytesIO()
+        # An octree keeps every colour of the style within 5 of 255 levels; a median cut lost some.
+        method = Image.Quantize.FASTOCTREE
+        reduced = picture.quantize(self.colours, method, dither=Image.Dither.NONE)
+        reduced.save(small, "png", optimize=True)
+        image = base64.b64encode(small.getvalue()).decode()
+        return {"image/png": image, "text/plain": self.alt}, {"image/png": {"alt": self.alt}}
+
+
+P = ParamSpec("P")
+
+
+def styled(function: Callable[P, CourseFigure]) -> Callable[P, CourseFigure]:
+    """Draw in the course's style, whatever the notebook has set."""
+
+    @wraps(function)
+    def draw(*args: P.args, **kwargs: P.kwargs) -> CourseFigure:
+        with mpl.rc_context():
+            mpl.rcdefaults()
+            mpl.rc_file(STYLE, use_default_template=False)
+            return function(*args, **kwargs)
+
+    return draw
+
+
+def new_figure(width: float, height: float, title: str = "") -> CourseFigure:
+    figure = CourseFigure(figsize=(width, height), layout="constrained")
+    if title:
+        figure.suptitle(title, fontsize=12, fontweight="bold")
+    return figure
+
+
+def class_colour(number: int) -> str:
+    """Return the number-th colour of the style, settled now: "C0" would mean another's later."""
+    return mpl.colors.to_hex(f"C{number % 10}")
+
+
+def show_image(axes: "Axes", image: np.ndarray, **options: Any) -> None:
+    """Draw one image without axes; grey ones dark on light, over the whole range of a byte."""
+    if image.ndim == 3 and image.shape[-1] == 1:
+        image = image[..., 0]
+    if image.dtype == np.uint8 and image.ndim == 2:
+        options = {"vmin": 0, "vmax": 255, **options}
+    axes.imshow(image, **options)
+    axes.set_axis_off()
+
+
+@styled
+def image_grid(
+    images: np.ndarray,
+    titles: Sequence[Any] = (),
+    *,
+    columns: int = 10,
+    title: str = "",
+) -> CourseFigure:
+    """Show images side by side, each with a title.
+
+    Parameters
+    ----------
+    images : ndarray, shape (n, h, w), (n, h, w, 1) or (n, h, w, 3)
+        uint8, or float in [0, 1] if coloured.
+    titles
+        One for each image, or none.
+    columns
+        Images a row.
+    title
+        Of the whole figure.
+    """
+    if not len(images):
+        raise DatasetError("image_grid received no images; expected at least one")
+    rows = -(-len(images) // columns)
+    columns = min(columns, len(images))
+    line = 0.28 if len(titles) else 0.05
+    figure = new_figure(columns * 0.95, rows * (0.95 + line) + (0.35 if title else 0), title)
+    grid = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axes in grid:
+        axes.set_axis_off()
+    for index, (axes, image) in enumerate(zip(grid, images, strict=False)):
+        show_image(axes, image)
+        if len(titles):
+            axes.set_title(str(titles[index]), fontsize=8, fontweight="normal")
+    named = ", ".join(" ".join(str(t).split()) for t in titles)
+    if images.ndim == 4:
+        figure.colours = 256
+    figure.alt = f"{title or 'Images'}: {len(images)} pictures" + (f" ({named})" if named else "")
+    return figure
+
+
+@styled
+def image_rows(rows: dict[str, np.ndarray], *, title: str = "", size: float = 0.95) -> CourseFigure:
+    """Compare several versions of the same images, a named row for each version.
+
+    Parameters
+    ----------
+    rows
+        Name of the version to images ``(n, h, w)`` or ``(n, h, w, 3)``.
+    title
+        Of the whole figure.
+    size
+        Width and height of an image in inches.
+    """
+    count = min(map(len, rows.values()))
+    figure = new_figure(count * size + 1.6, len(rows) * size + (0.4 if title else 0), title)
+    grid = figure.subplots(len(rows), count, squeeze=False)
+    for line, (name, images) in zip(grid, rows.items(), strict=True):
+        for axes, image in zip(line, images, strict=False):
+            show_image(axes, image)
+        line[0].text(
+            -0.15, 0.5, name, transform=line[0].transAxes, ha="right", va="center", fontsize=9
+        )
+    figure.colours = 256
+    figure.alt = f"{title or 'Comparison'}: {count} images, each as {', '.join(rows)}."
+    return figure

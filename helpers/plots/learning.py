@@ -1,0 +1,240 @@
+"""Pictures of learning: curves, confusion, calibration, the paths of optimizers."""
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from helpers.errors import CourseError
+from helpers.plots.figure import MARKERS, CourseFigure, class_colour, new_figure, styled
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LINES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (1, 1)))
+
+
+@styled
+def learning_curves(
+    histories: "pd.DataFrame | Mapping[str, pd.DataFrame]",
+    metric: str = "accuracy",
+    *,
+    title: str = "",
+) -> CourseFigure:
+    """Draw loss and one metric over the epochs: training dashed, validation solid.
+
+    Parameters
+    ----------
+    histories
+        The ``history`` of a ``TrainingResult``, or several by name.
+    metric
+        The column beside ``loss``.
+    title
+        Of the figure.
+
+    Raises
+    ------
+    CourseError
+        If a history has no such column.
+    """
+    named = histories if isinstance(histories, Mapping) else {"": histories}
+    figure = new_figure(9.5, 3.6, title)
+    panels = figure.subplots(1, 2)
+    for axes, column in zip(panels, ("loss", metric), strict=True):
+        for number, (name, history) in enumerate(named.items()):
+            if column not in history:
+                raise CourseError(
+                    f"The history has no {column!r}; it has {', '.join(history.columns)}"
+                )
+            style = {"color": class_colour(number), "marker": MARKERS[number % len(MARKERS)]}
+            style |= {"markersize": 4, "markevery": max(1, len(history) // 10)}
+            several = f"{name}, " if name else ""
+            axes.plot(
+                history.index, history[column], "--", label=f"{several}training", alpha=0.7, **style
+            )
+            if f"val_{column}" in history:
+                axes.plot(
+                    history.index, history[f"val_{column}"], label=f"{several}validation", **style
+                )
+        axes.set(xlabel="epoch", ylabel=column, title=column)
+        axes.locator_params(axis="x", integer=True)
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside right center", fontsize=8)
+    last = [_last(name, history, metric) for name, history in named.items()]
+    figure.alt = f"Learning curves of loss and {metric}. At the end: {'; '.join(last)}."
+    return figure
+
+
+def _last(name: str, history: "pd.DataFrame", metric: str) -> str:
+    text = f"{name}: " if name else ""
+    text += f"{metric} {history[metric].iloc[-1]:.3f} in training"
+    if f"val_{metric}" in history:
+        text += f", {history[f'val_{metric}'].iloc[-1]:.3f} in validation"
+    return text
+
+
+@styled
+def confusion_matrix(matrix: "pd.DataFrame", *, title: str = "") -> CourseFigure:
+    """Draw how often each class (row) was taken for each other (column).
+
+    Colours show the share of the row, so that a rare class is seen as well as a common one.
+    """
+    n = len(matrix)
+    counts = matrix.to_numpy()
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    figure = new_figure(min(2.2 + 0.5 * n, 11), min(1.4 + 0.42 * n, 9.5))
+    axes = figure.subplots()
+    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for (row, column), count in np.ndenumerate(counts):
+        if count and n <= 20:
+            dark = "white" if shares[row, column] > 0.5 else "black"
+            axes.text(column, row, count, ha="center", va="center", fontsize=8, color=dark)
+    rotation = 45 if max(len(str(c)) for c in matrix.columns) > 3 else 0
+    axes.set_xticks(
+        range(n), matrix.columns, rotation=rotation, ha="right" if rotation else "center"
+    )
+    axes.set_yticks(range(n), matrix.index)
+    axes.grid(visible=False)
+    axes.set(xlabel="predicted", ylabel="true", title=title or "Which class is taken for which?")
+    figure.colorbar(image, ax=axes, label="share of the true class")
+    wrong = counts - np.diag(np.diag(counts))
+    row, column = np.unravel_index(wrong.argmax(), wrong.shape)
+    figure.alt = (
+        f"Confusion matrix of {n} classes: {np.trace(counts):,} of {counts.sum():,} on the "
+        f"diagonal. Most frequent mistake: {matrix.index[row]} taken for {matrix.columns[column]}, "
+        f"{wrong[row, column]} times."
+    )
+    return figure
+
+
+@styled
+def calibration(table: "pd.DataFrame", *, title: str = "") -> CourseFigure:
+    """Draw how often predictions of a confidence are right, beside what would be honest.
+
+    ``table`` is what ``Evaluation.calibration()`` returns.
+    """
+    figure = new_figure(5.2, 4.2)
+    axes = figure.subplots()
+    axes.plot([0, 1], [0, 1], "--", color="0.5", label="honest: as often right as it says")
+    used = table[table["samples"] > 0]
+    axes.plot(used["confidence"], used["accuracy"], "o-", label="this network")
+    for _, row in used.iterrows():
+        axes.annotate(
+            f"{row['samples']:,.0f}",
+            (row["confidence"], row["accuracy"]),
+            xytext=(6, -10),
+            textcoords="offset points",
+            fontsize=7,
+        )
+    axes.set(xlabel="confidence (probability)", ylabel="share that is right", title=title)
+    axes.legend(fontsize=8)
+    gap = (used["accuracy"] - used["confidence"]).abs().max()
+    figure.alt = (
+        f"Calibration: in {len(used)} bins of confidence the share of right predictions departs "
+        f"from the confidence by at most {gap:.2f}."
+    )
+    return figure
+
+
+@styled
+def curves(
+    x: np.ndarray,
+    lines: Mapping[str, np.ndarray],
+    *,
+    xlabel: str,
+    ylabel: str,
+    title: str = "",
+    logarithmic: bool = False,
+) -> CourseFigure:
+    """Draw several lines over one axis, each with a line style of its own.
+
+    Parameters
+    ----------
+    x : ndarray, shape (n,)
+    lines
+        Arrays of shape (n,), or (m, 2) of points of their own, by name.
+    xlabel, ylabel, title
+        Texts of the figure.
+    logarithmic
+        Draw the vertical axis so.
+    """
+    figure = new_figure(6.5, 3.6)
+    axes = figure.subplots()
+    for number, (name, values) in enumerate(lines.items()):
+        points = values.T if np.ndim(values) == 2 else (x, values)
+        axes.plot(
+            *points, linestyle=LINES[number % len(LINES)], color=class_colour(number), label=name
+        )
+    axes.set(xlabel=xlabel, ylabel=ylabel, title=title)
+    if logarithmic:
+        axes.set_yscale("log")
+    axes.legend(fontsize=8)
+    figure.alt = f"{title or 'Curves'}: {ylabel} over {xlabel} for {', '.join(lines)}."
+    return figure
+
+
+@styled
+def descent_paths(
+    function: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    paths: Mapping[str, np.ndarray],
+    *,
+    limits: tuple[float, float, float, float],
+    title: str = "",
+) -> CourseFigure:
+    """Draw the way of several optimizers over one surface.
+
+    Parameters
+    ----------
+    function
+        The surface, over arrays of both coordinates.
+    paths
+        By name the points passed, each of shape (steps, 2).
+    limits
+        Smallest and largest first, then second coordinate.
+    title
+        Of the figure.
+    """
+    figure = new_figure(8, 4.2)
+    axes = figure.subplots()
+    grid = np.meshgrid(np.linspace(*limits[:2], 200), np.linspace(*limits[2:], 200))
+    heights = function(*grid)
+    levels = np.quantile(heights, np.linspace(0, 1, 18)[1:-1])
+    axes.contour(*grid, heights, levels=np.unique(levels), colors="0.75", linewidths=0.8)
+    for number, (name, path) in enumerate(paths.items()):
+        marker = MARKERS[number % len(MARKERS)]
+        axes.plot(*path.T, marker=marker, ms=3.5, lw=1.2, color=class_colour(number), label=name)
+    axes.set(xlim=limits[:2], ylim=limits[2:], xlabel="first weight", ylabel="second weight")
+    axes.set_title(title)
+    figure.legend(loc="outside right center", fontsize=8)
+    ends = [f"{name} at {float(function(*path[-1])):.3g}" for name, path in paths.items()]
+    figure.alt = f"{title or 'Paths of optimizers'}. They end: {', '.join(ends)}."
+    return figure
+
+
+@styled
+def spread(
+    values: Mapping[str, "list[float] | np.ndarray"], *, label: str, title: str = ""
+) -> CourseFigure:
+    """Draw the results of several seeds for each choice: a point each, and the range.
+
+    Parameters
+    ----------
+    values
+        By name of the choice, one number a seed.
+    label
+        What the numbers are.
+    title
+        Of the figure.
+    """
+    figure = new_figure(7, 0.9 + 0.45 * len(values))
+    axes = figure.subplots()
+    for number, results in enumerate(values.values()):
+        height, colour = len(values) - 1 - number, class_colour(number)
+        axes.plot([min(results), max(results)], [height, height], color=colour, lw=1.2)
+        axes.plot(results, [height] * len(results), MARKERS[number % len(MARKERS)], color=colour)
+    axes.set_yticks(range(len(values) - 1, -1, -1), list(values))
+    axes.set_ylim(-0.6, len(values) - 0.4)
+    axes.set(xlabel=label, title=title)
+    listed = [f"{name}: {min(v):.3f} to {max(v):.3f}" for name, v in values.items()]
+    figure.alt = f"{title or label}, ranges over seeds. {'; '.join(listed)}."
+    return figure
