@@ -12,6 +12,8 @@ from helpers.training.problem import Arrays
 from helpers.training.steps import Steps
 
 VALIDATION_BATCH = 512
+# Every training compiles its own loop: TensorFlow's warning about that is meant for others.
+tf.get_logger().addFilter(lambda record: "Feed.connect." not in record.getMessage())
 # Larger data stay in the main memory, so that the network has the GPU's.
 GPU_DATA_BYTES = 4 * 2**30
 
@@ -44,7 +46,7 @@ class ArrayFeed:
     def connect(self, steps: Steps) -> None:
         """Compile the loop over these steps."""
         self._many = tf.function(lambda *a: self._loop(steps, *a))
-        self._rest = tf.function(lambda: self._tail(steps))
+        self._rest = tf.function(lambda order: self._tail(steps, order))
         self._validate = tf.function(lambda: self._all(steps))
 
     def begin(self, epoch: int, position: int = 0) -> None:
@@ -64,7 +66,7 @@ class ArrayFeed:
         if position < last:
             loss = float(self._many(self._order, tf.constant(position), tf.constant(last)))
         elif position < self.steps:
-            loss = float(self._rest())
+            loss = float(self._rest(self._order))
         return self.position, loss
 
     @property
@@ -86,13 +88,15 @@ class ArrayFeed:
             rows = tf.slice(order, [step * self.batch_size], [self.batch_size])
             loss = steps.train(self._rows(rows), compiled=True)
             step += 1
-            self._position.assign(step)
+            with tf.control_dependencies([loss]):  # that is, when the step is done
+                self._position.assign(step)
         return loss
 
-    def _tail(self, steps: Steps) -> tf.Tensor:
+    def _tail(self, steps: Steps, order: tf.Tensor) -> tf.Tensor:
         start = self._n - self._n % self.batch_size
-        loss = steps.train(self._rows(self._order[start:]), compiled=False)
-        self._position.assign_add(1)
+        loss = steps.train(self._rows(order[start:]), compiled=False)
+        with tf.control_dependencies([loss]):
+            self._position.assign_add(1)
         return loss
 
     def _all(self, steps: Steps) -> None:
@@ -125,8 +129,9 @@ class StreamFeed:
 
     def connect(self, steps: Steps) -> None:
         """Compile a step."""
-        self._step = tf.function(
-            lambda batch, compiled: steps.train(batch, compiled=compiled), reduce_retracing=False
+        self._whole = tf.function(lambda batch: steps.train(batch, compiled=True))
+        self._smaller = tf.function(
+            lambda batch: steps.train(batch, compiled=False), reduce_retracing=True
         )
         self._validate = tf.function(steps.validate, reduce_retracing=True)
 
@@ -147,7 +152,8 @@ class StreamFeed:
             self._pending = batch  # until it is done: after an error it is taken again
             rows = keras.tree.flatten(batch)[0].shape[0]
             self.batch_size = max(self.batch_size, rows)
-            loss = float(self._step(batch, rows == self.batch_size))
+            step = self._whole if rows == self.batch_size else self._smaller
+            loss = float(step(batch))
             self._pending = None
             self.position += 1
             if not np.isfinite(loss):

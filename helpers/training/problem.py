@@ -91,7 +91,21 @@ def _form(data: Any) -> Arrays | tf.data.Dataset:
         raise TrainingError(f"x and y have {sorted(lengths)} samples; expected as many of each")
     if lengths == {0}:
         raise TrainingError("There is no sample to train on")
+    # The loss may not show them: ReLU turns NaN into 0, while the weights become NaN.
+    for array in keras.tree.flatten(x):
+        bad = _not_finite(array)
+        if bad:
+            raise TrainingError(
+                f"x holds NaN or infinity in {bad} of {len(array)} samples; drop or fill "
+                "them (helpers.preprocessing)"
+            )
     return x, y
+
+
+def _not_finite(array: np.ndarray) -> int:
+    if array.dtype.kind != "f":
+        return 0
+    return int((~np.isfinite(array).reshape(len(array), -1).all(axis=1)).sum())
 
 
 def _length(x: Any) -> int:
@@ -253,15 +267,12 @@ def explain_nan(problem: Problem, model: keras.Model, where: str) -> TrainingErr
     if not isinstance(problem.train, tf.data.Dataset):
         arrays: Sequence[np.ndarray] = keras.tree.flatten(problem.train)
         for a in (a for a in arrays if a.dtype.kind == "f"):
-            bad = ~np.isfinite(a).reshape(len(a), -1).all(axis=1)
-            if bad.any():
-                cause = (
-                    f"the data hold NaN or infinity in {bad.sum()} of {len(a)} samples: drop or "
-                    "fill them (helpers.preprocessing)"
-                )
+            bad = _not_finite(a)
+            if bad:
+                cause = f"y holds NaN or infinity in {bad} of {len(a)} samples: drop them"
                 break
             largest = float(np.abs(a).max())
             if largest > 100:
                 cause = f"the data reach {largest:g}: scale them (helpers.preprocessing.scale)"
                 break
-    return TrainingError(f"The loss is not a finite number at {where}; {cause}")
+    return TrainingError(f"The loss or a weight is not a finite number at {where}; {cause}")

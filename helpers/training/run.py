@@ -115,6 +115,9 @@ class Run:
                 saved = time.perf_counter()
         if step == 0:
             raise TrainingError("The stream gave no batch; expected at least one in every epoch")
+        if not all(np.isfinite(weight).all() for weight in self.model.get_weights()):
+            # ReLU turns a NaN that comes in into 0: the loss looks sound, the weights are not.
+            raise self.explain(f"epoch {epoch}, step {step}")
         logs = self._measured() | self._validate()
         self.callbacks.on_epoch_end(epoch - 1, logs)
         self.rows.append(

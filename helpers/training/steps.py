@@ -66,21 +66,21 @@ class Steps:
 
     def _train(self, batch: tuple[Any, ...], compiled: bool) -> tf.Tensor:
         x, y, weight = self._prepared(batch, training=True)
+        differentiate = self._fast_gradients if compiled else self._gradients
         if self.plan.pieces > 1:
-            loss, gradients = self._in_pieces(x, y, weight)
+            differentiate = self._in_pieces
         elif compiled and self._parts(x) > 1:
-            loss, gradients = self._in_parts(x, y, weight)
-        else:
-            differentiate = self._fast_gradients if compiled else self._gradients
-            loss, predicted, own = differentiate(x, y, weight)
-            gradients = [own]
-            self._measure(x, y, predicted, weight)
+            differentiate = self._in_parts
+        loss, predicted, gradients = differentiate(x, y, weight)
         share = self._share(x)
         if share is not None:  # replicas are summed up; each counts by its samples
-            loss, gradients = loss * share, [[g * share for g in own] for own in gradients]
-        self._update(*gradients)
-        self._track(loss, x)
-        return loss
+            loss, gradients = loss * share, [g * share for g in gradients]
+        # Nothing changes before all is computed: a step that runs out of memory leaves no trace.
+        with tf.control_dependencies([loss, *gradients]):
+            self._measure(x, y, predicted, weight)
+            self._update(gradients)
+            self._track(loss, x)
+            return tf.identity(loss)
 
     def _gradients(self, x: Any, y: Any, weight: Any) -> tuple[tf.Tensor, Any, list[tf.Tensor]]:
         with tf.GradientTape() as tape:
@@ -90,35 +90,42 @@ class Steps:
         zero = tf.UnconnectedGradients.ZERO
         return loss, predicted, tape.gradient(scaled, self._variables, unconnected_gradients=zero)
 
-    def _apply(self, *gradients: list[tf.Tensor]) -> None:
-        if len(gradients) > 1:
-            gradients = ([tf.add_n(g) / len(gradients) for g in zip(*gradients, strict=True)],)
-        self.model.optimizer.apply_gradients(zip(gradients[0], self._variables, strict=True))
+    def _apply(self, gradients: list[tf.Tensor]) -> None:
+        self.model.optimizer.apply_gradients(zip(gradients, self._variables, strict=True))
 
-    def _in_parts(self, x: Any, y: Any, weight: Any) -> tuple[tf.Tensor, list[Any]]:
+    def _in_parts(self, x: Any, y: Any, weight: Any) -> tuple[tf.Tensor, Any, list[tf.Tensor]]:
         """Compute the gradients of equal parts side by side, one on each core."""
         parts = self._parts(x)
         pieces = [_split((x, y, weight), parts, part) for part in range(parts)]
         results = [self._fast_gradients(*piece) for piece in pieces]
-        predicted = keras.tree.map_structure(
-            lambda *p: tf.concat(p, 0), *(result[1] for result in results)
-        )
-        self._measure(x, y, predicted, weight)
-        return tf.add_n([r[0] for r in results]) / parts, [_dense(r[2]) for r in results]
+        losses, predictions, gradients = zip(*results, strict=True)
+        predicted = keras.tree.map_structure(lambda *p: tf.concat(p, 0), *predictions)
+        means = [tf.add_n(g) / parts for g in zip(*map(_dense, gradients), strict=True)]
+        return tf.add_n(losses) / parts, predicted, means
 
-    def _in_pieces(self, x: Any, y: Any, weight: Any) -> tuple[tf.Tensor, list[Any]]:
+    def _in_pieces(self, x: Any, y: Any, weight: Any) -> tuple[tf.Tensor, Any, list[tf.Tensor]]:
         """Add up the gradients of pieces one after the other, in the memory of one."""
         count = _count(x)
         size = -(-count // self.plan.pieces)
         loss, sums = tf.constant(0.0), [tf.zeros_like(v) for v in self._variables]
+        form = self.model.compute_output_spec(x)
+        seen = [
+            tf.TensorArray(o.dtype, self.plan.pieces, infer_shape=False)
+            for o in keras.tree.flatten(form)
+        ]
+        number = tf.constant(0)
         for start in tf.range(0, count, size):
             piece = _map(lambda a, s=start: a[s : s + size], (x, y, weight))
             part_loss, predicted, gradients = self._gradients(*piece)
-            self._measure(*piece[:2], predicted, piece[2])
             share = tf.cast(_count(piece[0]), tf.float32) / tf.cast(count, tf.float32)
             loss += part_loss * share
             sums = [s + g * share for s, g in zip(sums, _dense(gradients), strict=True)]
-        return loss, [sums]
+            flat = keras.tree.flatten(predicted)
+            seen = [a.write(number, p) for a, p in zip(seen, flat, strict=True)]
+            number += 1
+        whole = keras.tree.pack_sequence_as(form, [a.concat() for a in seen])
+        whole = keras.tree.map_structure(lambda p, o: tf.ensure_shape(p, o.shape), whole, form)
+        return loss, whole, sums
 
     def _validate(self, batch: tuple[Any, ...]) -> tf.Tensor:
         x, y, weight = self._prepared(batch, training=False)
