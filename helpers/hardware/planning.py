@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 # What XLA compiles: nothing, the update of the weights, or the gradients too.
 XLA = ("none", "update", "step")
+STEPS_TOGETHER = 32  # in one call on several machines, whose own pace must not decide
 
 
 @dataclass(frozen=True)
@@ -189,6 +190,8 @@ def plan(
     reasons: list[str] = []
     chosen = _choose_devices(devices, gpus, machine, reasons)
     distribution = _choose_distribution(chosen, reasons)
+    if distribution == "multi_worker":  # where every call has to be the same on every machine
+        steps_per_call = steps_per_call or STEPS_TOGETHER
     draft = Plan(
         chosen, "float32", "none", steps_per_call=steps_per_call, distribution=distribution
     )
@@ -232,7 +235,7 @@ def _choose_devices(
     import tensorflow as tf
 
     chosen = (wanted,) if isinstance(wanted, str) else tuple(wanted)
-    present = [d.name.split(":", 2)[-1].removeprefix("device:") for d in _logical_devices(tf)]
+    present = [":".join(d.name.split(":")[-2:]) for d in _logical_devices(tf)]
     missing = [name for name in chosen if name not in present]
     if missing or not chosen:
         raise CourseError(

@@ -15,6 +15,7 @@ import tensorflow as tf
 from helpers.errors import CourseError
 from helpers.files import write_atomically
 from helpers.hardware import flat_layers
+from helpers.training.distribution import is_chief
 
 # Names that Keras counts up anew in every process, and what only repeats the layers.
 IGNORED = {"name", "inbound_nodes", "input_layers", "output_layers", "layers", "build_config"}
@@ -47,13 +48,16 @@ class Checkpoint:
         callbacks: Sequence[keras.callbacks.Callback],
     ) -> None:
         self._path = Path(path)
-        self._configuration = json.loads(json.dumps(configuration, default=str))
+        self._configuration = json.loads(json.dumps(_without_names(configuration), default=str))
         self._variables, self._callbacks = variables, callbacks
         if self._path.is_dir():
             raise CheckpointError(f"{path} is a folder; expected the name of a file")
 
     def save(self, position: dict[str, Any]) -> None:
-        """Write the state, and where the training stands."""
+        """Write the state, and where the training stands.
+
+        Of several machines the first one writes, but all have to call: they read metrics together.
+        """
         arrays = {f"v{i}": _numpy(v) for i, v in enumerate(self._variables)}
         states = []
         for number, callback in enumerate(self._callbacks):
@@ -63,7 +67,8 @@ class Checkpoint:
         content = {"configuration": self._configuration, "position": position, "callbacks": states}
         buffer = io.BytesIO()
         np.savez(buffer, about=np.array(json.dumps(content)), **arrays)
-        write_atomically(self._path, buffer.getvalue())
+        if is_chief():
+            write_atomically(self._path, buffer.getvalue())
 
     def load(self) -> dict[str, Any] | None:
         """Take up the saved state and return where the training stood; None without a file.
@@ -99,13 +104,16 @@ class Checkpoint:
             ) from None
 
     def _compare(self, found: dict[str, Any]) -> None:
-        wanted = self._configuration
-        for key in wanted:
-            if wanted[key] != found.get(key):
+        for key, wanted in self._configuration.items():
+            was, now = found.get(key), wanted
+            while isinstance(was, dict) and isinstance(now, dict) and was != now:
+                inner = next(k for k in [*now, *was] if was.get(k) != now.get(k))
+                key, was, now = f"{key} {inner}", was.get(inner), now.get(inner)
+            if was != now:
                 raise CheckpointError(
                     f"{self._path} is the checkpoint of another training: {key} was "
-                    f"{_short(found.get(key))}, now it is {_short(wanted[key])}; use the same "
-                    f"{key}, another file, or delete this one"
+                    f"{_short(was)}, now it is {_short(now)}; use the same {key}, another file, "
+                    "or delete this one"
                 )
 
 

@@ -153,10 +153,10 @@ def train(
     bar = Progress(epochs, shown=progress)
     bar.note(str(plan))
 
+    feed = make_feed(task.train, batch_size, plan, seed)
+    validation = task.validation and make_feed(task.validation, batch_size, plan)
     strategy = make_strategy(plan)
     with strategy.scope(), replicated(model, strategy) as worker, tuned(worker, plan):
-        feed = make_feed(task.train, batch_size, plan, seed)
-        validation = task.validation and make_feed(task.validation, batch_size, plan)
         worker.compile(
             build_optimizer(optimizer, learning_rate, plan.precision),
             loss=loss,

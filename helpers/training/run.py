@@ -12,7 +12,6 @@ import tensorflow as tf
 
 from helpers.hardware import Plan
 from helpers.training.checkpoint import Checkpoint
-from helpers.training.distribution import is_chief
 from helpers.training.feeds import Feed
 from helpers.training.problem import TrainingError
 from helpers.training.progress import Progress
@@ -99,6 +98,7 @@ class Run:
             self._reset()
         self.feed.begin(epoch, step)
         count, saved = self.plan.steps_per_call or 1, time.perf_counter()
+        alone = self.plan.distribution != "multi_worker"
         while self.feed.steps is None or step < self.feed.steps:
             self.callbacks.on_train_batch_begin(step)
             called = time.perf_counter()
@@ -110,7 +110,8 @@ class Run:
             logs = self._measured()
             self.callbacks.on_train_batch_end(step - 1, logs)
             self.bar.update(step, self.feed.steps, logs)
-            if time.perf_counter() - saved > CHECKPOINT_SECONDS:
+            # Machines that train together save together, which a clock cannot arrange.
+            if alone and time.perf_counter() - saved > CHECKPOINT_SECONDS:
                 self._save(epoch, step, time.perf_counter() - start)
                 saved = time.perf_counter()
         if step == 0:
@@ -180,7 +181,7 @@ class Run:
         return {name: float(results[name]) for name in sorted(results, key=lambda n: n != "loss")}
 
     def _save(self, epoch: int, step: int, seconds: float = 0.0) -> None:
-        if self.store is None or not is_chief():
+        if self.store is None:
             return
         self.store.save(
             {

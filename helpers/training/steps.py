@@ -73,13 +73,13 @@ class Steps:
             differentiate = self._in_parts
         loss, predicted, gradients = differentiate(x, y, weight)
         share = self._share(x)
-        if share is not None:  # replicas are summed up; each counts by its samples
-            loss, gradients = loss * share, [g * share for g in gradients]
         # Nothing changes before all is computed: a step that runs out of memory leaves no trace.
         with tf.control_dependencies([loss, *gradients]):
             self._measure(x, y, predicted, weight)
-            self._update(gradients)
             self._track(loss, x)
+            if share is not None:  # replicas are summed up; each counts by its samples
+                loss, gradients = loss * share, [g * share for g in gradients]
+            self._update(gradients)
             return tf.identity(loss)
 
     def _gradients(self, x: Any, y: Any, weight: Any) -> tuple[tf.Tensor, Any, list[tf.Tensor]]:
@@ -132,8 +132,7 @@ class Steps:
         predicted = self.model(x, training=False)
         loss = self._loss(x, y, predicted, weight, training=False)
         self._measure(x, y, predicted, weight)
-        share = self._share(x)
-        self._track(loss if share is None else loss * share, x)
+        self._track(loss, x)
         return loss
 
     def _prepared(self, batch: tuple[Any, ...], *, training: bool) -> tuple[Any, Any, Any]:

@@ -1,0 +1,212 @@
+"""A training that is killed goes on from its checkpoint and ends in the very same weights.
+
+The trainings run in processes forked from one that has TensorFlow loaded, and nothing computed.
+"""
+
+import multiprocessing
+import os
+import signal
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import keras
+import numpy as np
+import pytest
+
+from helpers import hardware
+from helpers.datasets import load_dataset
+from helpers.models import build_cnn, build_mlp
+from helpers.preprocessing import augmentation
+from helpers.training import CheckpointError, run, train
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(200, 6)).astype("float32")
+Y = RNG.integers(0, 3, 200)
+QUIET = {"progress": False, "validation_split": 0.2}
+
+
+def dense(epochs=20, **changes):
+    """Train a small network with random layers, and every step in its checkpoint."""
+    run.CHECKPOINT_SECONDS = 0.0
+    model = build_mlp((6,), 3, hidden=(16,), dropout=0.3)
+    plan = hardware.Plan(("CPU:0",), "float32", "none", steps_per_call=1)
+    arguments = {
+        "optimizer": "adam",
+        "plan": plan,
+        "batch_size": 16,
+        "early_stopping": 50,
+    } | changes
+    return train(model, (X, Y), epochs=epochs, **QUIET, **arguments)
+
+
+def convolutional(**changes):
+    """Train the kind of network that draws most on random states, in bfloat16 under XLA."""
+    run.CHECKPOINT_SECONDS = 0.0
+    data = load_dataset("digits").subset(300)
+    model = build_cnn(data.input_shape, 10, blocks=((4,),), dense=8)
+    plan = hardware.Plan(("CPU:0",), "mixed_bfloat16", "update", steps_per_call=2)
+    return train(
+        model, data, epochs=6, batch_size=32, optimizer="adadelta", plan=plan,
+        augmentation=augmentation(rotation=20, shift=0.1, seed=3), **QUIET, **changes,
+    )  # fmt: skip
+
+
+def child(function, out, checkpoint):
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    result = function(checkpoint=checkpoint)
+    history = result.history.drop(columns="seconds").to_numpy()
+    np.savez(out, history, *result.model.get_weights())
+    os._exit(0)
+
+
+@pytest.fixture(scope="module")
+def processes():
+    """A way to start a training in a process of its own, in a second instead of ten."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tensorflow", "keras", "pandas", "sklearn"])
+    return context
+
+
+def start(processes, function, folder):
+    process = processes.Process(target=child, args=(function, folder / "out.npz", folder / "c.npz"))
+    process.start()
+    return process
+
+
+def kill_at_random(processes, function, folder, random):
+    """Kill a training at a random moment after its first checkpoint."""
+    checkpoint = folder / "c.npz"
+    process = start(processes, function, folder)
+    before = checkpoint.stat().st_mtime_ns if checkpoint.exists() else None
+    end = time.monotonic() + 60
+    while not checkpoint.exists() or checkpoint.stat().st_mtime_ns == before:
+        assert process.is_alive() and time.monotonic() < end
+        time.sleep(0.002)
+    process.join(random.uniform(0, 0.4))
+    assert process.is_alive(), "the training ended before it could be killed"
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+
+
+def finish(processes, function, folder):
+    """Let a training end; return its history and weights."""
+    process = start(processes, function, folder)
+    process.join(90)
+    process.kill()
+    assert process.exitcode == 0
+    assert sorted(p.name for p in folder.iterdir()) == ["c.npz", "out.npz"]  # no half-written file
+    with np.load(folder / "out.npz") as file:
+        return [file[name] for name in file.files]
+
+
+def identical(first, second):
+    return all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+def test_killed_at_twenty_random_moments_twenty_times_the_same_weights(processes, tmp_path):
+    def trial(number):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        if number:
+            kill_at_random(processes, dense, folder, np.random.default_rng(number))
+        return finish(processes, dense, folder)
+
+    with ThreadPoolExecutor(2) as pool:
+        whole, *killed = pool.map(trial, range(21))
+    assert [identical(whole, result) for result in killed] == [True] * 20
+
+
+def test_convolutional_network_in_bfloat16_killed_three_times_on_its_way(processes, tmp_path):
+    folders = [tmp_path / "whole", tmp_path / "killed"]
+    for folder in folders:
+        folder.mkdir()
+    whole = finish(processes, convolutional, folders[0])
+    for number in range(3):
+        kill_at_random(processes, convolutional, folders[1], np.random.default_rng(number))
+    assert identical(whole, finish(processes, convolutional, folders[1]))
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    path = tmp_path / "c.npz"
+    dense(epochs=3, checkpoint=path)
+    return path
+
+
+def test_more_epochs_go_on_and_a_finished_training_returns_at_once(checkpoint):
+    assert identical(dense(epochs=5, checkpoint=checkpoint).model.get_weights(),
+                     dense(epochs=5).model.get_weights())  # fmt: skip
+    before = checkpoint.read_bytes()
+    again = dense(epochs=5, checkpoint=checkpoint)
+    assert len(again.history) == 5
+    assert np.isnan(again.samples_per_second)
+    assert checkpoint.read_bytes() == before
+
+
+def test_early_stopping_remembers_its_patience_and_its_best_weights(tmp_path):
+    arguments = {"early_stopping": 2, "optimizer": keras.optimizers.SGD(3.0)}
+    whole = dense(epochs=60, **arguments)
+    stopped = len(whole.history)
+    assert 3 < stopped < 60
+    path = tmp_path / "c.npz"
+    dense(epochs=stopped - 1, checkpoint=path, **arguments)
+    resumed = dense(epochs=60, checkpoint=path, **arguments)
+    assert len(resumed.history) == stopped
+    assert identical(whole.model.get_weights(), resumed.model.get_weights())
+    assert len(dense(epochs=60, checkpoint=path, **arguments).history) == stopped
+
+
+def test_interrupted_by_the_user_goes_on(tmp_path):
+    def stop(epoch, logs):
+        if epoch == 1:
+            raise KeyboardInterrupt
+
+    path = tmp_path / "c.npz"
+    with pytest.raises(KeyboardInterrupt):
+        dense(checkpoint=path, callbacks=[keras.callbacks.LambdaCallback(on_epoch_begin=stop)])
+    assert identical(dense(checkpoint=path).model.get_weights(), dense().model.get_weights())
+
+
+OTHER = {
+    "optimizer": ({"optimizer": "sgd"}, "optimizer .* now it is"),
+    "learning rate": ({"learning_rate": 0.5}, "optimizer learning_rate was 0.001.*, now it is 0.5"),
+    "batch size": ({"batch_size": 8}, "batch_size was 16, now it is 8"),
+    "seed": ({"seed": 1}, "(data|seed) was"),
+    "weights": ({"class_weight": {0: 2.0}}, "class_weight was None"),
+    "loss": ({"loss": keras.losses.SparseCategoricalCrossentropy(reduction="sum")}, "loss"),
+    "precision": (
+        {"plan": hardware.Plan(("CPU:0",), "mixed_bfloat16", "none")},
+        "precision was float32, now it is mixed_bfloat16",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", OTHER)
+def test_checkpoint_of_another_configuration_is_refused_and_kept(case, checkpoint):
+    changes, message = OTHER[case]
+    before = checkpoint.read_bytes()
+    with pytest.raises(CheckpointError, match=f"checkpoint of another training: {message}"):
+        dense(epochs=4, checkpoint=checkpoint, **changes)
+    assert checkpoint.read_bytes() == before
+
+
+def test_checkpoint_of_another_model_is_refused(checkpoint):
+    model = build_mlp((6,), 3, hidden=(17,), dropout=0.3)
+    weights = model.get_weights()
+    with pytest.raises(CheckpointError, match="model was"):
+        train(model, (X, Y), checkpoint=checkpoint, batch_size=16, **QUIET)
+    assert identical(model.get_weights(), weights)
+
+
+@pytest.mark.parametrize("damage", [b"", b"PK\x03\x04 no archive", "half"])
+def test_damaged_checkpoint_is_refused_in_one_line(damage, checkpoint):
+    content = checkpoint.read_bytes()
+    checkpoint.write_bytes(content[: len(content) // 2] if damage == "half" else damage)
+    with pytest.raises(CheckpointError, match="it is damaged") as caught:
+        dense(checkpoint=checkpoint)
+    assert "\n" not in str(caught.value)
+
+
+def test_checkpoint_that_is_a_folder(tmp_path):
+    with pytest.raises(CheckpointError, match="is a folder"):
+        dense(checkpoint=tmp_path)
