@@ -1,26 +1,16 @@
 """Loading and describing data, beside what a student would otherwise write.
 
-Each contender runs in a process of its own, the contenders take turns, and medians are compared:
-timings on a shared machine are noisy, ratios within one run are less so. Memory is the peak of the
-process. Run it with ``make bench``; nothing else should compute meanwhile.
+Memory is the peak of the process.
 """
 
 import argparse
-import json
 import os
-import statistics
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
-
-from helpers.files import ROOT, write_atomically
-from helpers.hardware import detect
-
-RESULTS = ROOT / "benchmarks" / "results.json"
+from side_by_side import run_python, save, take_turns
 
 MEASURE = """
 import json, resource, sys, time
@@ -86,14 +76,6 @@ def make_folder(folder: Path, count: int) -> None:
             os.link(originals[index % 20], folder / f"class {label}" / f"{index}.jpg")
 
 
-def measure(setup: str, code: str, folder: Path) -> dict[str, float]:
-    """Run one contender in a new process."""
-    script = MEASURE.format(setup=setup, code=code)
-    command = [sys.executable, "-c", script, str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    return json.loads(done.stdout.splitlines()[-1])
-
-
 def main() -> None:
     """Measure every case and write the table to ``benchmarks/results.json``."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -105,14 +87,15 @@ def main() -> None:
         folder = Path(temporary) / "photos"
         make_folder(folder, arguments.images)
         for case, contenders in CASES.items():
-            runs: dict[str, list[dict[str, float]]] = {name: [] for name in contenders}
-            for _ in range(arguments.rounds):
-                for name, (setup, code) in contenders.items():
-                    runs[name].append(measure(setup, code, folder))
-            own = statistics.median(run["seconds"] for run in runs["helpers"])
-            for name, measured in runs.items():
-                seconds = statistics.median(run["seconds"] for run in measured)
-                peak = statistics.median(run["peak_mb"] for run in measured)
+
+            def measure(name: str, contenders: dict = contenders) -> dict[str, float]:
+                setup, code = contenders[name]
+                return run_python("-c", MEASURE.format(setup=setup, code=code), str(folder))
+
+            medians = take_turns(contenders, measure, arguments.rounds)
+            own = medians["helpers"]["seconds"]
+            for name, median in medians.items():
+                seconds, peak = median["seconds"], median["peak_mb"]
                 rows.append(
                     {
                         "case": case,
@@ -125,9 +108,7 @@ def main() -> None:
                 print(
                     f"{case:26} {name:20} {seconds:7.2f} s  ×{seconds / own:5.2f}  {peak:6.0f} MB"
                 )
-    machine = detect()
-    report = {"cpu": machine.cpu, "cores": machine.cores, "images": arguments.images, "rows": rows}
-    write_atomically(RESULTS, json.dumps(report, indent=2) + "\n")
+    save("loading", {"images": arguments.images, "rows": rows})
 
 
 if __name__ == "__main__":

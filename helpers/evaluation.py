@@ -35,8 +35,12 @@ def predict(model: keras.Model, x: np.ndarray) -> np.ndarray:
         Probabilities of the classes: an output without softmax or sigmoid goes through one here,
         and a single sigmoid becomes two columns. Of a regression, its numbers.
     """
-    inputs = as_input(tf.constant(x), scaled=scales_itself(model))
-    output = np.asarray(model.predict(inputs, batch_size=BATCH, verbose=0), np.float32)
+    scaled = scales_itself(model)
+    compute = tf.function(
+        lambda batch: model(as_input(batch, scaled=scaled), training=False), reduce_retracing=True
+    )
+    parts = [compute(tf.constant(x[i : i + BATCH])) for i in range(0, len(x), BATCH)]
+    output = np.concatenate(parts).astype(np.float32)
     activation = getattr(model.outputs[0]._keras_history.operation, "activation", None)
     name = getattr(activation, "__name__", "")
     loss = getattr(model, "loss", None)
@@ -80,7 +84,8 @@ class Evaluation:
     def loss(self) -> float:
         """The mean cross-entropy, in nats."""
         labels = range(len(self.class_names))
-        return float(metrics.log_loss(self.y, self.probabilities.astype(float), labels=labels))
+        exact = self.probabilities / self.probabilities.sum(axis=1, keepdims=True, dtype=float)
+        return float(metrics.log_loss(self.y, exact, labels=labels))
 
     def report(self) -> "pd.DataFrame":
         """Return precision, recall, F1 and number of samples of every class, and their mean.

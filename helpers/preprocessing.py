@@ -187,6 +187,43 @@ def one_hot(y: np.ndarray, class_count: int) -> np.ndarray:
     return np.eye(class_count, dtype=np.float32)[y]
 
 
+def encode_letters(data: Dataset, length: int = 20) -> Dataset:
+    """Encode short texts letter by letter: a sequence of one-hot rows, float32.
+
+    Capitals become small. The alphabet is that of the training set; other characters become rows of
+    zeros, as do the places before a text that is shorter than ``length``. Of a longer one
+    the end is kept. ``feature_names`` is the alphabet.
+
+    Returns
+    -------
+    Dataset
+        With ``x_train`` and ``x_test`` of shape (n, length, letters).
+
+    Raises
+    ------
+    DatasetError
+        If the set holds no texts, or ``length`` is not positive.
+    """
+    if data.kind != "text" or length < 1:
+        raise DatasetError(
+            f"encode_letters received {data.kind} and length={length}; expected texts, and a "
+            "length of at least 1"
+        )
+    train, test = ([text.lower() for text in x] for x in (data.x_train, data.x_test))
+    alphabet = sorted(set("".join(train)))
+    number = {letter: i for i, letter in enumerate(alphabet)}
+
+    def encode(texts: list[str]) -> np.ndarray:
+        x = np.zeros((len(texts), length, len(alphabet)), np.float32)
+        for row, text in zip(x, texts, strict=True):
+            for place, letter in enumerate(text[-length:], start=max(0, length - len(text))):
+                if letter in number:
+                    row[place, number[letter]] = 1
+        return x
+
+    return data.replace(x_train=encode(train), x_test=encode(test), feature_names=tuple(alphabet))
+
+
 def add_channel(
     x: np.ndarray, data_format: Literal["channels_last", "channels_first"] = "channels_last"
 ) -> np.ndarray:

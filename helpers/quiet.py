@@ -1,10 +1,11 @@
-"""Keep TensorFlow's start-up notices out of notebooks.
+"""Keep TensorFlow's notices to its developers out of notebooks.
 
 TensorFlow 2.21 writes them past every log level that it knows (its issue 100442), and a newcomer
 reads "WARNING" and "could not find cuda drivers" as a fault of their own.
 """
 
 import importlib.abc
+import logging
 import os
 import shutil
 import sys
@@ -14,6 +15,9 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 
 NOTICES = ("WARNING: All log messages before absl::InitializeLog()", "I0000 ")
+# Every training and every prediction compiles a loop of its own, which TensorFlow's warning about
+# "frequent retracing" takes for a mistake.
+COMPILED_ANEW = ("<function ArrayFeed.", "<function StreamFeed.", "<function predict.")
 
 
 class _TensorFlowFinder(importlib.abc.MetaPathFinder):
@@ -59,5 +63,8 @@ def install() -> None:
     # 1 hides notices. 3 hides errors too, such as the one that a machine without GPU gets from its
     # CUDA stub: what really fails there is raised as an exception all the same.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1" if shutil.which("nvidia-smi") else "3")
+    logging.getLogger("tensorflow").addFilter(
+        lambda record: not any(name in record.getMessage() for name in COMPILED_ANEW)
+    )
     if "tensorflow" not in sys.modules:
         sys.meta_path.insert(0, _TensorFlowFinder())

@@ -12,14 +12,14 @@ import tempfile
 import time
 from pathlib import Path
 
-import jupytext
-import nbformat
-from nbclient import NotebookClient
-
 from helpers.files import write_atomically
 from helpers.runs.execute import QUIET_KERNEL
 from helpers.runs.metrics import collect_metrics, failed_checks
 from helpers.runs.parameters import read_parameters
+
+import jupytext
+import nbformat
+from nbclient import NotebookClient
 
 HERE = Path(__file__).resolve().parent
 

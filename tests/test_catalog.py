@@ -54,8 +54,27 @@ def place(folder: Path, seed=0, save=np.savez) -> Path:
 @pytest.mark.parametrize("name", catalog.EMBEDDED)
 def test_embedded_sets(name):
     data = load_dataset(name)
-    assert (data.name, data.source) == (name, "scikit-learn")
+    assert data.name == name
+    assert data.source == ("Unicode CLDR, in Babel" if name == "languages" else "scikit-learn")
     assert set(data.y_train) == set(data.y_test) == set(range(data.class_count))
+
+
+def test_languages_are_told_apart_by_every_name():
+    data = load_dataset("languages")
+    names = [*data.x_train, *data.x_test]
+    assert len(set(names)) == len(names) > 8000
+    label = dict(zip(data.x_train, data.y_train, strict=True)) | dict(
+        zip(data.x_test, data.y_test, strict=True)
+    )
+    expected = {"Kanariansaaret": "Finnish", "Bouvetinsel": "German", "Nam Mỹ": "Vietnamese"}
+    assert {name: data.class_names[label[name]] for name in expected} == expected
+
+
+def test_relative_path_is_found_in_course_data(tmp_path, monkeypatch, image_folder):
+    monkeypatch.setenv("COURSE_DATA", str(image_folder.parent))
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert load_dataset(image_folder.name, progress=False).class_count == 3
 
 
 def test_digits_are_bytes_like_other_images():

@@ -237,3 +237,27 @@ def test_augmentation_works_in_training_only(digits):
     assert not np.allclose(changed, images)
     assert changed.shape == images.shape
     np.testing.assert_array_equal(changed, again(images, training=True))
+
+
+def texts():
+    data = load_dataset("languages")
+    x = np.array(["Aß b", "ba", "abcdef"], object)
+    return data.replace(x_train=x, x_test=np.array(["xa", ""], object))
+
+
+def test_letters_become_rows_at_the_end():
+    data = prep.encode_letters(texts(), length=4)
+    assert data.feature_names == (" ", "a", "b", "c", "d", "e", "f", "ß")
+    assert data.x_train.shape == (3, 4, 8)
+    read = [
+        "".join(data.feature_names[row.argmax()] if row.any() else "·" for row in sample)
+        for sample in [*data.x_train, *data.x_test]
+    ]
+    assert read == ["aß b", "··ba", "cdef", "···a", "····"]
+    assert set(np.unique(data.x_train)) == {0, 1}
+
+
+@pytest.mark.parametrize(("name", "length"), [("digits", 20), ("languages", 0)])
+def test_letters_refused(name, length):
+    with pytest.raises(DatasetError, match=r"expected texts, and a length of at least 1"):
+        prep.encode_letters(load_dataset(name), length)

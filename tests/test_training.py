@@ -1,5 +1,11 @@
 """The loop computes what Keras computes, reproducibly, and says what is wrong when it cannot."""
 
+import contextlib
+import os
+import pty
+import re
+import subprocess
+import sys
 import warnings
 
 import keras
@@ -434,3 +440,33 @@ def test_progress_in_a_notebook_leaves_clean_output(tmp_path):
     assert text.startswith("Plan: ")
     assert "… 3 epochs before" in text
     assert text.splitlines()[-1].startswith("epoch 15/15  loss ")
+
+
+def test_progress_in_a_terminal_is_a_live_line():
+    code = (
+        "import numpy as np\nfrom helpers.models import build_mlp\n"
+        "from helpers.training import train\n"
+        "x, y = np.random.rand(20000, 8), np.arange(20000) % 2\n"
+        "train(build_mlp((8,), 2), (x, y), epochs=2, batch_size=2)"
+    )
+    terminal, end = pty.openpty()
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=end, stderr=end)
+    os.close(end)
+    shown = b""
+    with contextlib.suppress(OSError):  # the other end is closed when the process has ended
+        while part := os.read(terminal, 4096):
+            shown += part
+    os.close(terminal)
+    assert process.wait() == 0
+    text = shown.decode()
+    assert "Plan: CPU:0" in text
+    assert re.search(r"\repoch 1/2: +\d+%.*\d+/9000 .*loss \d", text)
+    last = text.rstrip().splitlines()[-1].split("\r")[-1]
+    assert last.startswith(("epoch 2/2  loss", "\x1b[K"))
+
+
+def test_progress_in_a_log_is_a_line_an_epoch(capsys):
+    train(network(), (X, CLASSES), epochs=3, validation_split=0)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].startswith("Plan: CPU:0")
+    assert [line.split("  ")[0] for line in lines[1:]] == [f"epoch {n}/3" for n in (1, 2, 3)]

@@ -52,10 +52,12 @@ def load_dataset(
     ----------
     name : str or Path
         ``"mnist"``, ``"fashion_mnist"``, ``"cifar10"``, ``"digits"``, ``"iris"``, ``"wine"``,
-        ``"breast_cancer"``; or the path of an ``.npz`` file (``x_train``, ``y_train``, ``x_test``,
-        ``y_test``), a ``.csv`` file, a folder with one sub-folder of images (JPEG, PNG, BMP, GIF)
-        or of ``.txt`` files for each class, or a folder with one ``.txt`` file of lines for each
-        class. Two sub-folders ``train`` and ``test`` are taken as the split.
+        ``"breast_cancer"``, ``"languages"``; or the path of an ``.npz`` file (``x_train``,
+        ``y_train``, ``x_test``, ``y_test``), a ``.csv`` file, a folder with one sub-folder of
+        images (JPEG, PNG, BMP, GIF) or of ``.txt`` files for each class, or a folder with one
+        ``.txt`` file of lines for each class. Two sub-folders ``train`` and ``test`` are taken as
+        the split. A relative path is looked for here, then among downloads and in
+        ``$COURSE_DATA``.
     fallback : str, optional
         An embedded dataset (such as ``"digits"``) to use, with a ``FallbackWarning``, when the
         first cannot be had.
@@ -171,12 +173,12 @@ def _existing(name: str | Path) -> Path:
         raise DatasetError(f"name={name!r}; expected the name of a dataset or a path")
     try:
         path = Path(name).expanduser()
-        found = path.exists()
+        for candidate in (path, *(place.folder / path for place in catalog.places())):
+            if candidate.exists():
+                return candidate
     except (OSError, RuntimeError, ValueError):  # too long, an unknown ~user, a zero byte
-        path, found = Path(name), False
-    if not found:
-        raise _not_found(str(name), path)
-    return path
+        path = Path(name)
+    raise _not_found(str(name), path)
 
 
 def _load_known(name: str, test_size: float, seed: int, progress: bool) -> Dataset:

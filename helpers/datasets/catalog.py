@@ -4,6 +4,7 @@ import functools
 import os
 import tomllib
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,13 @@ from helpers.datasets.sampling import holdout
 from helpers.errors import CourseError, DatasetError, DatasetUnavailable
 from helpers.files import ROOT
 
-EMBEDDED = ("digits", "iris", "wine", "breast_cancer")  # scikit-learn carries them
+# They come with the installed packages: four with scikit-learn, the last one with Babel.
+EMBEDDED = ("digits", "iris", "wine", "breast_cancer", "languages")
+# Languages in Latin letters, as Babel abbreviates them.
+LANGUAGES = (
+    *("cs", "da", "de", "en", "es", "fi", "fr", "hr", "hu"),
+    *("id", "it", "nl", "pl", "pt", "ro", "sv", "tr", "vi"),
+)
 
 
 @functools.cache
@@ -202,26 +209,40 @@ def _file_check(entry: dict[str, Any], file: dict[str, Any], path: Path) -> Call
 
 
 def load_embedded(name: str, *, test_size: float, seed: int) -> Dataset:
-    """Load a dataset that scikit-learn carries: no network, ever."""
-    from sklearn import datasets
-
-    bunch = getattr(datasets, f"load_{name}")()
-    if name == "digits":  # 8×8 pixels of 0 … 16; as bytes, like every other image of the course
-        x = np.round(bunch.images * (255 / 16)).astype(np.uint8)
-        features: list[str] = []
+    """Load a dataset that comes with the installed packages: no network, ever."""
+    if name == "languages":
+        x, y, class_names = _languages()
+        source, features = "Unicode CLDR, in Babel", []
     else:
-        x, features = bunch.data, [str(feature) for feature in bunch.feature_names]
-    train, test = holdout(bunch.target, test_size, seed)
+        from sklearn import datasets
+
+        bunch = getattr(datasets, f"load_{name}")()
+        x, y, class_names, source = bunch.data, bunch.target, bunch.target_names, "scikit-learn"
+        features = [str(feature) for feature in getattr(bunch, "feature_names", [])]
+    if name == "digits":  # 8×8 pixels of 0 … 16; as bytes, like every other image of the course
+        x, features = np.round(bunch.images * (255 / 16)).astype(np.uint8), []
+    train, test = holdout(y, test_size, seed)
+    arrays = {"x_train": x[train], "y_train": y[train], "x_test": x[test], "y_test": y[test]}
     return checked_dataset(
         name,
-        {
-            "x_train": x[train],
-            "y_train": bunch.target[train],
-            "x_test": x[test],
-            "y_test": bunch.target[test],
-        },
-        source="scikit-learn",
+        arrays,
+        source=source,
         where=name,
-        class_names=[str(label) for label in bunch.target_names],
+        class_names=[str(label) for label in class_names],
         feature_names=features,
     )
+
+
+def _languages() -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Return names of countries and languages, each in one of 18 languages: which one is it?
+
+    Names that are the same in several of them are left out.
+    """
+    from babel import Locale
+
+    locales = [Locale(code) for code in LANGUAGES]
+    names = [{*locale.territories.values(), *locale.languages.values()} for locale in locales]
+    uses = Counter(name for own in names for name in own)
+    pairs = [(name, y) for y, own in enumerate(names) for name in sorted(own) if uses[name] == 1]
+    x, y = zip(*pairs, strict=True)
+    return np.array(x, object), np.array(y), [str(locale.english_name) for locale in locales]

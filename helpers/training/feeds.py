@@ -12,8 +12,6 @@ from helpers.training.problem import Arrays
 from helpers.training.steps import Steps
 
 VALIDATION_BATCH = 512
-# Every training compiles its own loop: TensorFlow's warning about that is meant for others.
-tf.get_logger().addFilter(lambda record: "Feed.connect." not in record.getMessage())
 # Larger data stay in the main memory, so that the network has the GPU's.
 GPU_DATA_BYTES = 4 * 2**30
 

@@ -167,6 +167,21 @@ def train(
         seed_generators(augmentation, seed + 1)
         mean_loss = keras.metrics.Mean("loss")
         state = _variables(worker, worker.optimizer, mean_loss, *worker.metrics, augmentation)
+        store = None
+        if checkpoint is not None:
+            configuration = {
+                "model": describe_model(worker),
+                "data": describe_data(task.train),
+                "optimizer": worker.optimizer.get_config(),
+                "loss": _described(worker.loss),
+                "batch_size": batch_size,
+                "class_weight": class_weight,
+                "augmentation": _described(augmentation),
+                "seed": seed,
+                "precision": plan.precision,
+                "xla": plan.xla,
+            }
+            store = Checkpoint(checkpoint, configuration, state, callbacks)
         run = Run(
             model=worker,
             feed=feed,
@@ -184,27 +199,9 @@ def train(
             callbacks=keras.callbacks.CallbackList(
                 callbacks, model=worker, epochs=epochs, steps=feed.steps, verbose=0
             ),
-            store=None
-            if checkpoint is None
-            else Checkpoint(
-                checkpoint,
-                {
-                    "model": describe_model(worker),
-                    "data": describe_data(task.train),
-                    "optimizer": worker.optimizer.get_config(),
-                    "loss": _described(worker.loss),
-                    "batch_size": batch_size,
-                    "class_weight": class_weight,
-                    "augmentation": _described(augmentation),
-                    "seed": seed,
-                    "precision": plan.precision,
-                    "xla": plan.xla,
-                },
-                state,
-                callbacks,
-            ),
+            store=store,
             bar=bar,
-            explain=lambda where: explain_nan(task, worker, where),
+            explain=partial(explain_nan, task, worker),
         )
         try:
             history = run.loop(epochs)

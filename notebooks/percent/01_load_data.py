@@ -24,14 +24,14 @@ import warnings
 from pathlib import Path
 from typing import Optional
 
-import numpy as np
-import pandas as pd
-
 from helpers import plots
 from helpers import preprocessing as prep
 from helpers.classroom import check
 from helpers.datasets import DatasetError, from_table, load_dataset
 from helpers.runs import record
+
+import numpy as np
+import pandas as pd
 
 # %% tags=["parameters"]
 dataset: str = "mnist"  # an image set: a name (mnist, fashion_mnist, cifar10, digits) or a path

@@ -15,14 +15,14 @@
 import time
 from typing import Optional
 
-import numpy as np
-import pandas as pd
-
 from helpers import plots
 from helpers import statistics as stats
 from helpers.classroom import check
 from helpers.datasets import load_dataset
 from helpers.runs import record
+
+import numpy as np
+import pandas as pd
 
 # %% tags=["parameters"]
 dataset: str = "mnist"  # an image set: a name (mnist, fashion_mnist, cifar10, digits) or a path

@@ -1,0 +1,48 @@
+"""Measure contenders in turns, each in a process of its own, and keep the medians.
+
+Timings on a shared machine are noisy, ratios within one run are less so. Nothing else should
+compute meanwhile.
+"""
+
+import json
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from helpers.files import ROOT, write_atomically
+from helpers.hardware import detect
+
+RESULTS = ROOT / "benchmarks" / "results.json"
+
+
+def run_python(*arguments: str) -> dict[str, float]:
+    """Run Python with these arguments; return what its last line says in JSON."""
+    done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(arguments)[:200]} failed:\n{done.stderr[-3000:]}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def take_turns(
+    contenders: Iterable[str], measure: Callable[[str], dict[str, float]], rounds: int
+) -> dict[str, dict[str, float]]:
+    """Measure every contender once a round; return its medians, and ``runs`` of each figure."""
+    measured: dict[str, list[dict[str, float]]] = {name: [] for name in contenders}
+    for _ in range(rounds):
+        for name, runs in measured.items():
+            runs.append(measure(name))
+    return {
+        name: {key: statistics.median(run[key] for run in runs) for key in runs[0]}
+        for name, runs in measured.items()
+    }
+
+
+def save(section: str, content: Any) -> None:
+    """Put one section into ``benchmarks/results.json``, with the machine it was measured on."""
+    report = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    machine = detect()
+    measured_on = {"cpu": machine.cpu, "cores": machine.cores}
+    report[section] = measured_on | content
+    write_atomically(RESULTS, json.dumps(report, indent=2) + "\n")

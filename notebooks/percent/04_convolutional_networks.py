@@ -1,0 +1,432 @@
+# %% [markdown]
+# # 04 · A network with eyes: convolutions
+#
+# **A question first.** Take all digits and shuffle their pixels, every image with the *same* shuffle. You
+# could not read one any more. Could a network? The dense network of notebook 03 does not even notice. A
+# convolutional network does – and that is its strength.
+#
+# | | |
+# |---|---|
+# | Time | an hour to read and try; a minute and a half to run |
+# | You will learn | convolution, pooling, learning curves, learning rates, augmentation, error analysis, what filters see |
+# | You need | notebook 03: loss, optimizer, over-fitting |
+
+# %%
+from typing import Optional
+
+from helpers import plots
+from helpers.classroom import attempt, check
+from helpers.datasets import load_dataset
+from helpers.evaluation import evaluate, mistakes_grid
+from helpers.models import build_cnn, build_mlp, build_photo_classifier
+from helpers.preprocessing import augmentation, scale
+from helpers.runs import record
+from helpers.training import train
+
+import keras
+import numpy as np
+import pandas as pd
+
+# %% tags=["parameters"]
+dataset: str = "mnist"  # an image set: a name (mnist, fashion_mnist, cifar10, digits) or a path
+n_samples: Optional[int] = None  # at most this many training images; None for all
+epochs: int = 2  # times through the data for the two networks; the sources take 10
+batch_size: int = 128  # images in a step
+learning_rate: float = 1.0  # of Adadelta, the first network's optimizer
+n_few: int = 1000  # images in the experiments with few of them
+n_seeds: int = 2  # repetitions where luck plays a part
+seed: int = 0  # of every random choice below
+
+# %%
+data = load_dataset(dataset, fallback="digits", seed=seed).subset(n_samples, seed)
+is_mnist = data.name == "mnist" and n_samples is None  # some claims below are about all of MNIST
+data
+
+# %% [markdown]
+# ## 1 · What is lost when pixels are shuffled?
+
+# %%
+shape = data.input_shape
+order = np.random.default_rng(seed).permutation(int(np.prod(shape)))
+
+
+def shuffle_pixels(x):
+    return x.reshape(len(x), -1)[:, order].reshape(len(x), *shape)
+
+
+shuffled = data.replace(x_train=shuffle_pixels(data.x_train), x_test=shuffle_pixels(data.x_test))
+plots.image_rows({"as they are": data.x_train[:8], "shuffled": shuffled.x_train[:8]})
+
+# %% [markdown]
+# **Predict before you run.** Two networks, each trained on the images as they are and on the shuffled
+# ones. Which of the four accuracies is the lowest?
+
+# %% tags=["nbval-ignore-output"]
+builders = {"dense": build_mlp, "convolutional": build_cnn}
+lost = {}
+for kind, build in builders.items():
+    lost[kind] = {}
+    for version, images in (("as they are", data), ("shuffled", shuffled)):
+        network = build(shape, data.class_count, seed=seed)
+        part = images.subset(min(6000, len(data.x_train)), seed)
+        train(network, part, epochs=3, batch_size=64, progress=False)
+        lost[kind][version] = evaluate(network, data if images is data else shuffled).accuracy
+pd.DataFrame(lost).T.round(4)
+
+# %% tags=["nbval-ignore-output"]
+drops = {kind: a["as they are"] - a["shuffled"] for kind, a in lost.items()}
+check(abs(drops["dense"]) < 0.02, "the dense network does not notice", required=is_mnist)
+check(drops["convolutional"] > 0.01, "the convolutional network does", required=is_mnist)
+
+# %% [markdown]
+# A dense layer has a weight for every pixel, and does not know which pixels are neighbours. A
+# **convolution** knows: it looks at 3×3 pixels at a time, with the *same* nine weights everywhere. On real
+# images, where neighbours belong together, that is a good assumption; on shuffled ones a false one.
+#
+# ## 2 · A convolution by hand
+#
+# Nine weights slide over the image; each place gives one number. Let the weights be bright on the left
+# and dark on the right, and they answer to edges.
+
+
+# %%
+def convolve(image, kernel):
+    """Sum up image × kernel at every place where the kernel fits in."""
+    height, width = image.shape[0] - 2, image.shape[1] - 2
+    return sum(
+        kernel[i, j] * image[i : i + height, j : j + width] for i in range(3) for j in range(3)
+    )
+
+
+grey = scale(data).x_train[0]
+grey = grey.mean(axis=2) if grey.ndim == 3 else grey
+edges = {"vertical": np.array([[1, 0, -1]] * 3), "horizontal": np.array([[1, 0, -1]] * 3).T}
+answers = {name: np.abs(convolve(grey, kernel)) for name, kernel in edges.items()}
+plots.image_grid(
+    np.stack([grey[1:-1, 1:-1], *(a / a.max() for a in answers.values())]),
+    ["image", *(f"{name} edges" for name in edges)],
+    columns=3,
+)
+
+# %% [markdown]
+# Keras computes the same, for many kernels at once. (In mathematics this is a *correlation*: the kernel
+# is not turned around. All deep-learning libraries call it convolution.)
+
+# %%
+layer = keras.layers.Conv2D(1, 3, use_bias=False)
+layer.build((None, *grey.shape, 1))
+layer.set_weights([edges["vertical"].reshape(3, 3, 1, 1).astype("float32")])
+by_keras = np.asarray(layer(grey[None, :, :, None]))[0, :, :, 0]
+check(np.allclose(by_keras, convolve(grey, edges["vertical"]), atol=1e-5), "Keras agrees")
+
+# %% [markdown]
+# ### Exercise 1 · Count the weights
+#
+# A layer of 32 filters of 3×3 over a grey image: how many weights, biases included? And a second layer of
+# 64 filters over the 32 results of the first? Compute both before you look at a summary.
+#
+# <details><summary>Hint</summary>
+#
+# A filter has 3·3 weights *for each channel of its input*, and one bias.
+#
+# </details>
+
+# %% tags=["exercise"]
+first_layer, second_layer = ..., ...
+
+# %% tags=["solution"]
+first_layer = 32 * (3 * 3 * 1 + 1)
+second_layer = 64 * (3 * 3 * 32 + 1)
+
+# %%
+reference = build_cnn((28, 28), 10)
+convolutions = [x for x in reference.layers if isinstance(x, keras.layers.Conv2D)]
+solved = [first_layer, second_layer] == [x.count_params() for x in convolutions]
+check(solved, "exercise 1: the weights of both layers")
+
+# %% [markdown]
+# ## 3 · Two classic networks
+#
+# The first: two convolutions, then **pooling** (the largest of every 2×2 pixels: a quarter of the numbers,
+# and a shift by a pixel matters less), dropout, a dense layer, dropout, softmax.
+
+# %%
+big = build_cnn(shape, data.class_count, seed=seed)
+big.summary()
+
+# %% [markdown]
+# **Predict before you run.** Which layer has the most weights: a convolution or the dense one?
+
+# %% tags=["nbval-ignore-output"]
+big_run = train(
+    big,
+    data,
+    epochs=epochs,
+    batch_size=batch_size,
+    optimizer="adadelta",
+    learning_rate=learning_rate,
+    seed=seed,
+)
+
+# %% [markdown]
+# The second pools after each convolution. Its dense layer then sees far fewer numbers.
+
+# %% tags=["nbval-ignore-output"]
+small = build_cnn(shape, data.class_count, blocks=((32,), (64,)), dropout=(0, 0), seed=seed)
+small_run = train(small, data, epochs=epochs, batch_size=32, optimizer="adam", seed=seed)
+
+# %% tags=["nbval-ignore-output"]
+plots.learning_curves({"32-64-pool": big_run.history, "32-pool-64-pool": small_run.history})
+
+# %% tags=["nbval-ignore-output"]
+results = {"32-64-pool": evaluate(big, data), "32-pool-64-pool": evaluate(small, data)}
+pd.DataFrame(
+    {
+        "parameters": [f"{network.count_params():,}" for network in (big, small)],
+        "seconds an epoch": [run.history["seconds"].iloc[-1] for run in (big_run, small_run)],
+        "test accuracy": [e.accuracy for e in results.values()],
+    },
+    index=list(results),
+).round(4)
+
+# %% tags=["nbval-ignore-output"]
+evaluation = results["32-64-pool"]
+accuracy, small_accuracy = evaluation.accuracy, results["32-pool-64-pool"].accuracy
+check(min(accuracy, small_accuracy) > 0.98, "both are right in more than 98%", required=is_mnist)
+
+# %% [markdown]
+# Why is the validation better than the training? The training figure is a mean over the whole epoch, its
+# worse beginning included; and dropout is at work in training only: the validation sees the whole network.
+#
+# ## 4 · A learning rate that does not learn
+#
+# This network circulates with `Adadelta()` and nothing in the brackets. In the Keras of its time that
+# meant a rate of 1.0; today the default is 0.001. Same code, same data:
+
+# %% tags=["nbval-ignore-output"]
+part = data.subset(min(6000, len(data.x_train)), seed)
+rates = {}
+for rate in (float(keras.optimizers.Adadelta().learning_rate), 1.0):
+    network = build_cnn(shape, data.class_count, seed=seed)
+    run = train(network, part, epochs=3, optimizer="adadelta", learning_rate=rate, progress=False)
+    rates[f"rate {rate:g}"] = run.history
+plots.learning_curves(rates, title=f"Adadelta, {len(part.x_train):,} images")
+
+# %% tags=["nbval-ignore-output"]
+slow, fast = (history["val_accuracy"].iloc[-1] for history in rates.values())
+check(fast > slow + 0.2, "at today's default rate Adadelta hardly learns", required=is_mnist)
+
+# %% [markdown]
+# No error, no warning; only a curve that hardly moves. **Look at the curve before you blame the network**,
+# and write the learning rate down: a default is a decision that someone else can change.
+#
+# ## 5 · Augmentation: more images from few
+#
+# A slightly turned or shifted 3 is still a 3. `augmentation` changes every training image a little, anew in
+# each epoch. Below, the first row as it is; then a mild augmentation, and the one that circulates
+# (turns by 20°, shifts by 0.2, shear, zoom, **mirrors**).
+
+# %%
+mild = {"rotation": 10, "shift": 0.1, "shear": 0, "zoom": 0.1, "horizontal_flip": False}
+kinds = {
+    "mild": augmentation(**mild, seed=seed),
+    "circulating": augmentation(rotation=20, shift=0.2, shear=0.2, zoom=0.2, horizontal_flip=True,
+                                seed=seed),
+}  # fmt: skip
+sample = scale(data).x_train[:8]
+sample = sample if sample.ndim == 4 else sample[..., None]
+versions = {name: np.asarray(change(sample, training=True)) for name, change in kinds.items()}
+plots.image_rows({"original": sample} | versions)
+
+# %% [markdown]
+# **Predict before you run.** Which of the two will help the digits, and which may hurt them?
+
+# %% tags=["nbval-ignore-output"]
+augmented = {}
+for name, change in ({"none": None} | kinds).items():
+    augmented[name] = []
+    for s in range(n_seeds):
+        few = data.subset(n_few, s)
+        network = build_cnn(
+            shape, data.class_count, blocks=((32,), (64,)), dropout=(0, 0.5), seed=s
+        )
+        train(network, few, epochs=20, batch_size=32, augmentation=change, seed=s, progress=False)
+        augmented[name].append(evaluate(network, data).accuracy)
+plots.spread(augmented, label="test accuracy", title=f"{n_few} images, 20 epochs, one dot a seed")
+
+# %% tags=["nbval-ignore-output"]
+helps = min(augmented["mild"]) > max(augmented["none"])
+check(helps, "mild augmentation helps, at every seed", required=is_mnist)
+hurts = max(augmented["circulating"]) < min(augmented["mild"])
+check(hurts, "the circulating one is worse than the mild one", required=is_mnist)
+
+# %% [markdown]
+# An augmentation is a statement about the world: “this change does not change the class”. For photos of
+# cats, mirroring is true. For digits it is false.
+#
+# ## 6 · Where it fails
+
+# %% tags=["nbval-ignore-output"]
+plots.confusion_matrix(evaluation.confusion(), title="32-64-pool on the test set")
+
+# %% [markdown]
+# The mistakes of which the network was most certain, with what it said and the truth. How many of them
+# would *you* get right?
+
+# %% tags=["nbval-ignore-output"]
+mistakes_grid(evaluation, data.x_test)
+
+# %% tags=["nbval-ignore-output"]
+evaluation.report().round(4)
+
+# %% [markdown]
+# Does it know when it does not know? Collect the answers by confidence; in an honest network, of those
+# given with 80% confidence 80% are right.
+
+# %% tags=["nbval-ignore-output"]
+plots.calibration(evaluation.calibration(), title="confidence against truth")
+
+# %% [markdown]
+# ### Exercise 2 · Refuse to answer
+#
+# A bank lets a person read what the machine is unsure of. Which share of the test images must it hand over,
+# the least confident first, so that at most 0.2% of the rest are wrong?
+#
+# <details><summary>Hint</summary>
+#
+# Sort by `evaluation.probabilities.max(axis=1)`, the most confident first. The error rate among the first k
+# is `np.cumsum(wrong) / np.arange(1, n + 1)`. Find the largest k that is good enough.
+#
+# </details>
+
+# %% tags=["exercise"]
+handed_over = ...
+
+# %% tags=["solution", "nbval-ignore-output"]
+ranked = np.argsort(-evaluation.probabilities.max(axis=1), kind="stable")
+wrong = (evaluation.predicted != evaluation.y)[ranked]
+rate = np.cumsum(wrong) / np.arange(1, len(wrong) + 1)
+good = np.flatnonzero(rate <= 0.002)
+handed_over = 1 - (good[-1] + 1) / len(wrong) if len(good) else 1.0
+print(f"{handed_over:.1%} go to a person; without that {wrong.mean():.2%} would be wrong")
+
+# %% tags=["nbval-ignore-output"]
+check(handed_over is not ... and 0 <= handed_over <= 1, "exercise 2: a share between 0 and 1")
+
+# %% [markdown]
+# ## 7 · What the filters see
+#
+# What the first convolution answers for one image: each picture is one filter's map.
+
+# %% tags=["nbval-ignore-output"]
+first_convolution, second_convolution = [
+    x for x in big.layers if isinstance(x, keras.layers.Conv2D)
+]
+maps_of = keras.Model(big.inputs[0], [first_convolution.output, second_convolution.output])
+one = scale(data).x_test[:1].astype("float32")
+first_maps, second_maps = (np.asarray(m)[0].transpose(2, 0, 1) for m in maps_of(one))
+plots.image_grid(
+    first_maps[:16] / max(first_maps.max(), 1e-6),
+    columns=8,
+    title="first convolution, 16 of 32 maps",
+)
+
+# %% tags=["nbval-ignore-output"]
+plots.image_grid(
+    second_maps[:16] / max(second_maps.max(), 1e-6), columns=8, title="second convolution, 16 of 64"
+)
+
+# %% [markdown]
+# The first layer answers to strokes and edges of one direction; the second to combinations of them, in
+# fewer places. To see *what* a filter looks for, cut out the patches that excite it most:
+
+# %% tags=["nbval-ignore-output"]
+pool = scale(data).x_test[:500].astype("float32")
+_, answers_of_second = maps_of(pool)
+answers_of_second = np.asarray(answers_of_second)
+patches = []
+for number in range(6):
+    strongest = answers_of_second[..., number].reshape(len(pool), -1)
+    for image in np.argsort(-strongest.max(axis=1))[:8]:
+        row, column = divmod(strongest[image].argmax(), answers_of_second.shape[2])
+        patches.append(pool[image, row : row + 5, column : column + 5])
+plots.image_grid(np.stack(patches), columns=8, title="six filters (rows), their strongest patches")
+
+# %% [markdown]
+# A row resembles itself: that filter has become a detector of this stroke, and nobody told it to.
+#
+# ## What goes wrong here
+#
+# A photo classifier with the functional API, as it circulates: the layers are made, but never *called* on
+# what comes before them, so no input leads to the output.
+
+# %%
+inputs = keras.Input((224, 224, 3))
+convolution = keras.layers.Conv2D(32, 3, activation="relu")
+flatten = keras.layers.Flatten()
+outputs = keras.layers.Dense(10, activation="softmax")(keras.Input((10,)))
+attempt("layers that nothing connects", lambda: keras.Model(inputs, outputs))
+
+# %% [markdown]
+# Connected, layer by layer, `x = layer(x)`, it works:
+
+# %%
+photo = build_photo_classifier((224, 224, 3), 10)
+print(f"{photo.count_params():,} weights, {photo.layers[-1].count_params():,} in the last layer")
+check(photo.output_shape == (None, 10), "ten probabilities for each photo of 224×224 pixels")
+
+# %% [markdown]
+# Three more, all of them quiet:
+#
+# - *The test set as validation set.* Whoever chooses the best epoch or network by it has learned from it.
+#   `train` holds a part of the training set out instead.
+# - *An augmentation that is made but never used.* `ImageDataGenerator.fit(x)` computes statistics; it changes
+#   no image. Look at the images that go in, as above.
+# - *`loss="accuracy"`*: see notebook 03.
+#
+# ### Exercise 3 · A better network for the same time
+#
+# Change `blocks`, `dense`, `dropout` or `batch_normalization` of `build_cnn` so that it beats the accuracy of
+# “no augmentation” in section 5, on the same `n_few` images and 20 epochs. Store your test accuracy.
+#
+# <details><summary>Hint</summary>
+#
+# Many weights and few images: what did notebook 03 use against over-fitting? Try more dropout, or two
+# convolutions before a pooling.
+#
+# </details>
+
+# %% tags=["exercise"]
+my_accuracy = ...
+
+# %% tags=["solution", "nbval-ignore-output"]
+network = build_cnn(shape, data.class_count, blocks=((32, 32), (64, 64)), seed=0)
+train(network, data.subset(n_few, 0), epochs=20, batch_size=32, progress=False)
+my_accuracy = evaluate(network, data).accuracy
+print(f"{my_accuracy:.2%} against {augmented['none'][0]:.2%}")
+
+# %% tags=["nbval-ignore-output"]
+check(my_accuracy is not ... and 0 < my_accuracy <= 1, "exercise 3: an accuracy")
+
+# %% [markdown]
+# ## What to take away
+#
+# - A convolution assumes that neighbours belong together and that a pattern means the same everywhere.
+#   Where that holds, it needs far fewer weights for better results.
+# - Curves first: a learning rate that is a thousand times too small gives no error.
+# - Augment only by changes that leave the class as it is.
+# - Accuracy is a beginning. Look at the mistakes, class by class, and at the confidence.
+#
+# **Next:** notebook 05 reads images line by line, and names letter by letter: networks with a memory.
+
+# %% tags=["nbval-ignore-output"]
+record(
+    dataset=data.name,
+    n_train=len(data.x_train),
+    accuracy=accuracy,
+    small_accuracy=small_accuracy,
+    loss=evaluation.loss,
+    calibration_error=evaluation.calibration_error(),
+    augmentation_gain=float(np.median(augmented["mild"]) - np.median(augmented["none"])),
+    samples_per_second=big_run.samples_per_second,
+)

@@ -1,0 +1,394 @@
+# %% [markdown]
+# # 05 · A network with a memory: recurrent networks
+#
+# **A question first.** *Kanariansaaret.* You may not know the word, but you feel that it is Finnish, letter
+# by letter more surely. A dense network wants all its numbers at once. How can a network read a sequence
+# piece by piece and remember what came before?
+#
+# | | |
+# |---|---|
+# | Time | an hour to read and try; about a minute to run |
+# | You will learn | recurrent cells, LSTM and GRU, how memory fades, text as a sequence, an honest baseline |
+# | You need | notebooks 03 and 04 |
+
+# %%
+from typing import Optional
+
+from helpers import plots
+from helpers.classroom import attempt, check
+from helpers.datasets import load_dataset
+from helpers.evaluation import evaluate
+from helpers.models import build_rnn
+from helpers.preprocessing import encode_letters, scale
+from helpers.runs import record
+from helpers.training import train
+
+import keras
+import numpy as np
+import pandas as pd
+import tensorflow as tf
+from sklearn.feature_extraction.text import CountVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+
+# %% tags=["parameters"]
+dataset: str = "mnist"  # images to read row by row: a name (mnist, digits, …) or a path
+n_samples: Optional[int] = None  # at most this many training images; None for all
+epochs: int = 4  # times through the images
+batch_size: int = 128  # images in a step
+texts: str = "languages"  # short texts with classes: languages, or a path such as text/names
+n_texts: Optional[int] = None  # at most this many training texts; None for all
+text_epochs: int = 12  # times through the texts, at most
+seed: int = 0  # of every random choice below
+
+# %% [markdown]
+# ## 1 · An image as a sequence
+#
+# Read a picture like a page: one row after the other. A recurrent network sees only one row at a time,
+# and keeps a **state**, a handful of numbers, between them.
+
+# %%
+data = load_dataset(dataset, fallback="digits", seed=seed).subset(n_samples, seed)
+full_mnist = data.name == "mnist" and n_samples is None  # some claims below are about all of MNIST
+if len(data.input_shape) == 3:  # colour: the three values of a pixel side by side
+    rows = {p: getattr(data, p).reshape(len(getattr(data, p)), data.input_shape[0], -1)
+            for p in ("x_train", "x_test")}  # fmt: skip
+    data = data.replace(**rows)
+steps, features = data.input_shape
+print(f"{data}\neach image is a sequence of {steps} steps with {features} numbers each")
+
+# %%
+image = scale(data).x_train[0]
+seen_so_far = np.stack([np.where(np.arange(steps)[:, None] < k, image, 0)
+                        for k in np.linspace(steps / 8, steps, 8).astype(int)])  # fmt: skip
+plots.image_grid(
+    seen_so_far, columns=8, title="what the network has seen after 1/8, 2/8, … of the rows"
+)
+
+# %% [markdown]
+# ## 2 · What a recurrent cell computes
+#
+# The simplest cell (Elman, 1990) mixes the new row $x_t$ with its old state $h_{t-1}$, and bends:
+# $h_t = \tanh(x_t W + h_{t-1} U + b)$. The *same* W, U and b at every step. In NumPy it is a loop of one
+# line; compare with Keras, on real rows and with the same random weights.
+
+# %%
+units = 32
+few = scale(data).x_train[:50].astype("float32")
+simple = keras.layers.SimpleRNN(units)
+by_keras = np.asarray(simple(few))
+w, u, b = simple.get_weights()
+
+state = np.zeros((len(few), units), "float32")
+for t in range(steps):
+    state = np.tanh(few[:, t] @ w + state @ u + b)
+
+check(np.abs(state - by_keras).max() < 1e-5, "SimpleRNN: NumPy equals Keras")
+
+
+# %% [markdown]
+# The **LSTM** (Hochreiter and Schmidhuber, 1997) adds a second state, the *cell* $c$, that is not squeezed
+# through a bend at every step. Three **gates**, numbers between 0 and 1, decide what is forgotten, what is
+# written and what is shown:
+
+
+# %%
+def sigmoid(z):
+    return 1 / (1 + np.exp(-z))
+
+
+lstm = keras.layers.LSTM(units)
+by_keras = np.asarray(lstm(few))
+w, u, b = lstm.get_weights()  # four matrices side by side: write, forget, candidate, show
+
+state, cell = np.zeros((2, len(few), units), "float32")
+for t in range(steps):
+    write, forget, candidate, show = np.split(few[:, t] @ w + state @ u + b, 4, axis=1)
+    cell = sigmoid(forget) * cell + sigmoid(write) * np.tanh(candidate)
+    state = sigmoid(show) * np.tanh(cell)
+
+check(np.abs(state - by_keras).max() < 1e-5, "LSTM: NumPy equals Keras")
+
+# %% [markdown]
+# ### Exercise 1 · Count again
+#
+# How many weights has an LSTM of 32 units on rows of 28 numbers, and a GRU, which has three matrices where
+# the LSTM has four (and, in Keras, two biases for each)? Compute, then check.
+#
+# <details><summary>Hint</summary>
+#
+# One matrix pair and bias of a cell: `28 * 32 + 32 * 32 + 32`.
+#
+# </details>
+
+# %% tags=["exercise"]
+lstm_weights, gru_weights = ..., ...
+
+# %% tags=["solution"]
+lstm_weights = 4 * (28 * 32 + 32 * 32 + 32)
+gru_weights = 3 * (28 * 32 + 32 * 32 + 2 * 32)
+
+# %%
+counts = [build_rnn((28, 28), 10, cell=c).layers[0].count_params() for c in ("lstm", "gru")]
+check([lstm_weights, gru_weights] == counts, "exercise 1: weights of LSTM and GRU")
+
+# %% [markdown]
+# ## 3 · How memory fades
+#
+# How much does the last state still depend on row *t*? Differentiate: the slope of the final state in each
+# row, for cells fresh from their initialisation.
+#
+# **Predict before you run.** In which direction will the curves fall: towards the first rows or the last?
+
+
+# %%
+def influence(layer, x):
+    """Return the mean slope of the final state in every step, relative to the last step's."""
+    x = tf.constant(x)
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        total = tf.reduce_sum(tf.abs(layer(x)))
+    slope = tf.reduce_mean(tf.abs(tape.gradient(total, x)), axis=(0, 2)).numpy()
+    return slope / slope[-1]
+
+
+noise = np.random.default_rng(seed).normal(size=(64, 100, 28)).astype("float32")
+keras.utils.set_random_seed(seed)
+cells = {"SimpleRNN": keras.layers.SimpleRNN, "LSTM": keras.layers.LSTM, "GRU": keras.layers.GRU}
+fading = {name: influence(make(units), noise) for name, make in cells.items()}
+plots.curves(np.arange(-99, 1), fading, xlabel="step (0 is the last)",
+             ylabel="influence on the final state", logarithmic=True)  # fmt: skip
+
+# %%
+check(max(a[:10].max() for a in fading.values()) < 0.01, "after 90 steps less than 1% is left")
+
+# %% [markdown]
+# Each step back multiplies the slope by about the same factor; below 1 that is an exponential decay (the
+# *vanishing gradient*: Hochreiter, 1991; Bengio, Simard and Frasconi, 1994). A gate can **learn** to stay open
+# and carry the cell along unchanged; a SimpleRNN has no such door. So judge by the training:
+#
+# ## 4 · Five readers of one page
+
+# %% tags=["nbval-ignore-output"]
+readers = {
+    "LSTM": {"cell": "lstm"},
+    "LSTM, relu": {"cell": "lstm", "activation": "relu"},
+    "GRU": {"cell": "gru"},
+    "SimpleRNN": {"cell": "simple"},
+    "LSTM, both directions": {"cell": "lstm", "bidirectional": True},
+}
+models, runs = {}, {}
+for name, options in readers.items():
+    models[name] = build_rnn(data.input_shape, data.class_count, seed=seed, **options)
+    runs[name] = train(models[name], data, epochs=epochs, batch_size=batch_size, seed=seed,
+                       progress=name == "LSTM")  # fmt: skip
+
+# %% tags=["nbval-ignore-output"]
+tests = {name: evaluate(model, data) for name, model in models.items()}
+table = pd.DataFrame(
+    {
+        "parameters": {name: model.count_params() for name, model in models.items()},
+        "test accuracy": {name: test.accuracy for name, test in tests.items()},
+        "images a second": {name: run.samples_per_second for name, run in runs.items()},
+    }
+)
+table.round({"test accuracy": 4, "images a second": -2})
+
+# %% tags=["nbval-ignore-output"]
+gated = min(tests[name].accuracy for name in ("LSTM", "GRU"))
+simple_accuracy = tests["SimpleRNN"].accuracy
+check(gated > simple_accuracy, "the cells with gates read better", required=full_mnist)
+
+# %% tags=["nbval-ignore-output"]
+plots.learning_curves({n: runs[n].history for n in ("LSTM", "LSTM, relu", "SimpleRNN")})
+
+# %% [markdown]
+# The LSTM manages with 8,138 numbers, a fiftieth of the dense network of notebook 03: it uses the same ones
+# at every row. It is not as good, and four epochs are few for it. (The variant with *relu* circulates too. Its states have no upper limit; on long
+# sequences it can blow up, and `train` would stop it with an error that says so.)
+#
+# ### Exercise 2 · When is it sure?
+#
+# Show the LSTM only the first k rows of the test images, the rest black. For which share of the rows is the
+# accuracy still below one half? Store the accuracies for k = 0, 4, 8, … up to all rows.
+#
+# <details><summary>Hint</summary>
+#
+# Copy `data.x_test`, set `copy[:, k:] = 0`, and `evaluate(models["LSTM"], data.replace(x_test=copy))`.
+#
+# </details>
+
+# %% tags=["exercise"]
+seen_accuracy = ...
+
+# %% tags=["solution", "nbval-ignore-output"]
+seen_accuracy = []
+for k in range(0, steps + 1, 4):
+    copy = data.x_test.copy()
+    copy[:, k:] = 0
+    seen_accuracy.append(evaluate(models["LSTM"], data.replace(x_test=copy)).accuracy)
+plots.curves(np.arange(0, steps + 1, 4), {"LSTM": np.array(seen_accuracy)},
+             xlabel="rows seen", ylabel="test accuracy")  # fmt: skip
+
+# %% tags=["nbval-ignore-output"]
+solved = seen_accuracy is not ... and len(seen_accuracy) == steps // 4 + 1
+check(solved and seen_accuracy[-1] == tests["LSTM"].accuracy, "exercise 2: all rows, all accuracy")
+
+# %% [markdown]
+# ## 5 · Letters: which language is it?
+#
+# Images are no real sequences; words are. Names of countries and languages in eighteen languages (from the
+# Unicode CLDR, which every computer uses to speak to people in their language); those that are spelled the
+# same in several are left out.
+
+# %%
+words = load_dataset(texts, seed=seed).subset(n_texts, seed)
+is_languages = words.name == "languages" and n_texts is None
+picks = np.random.default_rng(seed).choice(len(words.x_train), 8, replace=False)
+pd.DataFrame(
+    {"text": words.x_train[picks], "class": np.array(words.class_names)[words.y_train[picks]]}
+)
+
+# %% [markdown]
+# Letters become one-hot rows, a step for each; short texts are filled up *in front*, so that the last step
+# is always a letter.
+
+# %%
+letters = encode_letters(words, length=20)
+print(letters)
+longest = max(map(len, words.x_train))
+print(f"the longest has {longest} letters; of longer ones than 20 the end is kept")
+
+# %% [markdown]
+# ### Baselines first
+#
+# A result is worth what it is better than. Three rivals: always the commonest class; a logistic regression
+# on *how often* each letter occurs, blind to the order; and the same on groups of one to three neighbouring
+# letters, a strong classic of language identification (Cavnar and Trenkle, 1994, used such groups).
+#
+# **Predict before you run.** Where will a recurrent network land among the three?
+
+# %% tags=["nbval-ignore-output"]
+guess = (words.y_test == np.bincount(words.y_train).argmax()).mean()
+rivals = {"commonest class": guess}
+for name, longest_group in (("letters, no order", 1), ("groups of 1 to 3 letters", 3)):
+    counter = CountVectorizer(analyzer="char_wb", ngram_range=(1, longest_group), min_df=2)
+    rival = make_pipeline(counter, LogisticRegression(max_iter=300))
+    rival.fit(words.x_train, words.y_train)
+    rivals[name] = rival.score(words.x_test, words.y_test)
+pd.Series(rivals).round(3).to_frame("test accuracy")
+
+# %% tags=["nbval-ignore-output"]
+reader = build_rnn(letters.input_shape, letters.class_count, cell="gru", units=128, seed=seed)
+reading = train(reader, letters, epochs=text_epochs, batch_size=64, learning_rate=0.003,
+                early_stopping=3, seed=seed)  # fmt: skip
+
+# %% tags=["nbval-ignore-output"]
+plots.learning_curves(reading.history, title="GRU(128), letter by letter")
+
+# %% tags=["nbval-ignore-output"]
+text_evaluation = evaluate(reader, letters)
+text_accuracy = text_evaluation.accuracy
+pd.Series(rivals | {"GRU, letter by letter": text_accuracy}).sort_values().round(3).to_frame(
+    "test accuracy"
+)
+
+# %% tags=["nbval-ignore-output"]
+check(text_accuracy > rivals["letters, no order"], "order helps", required=is_languages)
+network_wins = text_accuracy > rivals["groups of 1 to 3 letters"]
+check(not network_wins, "the classic with groups of letters is better here", required=is_languages)
+
+# %% [markdown]
+# An honest result, and a common one: with a few thousand short texts, counting groups of letters beats the
+# recurrent network and trains in seconds. The network has to *discover* from the data that neighbouring
+# letters matter; the classic is told. Without that baseline, the figure would have looked like a success.
+#
+# Which languages are mixed up? Look before you read on, and ask whether *you* could tell them apart.
+
+# %% tags=["nbval-ignore-output"]
+plots.confusion_matrix(text_evaluation.confusion())
+
+# %% tags=["nbval-ignore-output"]
+matrix = text_evaluation.confusion().to_numpy().astype(float)
+np.fill_diagonal(matrix, 0)
+pairs = matrix + matrix.T
+first, second = np.unravel_index(pairs.argmax(), pairs.shape)
+print(f"most often mixed up: {words.class_names[first]} and {words.class_names[second]}")
+
+# %% [markdown]
+# ### Exercise 3 · Two heads
+#
+# Average the probabilities of the network and of the best rival (`rival.predict_proba(words.x_test)`), and
+# take the largest. Is the pair better than either?
+#
+# <details><summary>Hint</summary>
+#
+# The network's probabilities are `text_evaluation.probabilities`, with the classes in the same order.
+#
+# </details>
+
+# %% tags=["exercise"]
+together = ...
+
+# %% tags=["solution", "nbval-ignore-output"]
+both = (text_evaluation.probabilities + rival.predict_proba(words.x_test)) / 2
+together = (both.argmax(axis=1) == words.y_test).mean()
+print(f"together: {together:.1%}")
+
+# %% tags=["nbval-ignore-output"]
+answered = together is not ...
+check(answered and together > text_accuracy, "exercise 3: two heads are better than one")
+
+# %% [markdown]
+# They make different mistakes; that is why an average of both is better (an *ensemble*).
+#
+# ## What goes wrong here
+#
+# Three snippets that circulate, run for you.
+
+
+# %%
+def never_called():
+    inputs = keras.Input((28, 28))
+    keras.layers.LSTM(32)  # made, but never called on the inputs
+    return keras.layers.Dense(10, activation="softmax")(inputs).shape
+
+
+def stacked():
+    x = keras.layers.LSTM(32)(keras.Input((28, 28)))  # without return_sequences=True
+    return keras.layers.LSTM(32)(x).shape
+
+
+# %%
+attempt(
+    "images of 784 numbers into an LSTM", lambda: keras.layers.LSTM(32)(keras.Input((784,))).shape
+)
+attempt("two LSTMs, one after the other", stacked)
+attempt("an LSTM that is never called", never_called)
+
+# %% [markdown]
+# The last one is the worst: it *runs*. Its output has the shape (batch, 28, 10), ten probabilities for each
+# **row**, and only the loss, much later, complains about shapes. A look at `model.summary()` shows that the
+# LSTM is not there.
+#
+# ## What to take away
+#
+# - A recurrent network applies the same weights at every step and carries a state along; you have computed
+#   it yourself.
+# - Influence fades exponentially with distance; gates let a network keep what it needs.
+# - Few parameters, but step after step: the time it takes grows with the length of the sequence.
+# - A strong simple baseline belongs beside every network.
+#
+# **Next:** notebook 06 takes a network that others have trained for weeks, and lets it look at your photos.
+
+# %% tags=["nbval-ignore-output"]
+record(
+    dataset=data.name,
+    n_train=len(data.x_train),
+    accuracy=tests["LSTM"].accuracy,
+    gru_accuracy=tests["GRU"].accuracy,
+    simple_accuracy=simple_accuracy,
+    text_accuracy=text_accuracy,
+    text_baseline=rivals["groups of 1 to 3 letters"],
+    samples_per_second=runs["LSTM"].samples_per_second,
+)

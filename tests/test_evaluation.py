@@ -1,0 +1,183 @@
+"""Figures of merit equal their definitions, computed here a second time in NumPy."""
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+from keras import layers
+
+from helpers import plots
+from helpers.datasets import load_dataset
+from helpers.errors import CourseError
+from helpers.evaluation import Evaluation, evaluate, mistakes_grid, predict
+from helpers.models import build_mlp
+from helpers.plots import CourseFigure
+
+RNG = np.random.default_rng(0)
+NAMES = ("ant", "bee", "cat")
+
+
+@pytest.fixture
+def evaluation():
+    scores = RNG.random((300, 3)) ** 3
+    probabilities = (scores / scores.sum(axis=1, keepdims=True)).astype(np.float32)
+    y = np.where(RNG.random(300) < 0.6, probabilities.argmax(axis=1), RNG.integers(0, 3, 300))
+    return Evaluation(y, probabilities, NAMES)
+
+
+def test_accuracy_and_loss(evaluation):
+    right = evaluation.probabilities.argmax(axis=1) == evaluation.y
+    assert evaluation.accuracy == pytest.approx(right.mean())
+    own = evaluation.probabilities[np.arange(300), evaluation.y]
+    assert evaluation.loss == pytest.approx(-np.log(own).mean(), rel=1e-5)
+
+
+def test_report(evaluation):
+    report = evaluation.report()
+    for number, name in enumerate(NAMES):
+        called, is_so = evaluation.predicted == number, evaluation.y == number
+        precision, recall = (
+            (called & is_so).sum() / called.sum(),
+            (called & is_so).sum() / is_so.sum(),
+        )
+        expected = [precision, recall, 2 * precision * recall / (precision + recall), is_so.sum()]
+        np.testing.assert_allclose(report.loc[name], expected)
+    assert report.loc["mean", "f1"] == pytest.approx(report["f1"].iloc[:3].mean())
+    assert report.loc["mean", "samples"] == 300
+
+
+def test_class_that_is_never_predicted_has_no_precision():
+    certain = np.eye(3, dtype=np.float32)[[0, 0, 1]]
+    assert Evaluation(np.array([0, 2, 1]), certain, NAMES).report().loc["cat", "precision"] == 0
+
+
+def test_confusion(evaluation):
+    table = evaluation.confusion()
+    for i, true in enumerate(NAMES):
+        for j, said in enumerate(NAMES):
+            assert (
+                table.loc[true, said] == ((evaluation.y == i) & (evaluation.predicted == j)).sum()
+            )
+
+
+def test_mistakes_are_mistakes_and_sorted(evaluation):
+    table = evaluation.mistakes()
+    assert len(table) == (evaluation.predicted != evaluation.y).sum()
+    assert table["confidence"].is_monotonic_decreasing
+    for _, row in table.iterrows():
+        assert NAMES[evaluation.y[row["index"]]] == row["true"] != row["predicted"]
+        assert evaluation.probabilities[row["index"]].max() == pytest.approx(row["confidence"])
+
+
+def test_calibration(evaluation):
+    table, confidence = evaluation.calibration(5), evaluation.probabilities.max(axis=1)
+    error = 0.0
+    for number, (low, row) in enumerate(zip(np.arange(0, 1, 0.2), table.itertuples(), strict=True)):
+        own = (confidence >= low) & ((confidence < low + 0.2) | (number == 4))
+        assert row.samples == own.sum()
+        if own.any():
+            right = (evaluation.predicted == evaluation.y)[own].mean()
+            assert row.accuracy == pytest.approx(right)
+            error += abs(right - confidence[own].mean()) * own.mean()
+    assert evaluation.calibration_error(5) == pytest.approx(error)
+
+
+def test_area_under_the_curve_is_the_chance_to_rank_right(evaluation):
+    score, truth = evaluation.probabilities[:, 1], evaluation.y == 1
+    wins = score[truth][:, None] > score[~truth][None]
+    ties = score[truth][:, None] == score[~truth][None]
+    assert evaluation.auc("bee") == pytest.approx((wins + ties / 2).mean())
+    curve = evaluation.roc("bee")
+    assert np.trapezoid(curve[:, 1], curve[:, 0]) == pytest.approx(evaluation.auc("bee"))
+    recall = evaluation.precision_recall("bee")[:, 0]
+    assert (recall.min(), recall.max()) == (0, 1)
+
+
+@pytest.mark.parametrize("curve", ["roc", "precision_recall", "auc"])
+def test_curves_refuse_what_has_none(evaluation, curve):
+    with pytest.raises(CourseError, match="no class 'dog'; expected one of ant, bee, cat"):
+        getattr(evaluation, curve)("dog")
+    one_sided = Evaluation(np.zeros(5, int), np.full((5, 3), 1 / 3, np.float32), NAMES)
+    with pytest.raises(CourseError, match="5 of 5 samples are 'ant'"):
+        getattr(one_sided, curve)("ant")
+
+
+def test_evaluate_scales_as_training_does():
+    data = load_dataset("digits")
+    model = build_mlp(data.input_shape, 10)
+    expected = np.asarray(model(data.x_test.astype("float32") / 255)).argmax(axis=1)
+    result = evaluate(model, data)
+    assert (result.predicted == expected).all()
+
+
+@pytest.mark.parametrize("activation", ["sigmoid", None])
+def test_one_output_becomes_two_probabilities(activation):
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(1, activation=activation)])
+    model.compile("sgd", keras.losses.BinaryCrossentropy(from_logits=activation is None))
+    x = RNG.normal(size=(7, 4)).astype("float32")
+    z = np.asarray(model(x))[:, 0]
+    positive = z if activation else 1 / (1 + np.exp(-z))
+    np.testing.assert_allclose(predict(model, x), np.stack([1 - positive, positive], 1), rtol=1e-5)
+
+
+def test_numbers_of_a_regression_stay_numbers():
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(1)])
+    model.compile("sgd", "mse")
+    x = RNG.normal(size=(7, 4)).astype("float32")
+    np.testing.assert_allclose(predict(model, x), np.asarray(model(x)), rtol=1e-6)
+
+
+def test_logits_go_through_softmax():
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(3)])
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    x = RNG.normal(size=(1100, 4)).astype("float32")  # more than one batch
+    e = np.exp(np.asarray(model(x)))
+    np.testing.assert_allclose(predict(model, x), e / e.sum(axis=1, keepdims=True), rtol=1e-4)
+
+
+def test_wrong_number_of_outputs_is_refused():
+    with pytest.raises(CourseError, match="3 outputs, digits 10 classes"):
+        evaluate(build_mlp((8, 8), 3), load_dataset("digits"))
+
+
+def history(*values):
+    frame = pd.DataFrame({"loss": values, "accuracy": values, "val_loss": values})
+    return frame.assign(val_accuracy=values, seconds=1.0).set_axis(range(1, len(values) + 1))
+
+
+FIGURES = {
+    "learning_curves": lambda e: plots.learning_curves(history(0.5, 0.6, 0.7)),
+    "two histories": lambda e: plots.learning_curves({"a": history(0.5), "b": history(0.5, 0.6)}),
+    "confusion": lambda e: plots.confusion_matrix(e.confusion(), title="Confusion"),
+    "calibration": lambda e: plots.calibration(e.calibration()),
+    "curves": lambda e: plots.curves(
+        np.arange(3), {"a": np.arange(3), "b": np.arange(3)}, xlabel="x", ylabel="y"
+    ),
+    "paths": lambda e: plots.descent_paths(
+        lambda x, y: x**2 + y**2, {"SGD": np.ones((4, 2))}, limits=(-2, 2, -2, 2)
+    ),
+    "spread": lambda e: plots.spread({"a": [0.1, 0.2], "b": [0.3]}, label="accuracy"),
+    "mistakes": lambda e: mistakes_grid(e, RNG.integers(0, 255, (300, 8, 8)).astype(np.uint8)),
+}
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_figures_render_and_say_what_they_show(name, evaluation):
+    figure = FIGURES[name](evaluation)
+    assert isinstance(figure, CourseFigure)
+    data, metadata = figure._repr_mimebundle_()
+    assert len(data["image/png"]) > 1000
+    assert len(metadata["image/png"]["alt"]) > 20
+
+
+def test_learning_curves_draw_every_epoch():
+    figure = plots.learning_curves(history(0.5, 0.6, 0.7))
+    lines = [line for axes in figure.axes for line in axes.lines]
+    assert len(lines) == 4
+    assert all(list(line.get_xdata()) == [1, 2, 3] for line in lines)
+
+
+def test_no_mistake_no_grid():
+    perfect = Evaluation(np.array([0, 1]), np.eye(2, dtype=np.float32), ("a", "b"))
+    with pytest.raises(CourseError, match="no mistake"):
+        mistakes_grid(perfect, np.zeros((2, 8, 8), np.uint8))
