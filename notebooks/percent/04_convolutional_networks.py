@@ -38,7 +38,10 @@ n_seeds: int = 2  # repetitions where luck plays a part
 seed: int = 0  # of every random choice below
 
 # %%
-data = load_dataset(dataset, fallback="digits", seed=seed).subset(n_samples, seed)
+data = load_dataset(dataset, fallback="digits", seed=seed)
+if min(data.input_shape[:2]) < 16:  # digits has 8×8 pixels: too few for two poolings
+    data = load_dataset(data.name, image_size=(16, 16), seed=seed)
+data = data.subset(n_samples, seed)
 is_mnist = data.name == "mnist" and n_samples is None  # some claims below are about all of MNIST
 data
 
