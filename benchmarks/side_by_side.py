@@ -39,10 +39,10 @@ def take_turns(
     }
 
 
-def save(section: str, content: Any) -> None:
-    """Put one section into ``benchmarks/results.json``, with the machine it was measured on."""
+def save(section: str, content: dict[str, Any]) -> None:
+    """Put tables into a section of ``benchmarks/results.json``, with the machine they are of."""
     report = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     machine = detect()
     measured_on = {"cpu": machine.cpu, "cores": machine.cores}
-    report[section] = measured_on | content
+    report[section] = report.get(section, {}) | measured_on | content
     write_atomically(RESULTS, json.dumps(report, indent=2) + "\n")

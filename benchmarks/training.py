@@ -97,15 +97,19 @@ def growth(rounds: int) -> list[dict[str, object]]:
     return rows
 
 
+TABLES = {"speed": speed, "time_to_99": time_to_accuracy, "growth": growth}
+
+
 def main() -> None:
     """Measure, print the tables and write them to ``benchmarks/results.json``."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=3)
-    rounds = parser.parse_args().rounds
+    parser.add_argument("--tables", nargs="+", choices=TABLES, default=list(TABLES))
+    arguments = parser.parse_args()
     if not HAS_TORCH:
         print("PyTorch is not installed: its rows are skipped ('pip install torch' brings them)")
-    tables = {"speed": speed, "time_to_99": time_to_accuracy, "growth": growth}
-    save("training", {name: measure(rounds) for name, measure in tables.items()})
+    for name in arguments.tables:
+        save("training", {name: TABLES[name](arguments.rounds)})
 
 
 if __name__ == "__main__":
