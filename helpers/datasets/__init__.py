@@ -171,14 +171,9 @@ def _existing(name: str | Path) -> Path:
     """Turn what a user gave into the path of something that is there."""
     if not isinstance(name, str | Path):
         raise DatasetError(f"name={name!r}; expected the name of a dataset or a path")
-    try:
-        path = Path(name).expanduser()
-        for candidate in (path, *(place.folder / path for place in catalog.places())):
-            if candidate.exists():
-                return candidate
-    except (OSError, RuntimeError, ValueError):  # too long, an unknown ~user, a zero byte
-        path = Path(name)
-    raise _not_found(str(name), path)
+    if found := catalog.existing(name):
+        return found
+    raise _not_found(str(name))
 
 
 def _load_known(name: str, test_size: float, seed: int, progress: bool) -> Dataset:
@@ -210,7 +205,8 @@ def _check_options(**options: Any) -> None:
             raise DatasetError(f"{option}={value!r}; expected an integer from {low}")
 
 
-def _not_found(name: str, path: Path) -> DatasetError:
+def _not_found(name: str) -> DatasetError:
+    path = Path(name)
     is_path = path.suffix.lower() in {".npz", ".csv"} or len(path.parts) > 1
     if is_path:
         siblings = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []

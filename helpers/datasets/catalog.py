@@ -73,16 +73,37 @@ class Place:
 def places() -> list[Place]:
     """Return the folders that are searched, in this order."""
     shared = os.environ.get("COURSE_DATA")
-    keras_home = os.environ.get("KERAS_HOME")
+    keras_home, label = keras_cache()
     return [
         Place(cache_dir(), "data"),
         *([Place(Path(shared), "$COURSE_DATA")] if shared else []),
-        Place(
-            (Path(keras_home) if keras_home else Path.home() / ".keras") / "datasets",
-            "$KERAS_HOME/datasets" if keras_home else "~/.keras/datasets",
-            is_keras=True,
-        ),
+        Place(keras_home / "datasets", f"{label}/datasets", is_keras=True),
     ]
+
+
+def keras_cache() -> tuple[Path, str]:
+    """Return the folder that Keras downloads to, and the name by which messages call it."""
+    home = os.environ.get("KERAS_HOME")
+    return (Path(home), "$KERAS_HOME") if home else (Path.home() / ".keras", "~/.keras")
+
+
+def existing(path: str | Path) -> Path | None:
+    """Return the path of what is there: as given, or else among downloads or shared data.
+
+    A relative path is looked for in the working folder first, then in every place. None if there
+    is nothing.
+    """
+    try:
+        path = Path(path).expanduser()
+        candidates = (path, *(place.folder / path for place in places()))
+        return next((candidate for candidate in candidates if candidate.exists()), None)
+    except (OSError, RuntimeError, ValueError):  # too long, an unknown ~user, a zero byte
+        return None
+
+
+def offline() -> bool:
+    """Tell whether ``COURSE_OFFLINE`` forbids downloads."""
+    return os.environ.get("COURSE_OFFLINE", "0") not in {"", "0"}
 
 
 def find(name: str) -> Iterator[Place]:
@@ -169,11 +190,11 @@ def fetch(name: str, *, progress: bool = True) -> Place:
     entry = manifest()[name]
     place = Place(cache_dir(), "data")
     try:
-        if os.environ.get("COURSE_OFFLINE", "0") not in {"", "0"}:
+        if offline():
             raise DatasetUnavailable("COURSE_OFFLINE forbids a download")
         for file, path in zip(entry["files"], place.paths(name), strict=True):
             download(
-                _url(file),
+                mirrored(file["path"], file["url"]),
                 path,
                 check=_file_check(entry, file, path),
                 size=file["bytes"],
@@ -191,9 +212,10 @@ def fetch(name: str, *, progress: bool = True) -> Place:
     return place
 
 
-def _url(file: dict[str, Any]) -> str:
+def mirrored(path: str, url: str) -> str:
+    """Return where to download a file of a data folder: from ``COURSE_MIRROR`` if it is set."""
     mirror = os.environ.get("COURSE_MIRROR", "").rstrip("/")
-    return f"{mirror}/{file['path']}" if mirror else file["url"]
+    return f"{mirror}/{path}" if mirror else url
 
 
 def _file_check(entry: dict[str, Any], file: dict[str, Any], path: Path) -> Callable[[Path], None]:

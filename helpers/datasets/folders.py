@@ -157,45 +157,47 @@ def _worker_count(paths: Sequence[Path]) -> int:
 
 
 def in_order(
-    function: Callable[[Path], Any],
-    paths: Sequence[Path],
+    function: Callable[[Any], Any],
+    files: Sequence[Any],
     on_error: str,
     skipped: list[str] | None = None,
     *,
     result_bytes: int = 0,
+    workers: int | None = None,
 ) -> Iterator[Any]:
     """Map over files on all cores, in order, a bounded number ahead so that memory stays constant.
 
-    Under ``on_error="skip"`` a broken file gives ``None`` and its name goes to ``skipped``.
+    Under ``on_error="skip"`` a broken file gives ``None`` and its name goes to ``skipped``. How
+    many ``workers`` are good follows from the files, where these are paths that exist.
     """
 
-    def attempt(path: Path) -> Any:
+    def attempt(file: Any) -> Any:
         try:
-            return function(path)
+            return function(file)
         except DatasetError as error:
             return error
 
-    def attempt_all(chunk: list[Path]) -> list[tuple[Path, Any]]:
-        return [(path, attempt(path)) for path in chunk]
+    def attempt_all(chunk: list[Any]) -> list[tuple[Any, Any]]:
+        return [(file, attempt(file)) for file in chunk]
 
-    remaining = iter(paths)
+    remaining = iter(files)
     size = max(1, min(CHUNK, CHUNK_BYTES // max(1, result_bytes)))
     chunks = iter(lambda: list(itertools.islice(remaining, size)), [])
-    workers = _worker_count(paths)
+    workers = workers or _worker_count(files)
     pool = ThreadPoolExecutor(workers)
     try:
         ahead = deque(pool.submit(attempt_all, c) for c in itertools.islice(chunks, 2 * workers))
         while ahead:
             finished = ahead.popleft().result()
             ahead.extend(pool.submit(attempt_all, c) for c in itertools.islice(chunks, 1))
-            for path, result in finished:
+            for file, result in finished:
                 if not isinstance(result, DatasetError):
                     yield result
                 elif on_error == "raise":
                     raise result
                 else:
-                    if skipped is not None and str(path) not in skipped:
-                        skipped.append(str(path))
+                    if skipped is not None and str(file) not in skipped:
+                        skipped.append(str(file))
                     yield None
     finally:
         pool.shutdown(cancel_futures=True)

@@ -55,7 +55,11 @@ def upright_size(image: Image.Image) -> tuple[int, int]:
 
 
 def read_image(
-    path: Path, size: tuple[int, int] | None = None, *, grey: bool = False
+    path: Path,
+    size: tuple[int, int] | None = None,
+    *,
+    grey: bool = False,
+    crop_to_aspect_ratio: bool = False,
 ) -> np.ndarray:
     """Read one image, upright, as uint8.
 
@@ -70,6 +74,9 @@ def read_image(
         (height, width) to bring it to; ``None`` keeps its own.
     grey
         One channel instead of three.
+    crop_to_aspect_ratio
+        Cut to the middle of the image where its proportions are not those of ``size``, instead of
+        squeezing it.
 
     Returns
     -------
@@ -86,7 +93,7 @@ def read_image(
             # leaves the final resize enough to average over.
             image.draft(None, (2 * size[1], 2 * size[0]))
         try:
-            return to_array(image, size, grey=grey)
+            return to_array(image, size, grey=grey, crop_to_aspect_ratio=crop_to_aspect_ratio)
         except Exception as error:  # a broken body can make Pillow raise nearly anything
             raise DatasetError(
                 f"{path}: the image is truncated or corrupt ({error}); replace or remove it"
@@ -94,7 +101,11 @@ def read_image(
 
 
 def to_array(
-    image: Image.Image, size: tuple[int, int] | None = None, *, grey: bool = False
+    image: Image.Image,
+    size: tuple[int, int] | None = None,
+    *,
+    grey: bool = False,
+    crop_to_aspect_ratio: bool = False,
 ) -> np.ndarray:
     """Turn an open Pillow image into a uint8 array, as ``read_image`` describes."""
     image = ImageOps.exif_transpose(image)
@@ -108,8 +119,16 @@ def to_array(
         image = Image.alpha_composite(white, image)
     image = image.convert("L" if grey else "RGB")
     if size is not None and image.size != (size[1], size[0]):
-        image = image.resize((size[1], size[0]), Image.Resampling.BILINEAR)
+        box = _middle(image, size) if crop_to_aspect_ratio else None
+        image = image.resize((size[1], size[0]), Image.Resampling.BILINEAR, box)
     return np.asarray(image)
+
+
+def _middle(image: Image.Image, size: tuple[int, int]) -> tuple[float, float, float, float]:
+    """Return the largest box (left, top, right, bottom) of a size's proportions in the middle."""
+    scale = min(image.width / size[1], image.height / size[0])
+    left, top = (image.width - scale * size[1]) / 2, (image.height - scale * size[0]) / 2
+    return left, top, image.width - left, image.height - top
 
 
 def resize_images(x: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -1,10 +1,11 @@
-"""What this machine has, and from it the plan by which a network is trained."""
+"""What this machine has, and from it the plan by which a network computes."""
 
 from helpers.hardware.detection import FEATURES, Hardware, detect
 from helpers.hardware.planning import (
     Gpu,
     Plan,
     flat_layers,
+    inference_plan,
     multi_worker_strategy,
     plan,
     prepare,
@@ -17,6 +18,7 @@ __all__ = [
     "Plan",
     "detect",
     "flat_layers",
+    "inference_plan",
     "multi_worker_strategy",
     "plan",
     "prepare",

@@ -209,6 +209,17 @@ def plan(
     return replace(draft, xla=xla, parts=parts, reasons=tuple(reasons))
 
 
+def inference_plan(
+    model: "keras.Model", *, precision: str = "auto", machine: Hardware | None = None
+) -> Plan:
+    """Decide how a trained model computes: as ``plan``, on one device, without XLA.
+
+    oneDNN and cuDNN have the convolutions ready, where XLA would compile for each batch size.
+    """
+    full = plan(model, precision=precision, xla="none", machine=machine)
+    return replace(full, devices=full.devices[:1], distribution="none", steps_per_call=None)
+
+
 def _check_choice(name: str, value: Any, known: tuple[str, ...]) -> None:
     if value not in known:
         raise CourseError(
@@ -267,6 +278,7 @@ def _traits(model: "keras.Model") -> set[str]:
             "convolutional": ("BaseConv", "BaseDepthwiseConv", "BaseConvTranspose"),
             "recurrent": ("RNN",),
             "augmented": ("BaseImagePreprocessingLayer",),
+            "depthwise": ("BaseDepthwiseConv",),
         }.items()
         if not names.isdisjoint(kinds)
     }
@@ -296,7 +308,8 @@ def _choose_precision(
     unit = next((f for f in ("amx_bf16", "avx512_bf16") if f in machine.features), None)
     # Only convolutions gain: for the matrices of dense and recurrent networks of this size the
     # conversions cost more than they save (LSTM: 30,000 images/s against 33,000, 2 cores).
-    if unit and "convolutional" in traits:
+    # Depthwise convolutions are no matrix products: MobileNet lost a third (780 to 490 images/s).
+    if unit and "convolutional" in traits and "depthwise" not in traits:
         reasons.append(f"bfloat16: convolutions on {unit}")
         return "mixed_bfloat16"
     reasons.append("float32: no gain from less here" if unit else "float32: no unit for bfloat16")

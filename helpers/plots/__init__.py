@@ -25,6 +25,7 @@ from helpers.plots.learning import (
     learning_curves,
     spread,
 )
+from helpers.plots.vision import feature_maps, heat_maps, photo_predictions
 
 __all__ = [
     "CourseFigure",
@@ -39,11 +40,14 @@ __all__ = [
     "encoding_tradeoff",
     "explained_variance",
     "feature_boxes",
+    "feature_maps",
+    "heat_maps",
     "image_grid",
     "image_rows",
     "learning_curves",
     "mean_images",
     "pair_plot",
+    "photo_predictions",
     "pixel_distribution",
     "spread",
 ]

@@ -1,0 +1,130 @@
+"""Teach a trained classifier one's own classes: its features, a small head, then its top block."""
+
+import hashlib
+import io
+import warnings
+from typing import TYPE_CHECKING
+
+import keras
+import numpy as np
+
+from helpers.datasets import Dataset, catalog
+from helpers.errors import CourseError
+from helpers.files import write_atomically
+from helpers.vision.classifier import Classifier, feature_tensor
+from helpers.vision.explain import block_layers
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def extract_features(classifier: Classifier, data: Dataset, *, progress: bool = True) -> Dataset:
+    """Replace the photos of a Dataset by a classifier's features of them.
+
+    They are computed once for each content: a second call, in any process, reads them from the
+    cache, whatever the photos' files are called.
+
+    Parameters
+    ----------
+    classifier : Classifier
+    data : Dataset
+        Of colour photos of bytes in the classifier's size.
+    progress : bool
+        Whether to show a bar.
+
+    Returns
+    -------
+    Dataset
+        With ``x`` of float32, shape (n, features).
+
+    Raises
+    ------
+    CourseError
+        If the photos have another size.
+    """
+    expected = (*classifier.image_size, 3)
+    if data.input_shape != expected or data.x_train.dtype != np.uint8:
+        raise CourseError(
+            f"{data.name} holds {data.x_train.dtype} of shape {data.input_shape}; expected bytes "
+            f"of {expected}: load it with image_size={classifier.image_size}, color_mode='rgb'"
+        )
+    x_train, x_test = (_cached(classifier, x, progress) for x in (data.x_train, data.x_test))
+    return data.replace(x_train=x_train, x_test=x_test)
+
+
+def _cached(classifier: Classifier, images: np.ndarray, progress: bool) -> np.ndarray:
+    content = hashlib.blake2b(digest_size=20)
+    content.update(f"{images.shape} {classifier.plan.precision}".encode())
+    content.update(classifier.fingerprint.encode())
+    content.update(np.ascontiguousarray(images))
+    path = catalog.cache_dir() / "features" / f"{content.hexdigest()}.npy"
+    try:
+        found = np.load(path)
+        if len(found) == len(images):
+            return found
+    except (OSError, ValueError, EOFError):  # not there, or damaged: compute
+        pass
+    features = classifier.features(images, progress=progress)
+    _keep(path, features)
+    return features
+
+
+def _keep(path: "Path", features: np.ndarray) -> None:
+    stream = io.BytesIO()
+    np.save(stream, features)
+    try:
+        write_atomically(path, stream.getvalue())
+    except OSError as error:  # they are computed, so a full disk costs only the next call
+        warnings.warn(f"Features are not kept: {path.parent}: {error.strerror}", stacklevel=4)
+
+
+def with_head(classifier: Classifier, head: keras.Model) -> keras.Model:
+    """Put a trained head on a copy of the classifier, for fine-tuning of its top block.
+
+    Weights of earlier blocks, of dense layers and all batch normalizations stay as they are; those
+    of the last block and of the head learn (Yosinski et al., 2014). A learning rate of a hundredth
+    of the usual keeps what they know.
+
+    Parameters
+    ----------
+    classifier : Classifier
+        Is not changed.
+    head : keras.Model
+        From features to classes, as trained on ``extract_features``; a copy is used.
+
+    Returns
+    -------
+    keras.Model
+        From photos of 0 … 255 to the head's classes, for ``train``.
+
+    Raises
+    ------
+    CourseError
+        If the head takes another number of features.
+    """
+    features = keras.layers.Flatten()(feature_tensor(classifier.model))
+    if head.input_shape[1:] != features.shape[1:]:
+        raise CourseError(
+            f"The head takes {head.input_shape[1:]}; expected {features.shape[1:]}, the features "
+            f"of {classifier.architecture}"
+        )
+    base = _copy(keras.Model(classifier.model.inputs, features, name="base"))
+    top = _top_block(base)
+    for layer in base.layers:
+        layer.trainable = layer in top
+    inputs = keras.Input((*classifier.image_size, 3), name="photo")
+    outputs = _copy(head)(base(classifier.front(inputs)))
+    return keras.Model(inputs, outputs, name=f"{classifier.model.name}_fine_tuned")
+
+
+def _copy(model: keras.Model) -> keras.Model:
+    copy = keras.models.clone_model(model)
+    copy.set_weights(model.get_weights())
+    return copy
+
+
+def _top_block(model: keras.Model) -> list[keras.Layer]:
+    """Return the layers with weights after the last block but one, without normalizations."""
+    *_, before, last = block_layers(model).values()
+    first, end = model.layers.index(before) + 1, model.layers.index(last) + 1
+    return [x for x in model.layers[first:end] if not type(x).__name__.endswith("Normalization")]
