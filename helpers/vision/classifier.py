@@ -350,7 +350,7 @@ class Classifier:
     def _compute_features(self) -> Any:
         network = self._network
         flat = keras.layers.Flatten(dtype="float32")(feature_tensor(network))
-        return self._compiled(keras.Model(network.inputs, flat))
+        return self._compiled(keras.Model(network.input, flat))
 
     def _compiled(self, network: keras.Model) -> Any:
         """Compile once for every number of photos; bytes in, so that little has to be copied."""

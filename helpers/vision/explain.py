@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from helpers.vision.classifier import Classifier
 
 GREY = 124  # the mean of ImageNet's pixels, about: what covers a place says nothing of its own
+PASSIVE = ("Input", "Padding", "Pooling", "Cropping", "Dropout", "Rescaling", "Normalization")
 
 
 def block_layers(model: keras.Model) -> dict[str, keras.Layer]:
@@ -34,9 +35,8 @@ def block_layers(model: keras.Model) -> dict[str, keras.Layer]:
 
 
 def _computes(layer: keras.Layer) -> bool:
-    passive = ["InputLayer", "Padding", "Pooling", "Cropping", "Dropout", "Rescaling", "Normalization"]
     kind = type(layer).__name__
-    return kind == "BatchNormalization" or not any(name in kind for name in passive)
+    return kind == "BatchNormalization" or not any(name in kind for name in PASSIVE)
 
 
 def feature_maps(classifier: "Classifier", image: np.ndarray) -> dict[str, np.ndarray]:
@@ -55,7 +55,7 @@ def feature_maps(classifier: "Classifier", image: np.ndarray) -> dict[str, np.nd
     """
     model = classifier.model
     layers = block_layers(model)
-    inside = keras.Model(model.inputs, [layer.output for layer in layers.values()])
+    inside = keras.Model(model.input, [layer.output for layer in layers.values()])
     outputs = inside(classifier.preprocess(image[None]), training=False)
     return {
         name: output.numpy()[0]
@@ -91,7 +91,7 @@ def grad_cam(
     """
     model = classifier.model
     (*_, last) = block_layers(model).values()
-    inside = keras.Model(model.inputs, [last.output, model.output])
+    inside = keras.Model(model.input, [last.output, model.output])
     with tf.GradientTape() as tape:
         maps, logits = inside(classifier.preprocess(image[None]), training=False)
         number, label = _find_class(classifier, logits.numpy()[0], label)
@@ -165,9 +165,7 @@ def _starts(length: int, patch: int, stride: int) -> list[int]:
     return [*range(0, length - patch, stride), length - patch]
 
 
-def _find_class(
-    classifier: "Classifier", scores: np.ndarray, label: str | None
-) -> tuple[int, str]:
+def _find_class(classifier: "Classifier", scores: np.ndarray, label: str | None) -> tuple[int, str]:
     names: Any = classifier.class_names
     if label is None:
         number = int(scores.argmax())

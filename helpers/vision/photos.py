@@ -169,8 +169,7 @@ def decode(photo: Photo, size: tuple[int, int]) -> np.ndarray:
 def _check_size(name: object, image: Image.Image) -> None:
     if min(image.size) < MIN_SIDE:
         raise DatasetError(
-            f"{name}: {image.width}×{image.height} pixels; expected at least "
-            f"{MIN_SIDE}×{MIN_SIDE}"
+            f"{name}: {image.width}×{image.height} pixels; expected at least {MIN_SIDE}×{MIN_SIDE}"
         )
 
 

@@ -108,7 +108,7 @@ def with_head(classifier: Classifier, head: keras.Model) -> keras.Model:
             f"The head takes {head.input_shape[1:]}; expected {features.shape[1:]}, the features "
             f"of {classifier.architecture}"
         )
-    base = _copy(keras.Model(classifier.model.inputs, features, name="base"))
+    base = _copy(keras.Model(classifier.model.input, features, name="base"))
     top = _top_block(base)
     for layer in base.layers:
         layer.trainable = layer in top
