@@ -69,26 +69,29 @@ def differs(source: Path, target: Path) -> bool:
     return key != [(c.cell_type, c.source, c.metadata.get("tags", [])) for c in found.cells]
 
 
-def default_dataset(notebook: nbformat.NotebookNode) -> str | None:
-    """Return the default of a notebook's ``dataset`` parameter."""
+def replaced(notebook: nbformat.NotebookNode) -> list[str]:
+    """Tell which defaults were replaced: what a notebook recorded under a parameter's name."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "notebook.ipynb"
         nbformat.write(notebook, path)
         parameters = read_parameters(path)
-    return parameters["dataset"].default if "dataset" in parameters else None
+    used = collect_metrics(notebook)
+    return [
+        f"{name} was {used[name]}, not {parameter.default}"
+        for name, parameter in parameters.items()
+        if name in used and used[name] != parameter.default
+    ]
 
 
 def build(source: Path, target: Path) -> None:
-    """Execute one notebook and write it, unless it failed or fell back to another dataset."""
+    """Execute one notebook and write it, unless it failed or fell back to other data or weights."""
     start = time.perf_counter()
     notebook = read_text(source)
     execute(notebook)
     if failed := failed_checks(notebook):
         sys.exit(f"{source.name}: check failed: {failed[0]}; {target.name} is left as it was")
-    used = collect_metrics(notebook).get("dataset")
-    asked = default_dataset(notebook)
-    if asked != used:
-        sys.exit(f"{source.name}: ran on {used}, not on {asked}; {target.name} is left as it was")
+    if others := replaced(notebook):
+        sys.exit(f"{source.name}: {others[0]}; {target.name} is left as it was")
     text = nbformat.writes(notebook) + "\n"
     write_atomically(target, text)
     print(f"{target.name}: {time.perf_counter() - start:.0f} s, {len(text) / 1e3:.0f} kB")

@@ -206,5 +206,5 @@ def in_order(
 def file_bar(total: int, description: str, progress: bool) -> Any:
     from tqdm.auto import tqdm
 
-    # Short loads show no bar: half a second passes before it appears.
-    return tqdm(total=total, desc=description, unit="file", delay=0.5, disable=not progress)
+    # Short loads show no bar: two seconds pass before it appears.
+    return tqdm(total=total, desc=description, unit="file", delay=2, disable=not progress)

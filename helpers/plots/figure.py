@@ -28,28 +28,33 @@ class CourseFigure(Figure):
     ----------
     alt : str
         What the figure shows, in one or two sentences.
-    colours : int
-        Size of the picture's palette: 64 draw a chart well in a quarter of the bytes, photos need
-        256.
+    colours : int or None
+        Size of the picture's palette: 64 draw a chart well in a quarter of the bytes, shades need
+        256. None for photos, which are shown as JPEG.
     """
 
     alt = ""
-    colours = 64
+    colours: int | None = 64
 
     def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
-        buffer = io.BytesIO()
+        drawn, small = io.BytesIO(), io.BytesIO()
         with mpl.rc_context(fname=STYLE):
-            self.savefig(buffer, format="png", bbox_inches="tight")
+            self.savefig(drawn, format="png", bbox_inches="tight")
         from PIL import Image
 
-        picture = Image.open(buffer).convert("RGB")
-        small = io.BytesIO()
-        # An octree keeps every colour of the style within 5 of 255 levels; a median cut lost some.
-        method = Image.Quantize.FASTOCTREE
-        reduced = picture.quantize(self.colours, method, dither=Image.Dither.NONE)
-        reduced.save(small, "png", optimize=True)
+        picture = Image.open(drawn).convert("RGB")
+        if self.colours is None:
+            kind = "image/jpeg"
+            picture.save(small, "jpeg", quality=75, optimize=True)
+        else:
+            kind = "image/png"
+            # An octree keeps every colour of the style within 5 of 255 levels; a median cut lost
+            # some.
+            method = Image.Quantize.FASTOCTREE
+            reduced = picture.quantize(self.colours, method, dither=Image.Dither.NONE)
+            reduced.save(small, "png", optimize=True)
         image = base64.b64encode(small.getvalue()).decode()
-        return {"image/png": image, "text/plain": self.alt}, {"image/png": {"alt": self.alt}}
+        return {kind: image, "text/plain": self.alt}, {kind: {"alt": self.alt}}
 
 
 P = ParamSpec("P")
@@ -78,6 +83,10 @@ def new_figure(width: float, height: float, title: str = "") -> CourseFigure:
 def class_colour(number: int) -> str:
     """Return the number-th colour of the style, settled now: "C0" would mean another's later."""
     return mpl.colors.to_hex(f"C{number % 10}")
+
+
+def _are_photos(images: np.ndarray) -> bool:
+    return images.ndim == 4 and images.shape[-1] == 3
 
 
 def show_image(axes: "Axes", image: np.ndarray, **options: Any) -> None:
@@ -125,8 +134,8 @@ def image_grid(
         if len(titles):
             axes.set_title(str(titles[index]), fontsize=8, fontweight="normal")
     named = ", ".join(" ".join(str(t).split()) for t in titles)
-    if images.ndim == 4:
-        figure.colours = 256
+    if _are_photos(images):
+        figure.colours = None
     figure.alt = f"{title or 'Images'}: {len(images)} pictures" + (f" ({named})" if named else "")
     return figure
 
@@ -153,6 +162,6 @@ def image_rows(rows: dict[str, np.ndarray], *, title: str = "", size: float = 0.
         line[0].text(
             -0.15, 0.5, name, transform=line[0].transAxes, ha="right", va="center", fontsize=9
         )
-    figure.colours = 256
+    figure.colours = None if any(map(_are_photos, rows.values())) else 256
     figure.alt = f"{title or 'Comparison'}: {count} images, each as {', '.join(rows)}."
     return figure

@@ -1,6 +1,6 @@
 """Pictures of what a classifier says of photos, and of why."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,13 +12,15 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
+PHOTO = 2.3  # inches, the height of a photo with its name
+
 
 @styled
 def photo_predictions(
-    images: np.ndarray,
+    photos: Mapping[str, np.ndarray],
     table: "pd.DataFrame",
     *,
-    truth: Sequence[str] = (),
+    truth: Mapping[str, str] | None = None,
     columns: int = 3,
     title: str = "",
 ) -> CourseFigure:
@@ -26,40 +28,41 @@ def photo_predictions(
 
     Parameters
     ----------
-    images : ndarray of uint8, shape (n, h, w, 3)
-        In the order of the table.
+    photos
+        File name to uint8 of shape (h, w, 3), as ``Classifier.load_photos`` returns them.
     table : DataFrame
-        What ``Classifier.predict`` returns for them.
+        What ``Classifier.predict`` returns for them, and maybe for more.
     truth
-        The true label of each photo, if known: its bar is hatched, and it stands above.
+        File name to true label, where it is known: it stands above, and its bar has another colour
+        and a tick.
     columns
         Photos a row.
     title
         Of the whole figure.
     """
-    files = list(dict.fromkeys(table["file"]))[: len(images)]
+    files = list(photos)
     top = int(table["rank"].max())
     rows = -(-len(files) // columns)
     columns = min(columns, len(files))
-    height = rows * (1.35 + 0.27 * top) + (0.35 if title else 0)
+    height = rows * (PHOTO + 0.27 * top) + (0.35 if title else 0)
     figure = new_figure(columns * 3.1, height, title)
-    ratios = [1.35, 0.27 * top] * rows
+    ratios = [PHOTO, 0.27 * top] * rows
     grid = figure.subplots(2 * rows, columns, squeeze=False, height_ratios=ratios)
     for axes in grid.ravel():
         axes.set_axis_off()
     right = 0
-    for number, (file, image) in enumerate(zip(files, images, strict=True)):
+    for number, (file, image) in enumerate(photos.items()):
         row, column = divmod(number, columns)
         own = table[table["file"] == file]
-        known = truth[number] if len(truth) else None
+        known = (truth or {}).get(file)
         show_image(grid[2 * row, column], image)
         grid[2 * row, column].set_title(_shown(known or file), fontsize=9, fontweight="normal")
         _bars(grid[2 * row + 1, column], own, known)
         right += own["label"].iloc[0] == known
-    first = table[table["rank"] == 1].head(len(files))
+    first = table[(table["rank"] == 1) & table["file"].isin(files)]
     said = ", ".join(f"{r.label} ({r.probability:.0%})" for r in first.itertuples())
-    score = f" {right} of {len(files)} first guesses are right." if len(truth) else ""
-    figure.colours = 256
+    score = f" {right} of {len(files)} first guesses are right." if truth else ""
+    figure.colours = None
     figure.alt = f"{title or 'Predictions'}: {len(files)} photos with their classes: {said}.{score}"
     return figure
 
@@ -68,10 +71,12 @@ def _bars(axes: "Axes", own: "pd.DataFrame", truth: str | None) -> None:
     heights = range(len(own) - 1, -1, -1)
     bars = axes.barh(heights, own["probability"], color=class_colour(9), height=0.8)
     for bar, row in zip(bars, own.itertuples(), strict=True):
+        tick = ""
         if row.label == truth:
-            bar.set(color=class_colour(2), hatch="//", edgecolor="white")
+            bar.set_color(class_colour(2))
+            tick = "  ✓"
         axes.text(
-            0.01, bar.get_y() + 0.4, f"{_shown(row.label)}  {row.probability:.0%}",
+            0.01, bar.get_y() + 0.4, f"{_shown(row.label)}  {row.probability:.0%}{tick}",
             va="center", fontsize=8,
         )  # fmt: skip
     axes.set(xlim=(0, 1), ylim=(-0.6, len(own) - 0.4))
@@ -113,7 +118,7 @@ def heat_maps(
         axes.set_title(name, fontsize=9, fontweight="normal")
         row, column = np.unravel_index(heat.argmax(), heat.shape)
         places.append(f"{name}: highest at {_place(row, column, heat.shape)}")
-    figure.colours = 256
+    figure.colours = None
     figure.alt = f"{title or 'Maps over a photo'}. {'; '.join(places)}."
     return figure
 
@@ -128,7 +133,7 @@ def _place(row: int, column: int, shape: tuple[int, ...]) -> str:
 def feature_maps(
     maps: Mapping[str, np.ndarray], *, count: int = 8, title: str = ""
 ) -> CourseFigure:
-    """Show the channels of each block that react most, each over its own range.
+    """Show the channels of each block that vary most over the photo, each over its own range.
 
     Parameters
     ----------
@@ -142,7 +147,8 @@ def feature_maps(
     figure = new_figure(count * 1.05 + 1.5, len(maps) * 1.1 + (0.35 if title else 0), title)
     grid = figure.subplots(len(maps), count, squeeze=False)
     for line, (name, values) in zip(grid, maps.items(), strict=True):
-        strongest = np.argsort(-values.mean(axis=(0, 1)))[:count]
+        # By the mean, saturated channels would come first: plain areas (ReLU6 of MobileNet).
+        strongest = np.argsort(-values.std(axis=(0, 1)))[:count]
         for axes in line:
             axes.set_axis_off()
         for axes, channel in zip(line, strongest, strict=False):
@@ -153,5 +159,5 @@ def feature_maps(
             transform=line[0].transAxes, ha="right", va="center", fontsize=8,
         )  # fmt: skip
     shapes = ", ".join(f"{name} {'×'.join(map(str, m.shape))}" for name, m in maps.items())
-    figure.alt = f"{title or 'Feature maps'}: the {count} strongest channels of {shapes}."
+    figure.alt = f"{title or 'Feature maps'}: the {count} liveliest channels of {shapes}."
     return figure

@@ -152,8 +152,7 @@ def default_loss(model: keras.Model, problem: Problem) -> str | keras.losses.Los
             f"The model has {len(outputs)} outputs; pass loss=, one for each, as to Keras's compile"
         )
     units = outputs[0].shape[-1]
-    activation = getattr(outputs[0]._keras_history.operation, "activation", None)
-    name = getattr(activation, "__name__", "")
+    name = _activation(outputs[0])
     if isinstance(problem.train, tf.data.Dataset):
         labels = keras.tree.flatten(problem.train.element_spec[1])[0]
         whole = labels.dtype.is_integer or labels.dtype.is_bool
@@ -169,6 +168,16 @@ def default_loss(model: keras.Model, problem: Problem) -> str | keras.losses.Los
     if name == "softmax":
         return "categorical_crossentropy"
     return "mean_squared_error"
+
+
+def _activation(output: Any) -> str:
+    """Return the name of an output's activation, also of one that a model inside computes."""
+    operation = output._keras_history.operation
+    if isinstance(operation, keras.Model):
+        return _activation(keras.tree.flatten(operation.outputs)[0])
+    if isinstance(operation, keras.layers.Softmax):
+        return "softmax"
+    return getattr(getattr(operation, "activation", None), "__name__", "")
 
 
 def default_metrics(loss: Any) -> list[str]:

@@ -2,7 +2,7 @@
 
 from helpers.vision.classifier import Classifier, architectures, load_classifier
 from helpers.vision.explain import block_layers, feature_maps, grad_cam, occlusion_map
-from helpers.vision.samples import photo_classes, sample_photos
+from helpers.vision.samples import photo_classes, photo_labels, sample_photos
 from helpers.vision.transfer import extract_features, with_head
 from helpers.vision.weights import WeightsError, WeightsUnavailable
 
@@ -18,6 +18,7 @@ __all__ = [
     "load_classifier",
     "occlusion_map",
     "photo_classes",
+    "photo_labels",
     "sample_photos",
     "with_head",
 ]

@@ -19,7 +19,7 @@ from helpers.datasets.folders import file_bar
 from helpers.errors import CourseError, DatasetError, nearest
 from helpers.hardware import Plan
 from helpers.vision import weights as weight_files
-from helpers.vision.photos import Photo, decoded, list_photos
+from helpers.vision.photos import Photo, decoded, list_photos, warn_of_skipped
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -166,17 +166,29 @@ class Classifier:
         """
         return self.front(tf.cast(images, tf.float32)).numpy()
 
-    def load_photos(self, photos: Any) -> np.ndarray:
-        """Return photos as the classifier sees them, as uint8 of shape (n, height, width, 3).
+    def load_photos(self, photos: Any, limit: int | None = None) -> dict[str, np.ndarray]:
+        """Return photos as the classifier sees them.
 
-        ``photos`` is anything that ``predict`` takes; a broken one is an error here.
+        Parameters
+        ----------
+        photos
+            Anything that ``predict`` takes.
+        limit : int, optional
+            At most so many, the first ones.
+
+        Returns
+        -------
+        dict of ndarray of uint8
+            By file name, of shape (height, width, 3). Photos that cannot be read are named in a
+            warning.
+
+        Raises
+        ------
+        DatasetError
+            If there is no photo that can be read.
         """
-        pixels = []
-        for _, image in decoded(list_photos(photos), self.image_size):
-            if isinstance(image, DatasetError):
-                raise image
-            pixels.append(image)
-        return np.stack(pixels)
+        found = self._readable(list_photos(photos)[:limit], {})
+        return {photo.name: image for photo, image in found}
 
     def predict(
         self, photos: Any, top: int = 3, *, batch_size: int = BATCH, progress: bool = True
@@ -254,24 +266,27 @@ class Classifier:
         batch: list[Photo] = []
         pixels = np.empty((min(batch_size, len(listed)), *self.image_size, 3), np.uint8)
         with file_bar(len(listed), self.architecture, progress) as bar:
-            for number, (photo, image) in enumerate(decoded(listed, self.image_size), 1):
-                if isinstance(image, DatasetError):
-                    skipped[photo.name] = str(image)
-                else:
-                    pixels[len(batch)] = image
-                    batch.append(photo)
-                if len(batch) == len(pixels) or (batch and number == len(listed)):
-                    yield batch, self.probabilities(pixels[: len(batch)])
-                    bar.update(len(batch))
+            for photo, image in self._readable(listed, skipped):
+                pixels[len(batch)] = image
+                batch.append(photo)
+                if len(batch) == len(pixels):
+                    yield batch, self.probabilities(pixels)
                     batch = []
-        if len(skipped) == len(listed):
-            raise DatasetError(next(iter(skipped.values())))
-        if skipped:
-            warnings.warn(
-                f"{len(skipped)} of {len(listed)} photos cannot be read: "
-                + "; ".join(skipped.values()),
-                stacklevel=4,
-            )
+                    bar.update(len(pixels))
+            if batch:
+                yield batch, self.probabilities(pixels[: len(batch)])
+            bar.update(len(listed) - bar.n)
+
+    def _readable(
+        self, listed: list[Photo], skipped: dict[str, str]
+    ) -> Iterator[tuple[Photo, np.ndarray]]:
+        """Yield photos with their pixels; note in ``skipped`` why the others cannot be read."""
+        for photo, image in decoded(listed, self.image_size):
+            if isinstance(image, DatasetError):
+                skipped[photo.name] = str(image)
+            else:
+                yield photo, image
+        warn_of_skipped(skipped, len(listed))
 
     @property
     def class_names(self) -> list[str]:
@@ -303,7 +318,7 @@ class Classifier:
         Parameters
         ----------
         images : ndarray of uint8, shape (n, height, width, 3)
-            As ``load_photos`` gives them.
+            In the classifier's size.
 
         Returns
         -------

@@ -1,6 +1,7 @@
 """Photos as people have them – files, folders, Pillow images, arrays – brought into one form."""
 
 import os
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -146,8 +147,14 @@ def _as_bytes(array: np.ndarray) -> np.ndarray:
     )
 
 
-def decode(photo: Photo, size: tuple[int, int]) -> np.ndarray:
-    """Return a photo's pixels: upright, in colour, cut to the middle, of (height, width).
+def decode(photo: Photo, size: tuple[int, int] | None) -> np.ndarray:
+    """Return a photo's pixels: upright, in colour, cut to the middle.
+
+    Parameters
+    ----------
+    photo : Photo
+    size : (height, width), or None
+        To bring it to; None keeps its own.
 
     Returns
     -------
@@ -171,6 +178,22 @@ def _check_size(name: object, image: Image.Image) -> None:
         raise DatasetError(
             f"{name}: {image.width}×{image.height} pixels; expected at least {MIN_SIDE}×{MIN_SIDE}"
         )
+
+
+def warn_of_skipped(skipped: dict[str, str], total: int) -> None:
+    """Name the photos that cannot be read, and why.
+
+    Raises
+    ------
+    DatasetError
+        If these are all.
+    """
+    if len(skipped) == total:
+        more = f" (and {total - 1} more)" if total > 1 else ""
+        raise DatasetError(next(iter(skipped.values())) + more)
+    if skipped:
+        reasons = "; ".join(skipped.values())
+        warnings.warn(f"{len(skipped)} of {total} photos skipped: {reasons}", stacklevel=4)
 
 
 def decoded(
