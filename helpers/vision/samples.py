@@ -12,7 +12,7 @@ from helpers.errors import DatasetError
 from helpers.vision.photos import Photo, decode, list_photos, warn_of_skipped
 
 ANIMALS = 398  # ImageNet's classes 0 … 397 are animals
-PIECES = 12  # of each photo, for training and for testing
+PIECES = 8  # of each photo, for training and for testing
 MOST = 10  # photos that pieces are cut from
 
 
