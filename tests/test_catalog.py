@@ -93,7 +93,7 @@ def test_look_up_order(tiny, tmp_path, monkeypatch, save):
     place(tmp_path / "shared", save=save)
     assert load_dataset("tiny").source == "$COURSE_DATA/tiny.npz"
     place(tmp_path / "cache", save=save)
-    assert load_dataset("tiny").source == "data/tiny.npz"
+    assert load_dataset("tiny").source == "$COURSE_CACHE/tiny.npz"
 
 
 def test_damaged_copy_is_passed_over(tiny, tmp_path, monkeypatch):
@@ -123,7 +123,12 @@ def test_unavailable_says_where_it_looked_and_what_to_do(tiny, tmp_path, monkeyp
     with pytest.raises(DatasetUnavailable) as caught:
         load_dataset("tiny")
     message = str(caught.value)
-    for part in ("data", "$COURSE_DATA (no such folder)", "COURSE_OFFLINE", "copy tiny.npz"):
+    for part in (
+        "$COURSE_CACHE",
+        "$COURSE_DATA (no such folder)",
+        "COURSE_OFFLINE",
+        "copy tiny.npz",
+    ):
         assert part in message
 
 
@@ -138,7 +143,7 @@ def test_mirror(tiny, server, tmp_path, monkeypatch):
     monkeypatch.delenv("COURSE_OFFLINE")
     monkeypatch.setenv("COURSE_MIRROR", server.url)
     server.content = place(tmp_path / "elsewhere").read_bytes()
-    assert load_dataset("tiny", progress=False).source == "data/tiny.npz"
+    assert load_dataset("tiny", progress=False).source == "$COURSE_CACHE/tiny.npz"
     load_dataset("tiny")
     assert len(server.requests) == 1
 

@@ -80,7 +80,10 @@ def test_damaged_data_is_told(tmp_path):
     (tmp_path / "cache" / "mnist.npz").write_bytes(b"not a zip")
     result = course("check")
     assert result.exit_code == 1
-    assert "[FAIL] data mnist: data: mnist.npz: found no complete zip archive" in result.output
+    assert (
+        "[FAIL] data mnist: $COURSE_CACHE: mnist.npz: found no complete zip archive"
+        in result.output
+    )
     assert "course data fetch mnist" in result.output
 
 
@@ -109,7 +112,7 @@ def test_data_verify(course_data, tmp_path):
     (tmp_path / "cache" / "mnist.npz").write_bytes(content[:-1000])
     result = course("data", "verify")
     assert result.exit_code == 1
-    assert "mnist: data: mnist.npz" in result.output
+    assert "mnist: $COURSE_CACHE: mnist.npz" in result.output
     assert "$COURSE_DATA/mnist.npz is good" in result.output
 
 

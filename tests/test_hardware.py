@@ -227,3 +227,29 @@ def test_less_memory_keeps_the_rest_of_the_plan(gpus):
     gpus()
     plan = hardware.plan(dense(), machine=PLAIN).in_pieces().in_pieces()
     assert (plan.pieces, plan.steps_per_call, plan.precision) == (4, 1, "float32")
+
+
+def classifier(*layers):
+    return keras.Sequential([keras.Input((16, 16, 3)), *layers, keras.layers.Flatten()])
+
+
+def test_inference_uses_one_device_and_no_xla(gpus):
+    gpus(A100, A100)
+    convolution = classifier(keras.layers.Conv2D(4, 3))
+    found = hardware.inference_plan(convolution, machine=PLAIN)
+    assert found.devices == ("GPU:0",)
+    assert (found.precision, found.xla, found.distribution) == ("mixed_bfloat16", "none", "none")
+
+
+def test_inference_in_half_precision_where_it_gains(gpus):
+    gpus()
+    convolution = classifier(keras.layers.Conv2D(4, 3))
+    depthwise = classifier(keras.layers.DepthwiseConv2D(3), keras.layers.Conv2D(4, 1))
+    for model, machine, precision in (
+        (convolution, BF16, "mixed_bfloat16"),
+        (convolution, PLAIN, "float32"),
+        (depthwise, BF16, "float32"),
+    ):
+        assert hardware.inference_plan(model, machine=machine).precision == precision
+    asked = hardware.inference_plan(depthwise, machine=PLAIN, precision="mixed_bfloat16")
+    assert asked.precision == "mixed_bfloat16"

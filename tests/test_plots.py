@@ -44,9 +44,40 @@ def figures():
     yield "encodings", lambda: plots.encoding_tradeoff(preprocessing.compare_encodings(images[:2]))
     for name in ("class_examples", "pixel_distribution", "mean_images"):
         yield f"colour {name}", lambda name=name: getattr(plots, name)(colour())
+    yield from of_photos()
+
+
+def of_photos():
+    photos = {f"photo_{n}.jpg": image for n, image in enumerate(colour().x_train[:4])}
+    table = pd.DataFrame(
+        {
+            "file": np.repeat(list(photos), 2),
+            "rank": [1, 2] * 4,
+            "label": ["cat", "dog", "a_very_long_name_of_a_class_that_is_cut_somewhere", "x"] * 2,
+            "probability": [0.7, 0.2, 0.5, 0.4] * 2,
+        }
+    )
+    ramp = np.linspace(-1, 1, 49).reshape(7, 7)
+    yield (
+        "predictions",
+        lambda: plots.photo_predictions(photos, table, truth={"photo_0.jpg": "cat"}, title="Said"),
+    )
+    yield "one prediction", lambda: plots.photo_predictions(dict([*photos.items()][:1]), table)
+    yield "heat maps", lambda: plots.heat_maps(photos["photo_0.jpg"], {"Grad-CAM": ramp})
+    maps = {"block 1": np.random.default_rng(0).random((8, 8, 3)), "block 2": ramp[..., None]}
+    yield "feature maps", lambda: plots.feature_maps(maps, title="Maps")
 
 
 CASES = dict(figures())
+PHOTOS = {"colour mean_images", "predictions", "one prediction", "heat maps"}
+
+
+def test_photo_figures_say_what_they_show():
+    said = CASES["predictions"]().alt
+    assert "4 photos with their classes: cat (70%)" in said
+    assert "1 of 1 first guesses are right" in said
+    assert "Grad-CAM: highest at bottom right" in CASES["heat maps"]().alt
+    assert "block 1 8×8×3, block 2 7×7×1" in CASES["feature maps"]().alt
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -56,10 +87,12 @@ def test_figure(name):
     data, metadata = figure._repr_mimebundle_()
     assert dict(mpl.rcParams) == before
     assert len(figure.alt) > 10
-    assert data["text/plain"] == metadata["image/png"]["alt"] == figure.alt
-    picture = np.asarray(Image.open(io.BytesIO(base64.b64decode(data["image/png"]))).convert("L"))
+    (kind,) = set(data) - {"text/plain"}
+    assert kind == ("image/jpeg" if name in PHOTOS else "image/png")
+    assert data["text/plain"] == metadata[kind]["alt"] == figure.alt
+    picture = np.asarray(Image.open(io.BytesIO(base64.b64decode(data[kind]))).convert("L"))
     assert picture.std() > 5  # something is drawn
-    assert len(data["image/png"]) < 120_000
+    assert len(data[kind]) < 120_000
 
 
 def test_the_palette_of_the_picture_keeps_every_class_colour():

@@ -19,6 +19,7 @@ from helpers.datasets import load_dataset
 from helpers.models import build_cnn, build_mlp, build_rnn
 from helpers.preprocessing import augmentation
 from helpers.training import TrainingError, train
+from helpers.training.problem import default_loss, pose
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(64, 6)).astype("float32")
@@ -470,3 +471,17 @@ def test_progress_in_a_log_is_a_line_an_epoch(capsys):
     lines = capsys.readouterr().err.splitlines()
     assert lines[0].startswith("Plan: CPU:0")
     assert [line.split("  ")[0] for line in lines[1:]] == [f"epoch {n}/3" for n in (1, 2, 3)]
+
+
+@pytest.mark.parametrize("end", ["activation", "layer", "model inside", "logits"])
+def test_default_loss_sees_what_the_output_is(end):
+    """Probabilities taken for logits would train, only worse: nothing would tell."""
+    x = inputs = keras.Input((6,))
+    x = layers.Dense(3, activation="softmax" if end == "activation" else None)(x)
+    if end == "layer":
+        x = layers.Softmax()(x)
+    if end == "model inside":
+        x = keras.Sequential([keras.Input((3,)), layers.Dense(3, activation="softmax")])(x)
+    problem = pose((X, CLASSES), 0, None, 0)
+    loss = default_loss(keras.Model(inputs, x), problem)
+    assert loss.get_config()["from_logits"] == (end == "logits")

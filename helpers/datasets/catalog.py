@@ -75,7 +75,7 @@ def places() -> list[Place]:
     shared = os.environ.get("COURSE_DATA")
     keras_home, label = keras_cache()
     return [
-        Place(cache_dir(), "data"),
+        Place(cache_dir(), "$COURSE_CACHE" if os.environ.get("COURSE_CACHE") else "data"),
         *([Place(Path(shared), "$COURSE_DATA")] if shared else []),
         Place(keras_home / "datasets", f"{label}/datasets", is_keras=True),
     ]

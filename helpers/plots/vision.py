@@ -61,7 +61,8 @@ def photo_predictions(
         right += own["label"].iloc[0] == known
     first = table[(table["rank"] == 1) & table["file"].isin(files)]
     said = ", ".join(f"{r.label} ({r.probability:.0%})" for r in first.itertuples())
-    score = f" {right} of {len(files)} first guesses are right." if truth else ""
+    known = sum(file in (truth or {}) for file in files)
+    score = f" {right} of {known} first guesses are right." if known else ""
     figure.colours = None
     figure.alt = f"{title or 'Predictions'}: {len(files)} photos with their classes: {said}.{score}"
     return figure

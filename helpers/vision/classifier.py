@@ -364,7 +364,7 @@ class Classifier:
     @functools.cached_property
     def _compute_features(self) -> Any:
         network = self._network
-        flat = keras.layers.Flatten(dtype="float32")(feature_tensor(network))
+        flat = keras.layers.Flatten(dtype="float32", name="features")(feature_tensor(network))
         return self._compiled(keras.Model(network.input, flat))
 
     def _compiled(self, network: keras.Model) -> Any:

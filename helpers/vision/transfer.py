@@ -102,7 +102,7 @@ def with_head(classifier: Classifier, head: keras.Model) -> keras.Model:
     CourseError
         If the head takes another number of features.
     """
-    features = keras.layers.Flatten()(feature_tensor(classifier.model))
+    features = keras.layers.Flatten(name="features")(feature_tensor(classifier.model))
     if head.input_shape[1:] != features.shape[1:]:
         raise CourseError(
             f"The head takes {head.input_shape[1:]}; expected {features.shape[1:]}, the features "

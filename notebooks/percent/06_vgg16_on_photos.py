@@ -129,6 +129,9 @@ def milliseconds(function, repeats=9):
     return np.median(taken)
 
 
+# %%
+
+
 def facts(network, ms, white):
     return {
         "numbers in one image": f"{np.prod(network.input_shape[1:]):,}",
@@ -154,8 +157,9 @@ columns = {f"{mnist.name}, notebook 04": facts(digit_network, ms, "1")}
 known = classifier.architecture == "VGG16"
 vgg16 = classifier if known else vision.load_classifier("VGG16", weights=None)
 for c in (classifier, vgg16):
-    ms = milliseconds(lambda c=c: c.probabilities(pixels[:1]))
-    white = c.preprocess(np.full((1, *c.image_size, 3), 255, "uint8"))[0, 0, 0]
+    blank = np.full((1, *c.image_size, 3), 255, "uint8")
+    ms = milliseconds(lambda c=c, blank=blank: c.probabilities(blank))
+    white = c.preprocess(blank)[0, 0, 0]
     columns[c.model.name] = facts(c.model, ms, ", ".join(f"{value:.4g}" for value in white))
 pd.DataFrame(columns)
 
