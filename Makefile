@@ -65,6 +65,7 @@ lock: setup  ## renew requirements.lock from pyproject.toml
 bench: setup  ## side-by-side timings, written to benchmarks/results.json
 	@$(BIN)/python benchmarks/loading.py
 	@$(BIN)/python benchmarks/training.py
+	@$(BIN)/python benchmarks/vision.py
 
 clean:  ## remove the environment and all run results; downloads in data/ stay
 	rm -rf .venv runs build *.egg-info .pytest_cache .ruff_cache
