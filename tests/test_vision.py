@@ -4,6 +4,7 @@ import struct
 import sys
 import threading
 import time
+import tracemalloc
 import warnings
 import zlib
 
@@ -334,6 +335,28 @@ def test_only_a_bounded_number_is_decoded_ahead(monkeypatch):
     time.sleep(0.5)  # for threads that would run on
     assert 0 < len(begun) < 500
     stream.close()
+
+
+def test_memory_does_not_grow_with_the_folder(network, predict, monkeypatch):
+    count = 800
+    pixels = np.zeros((*SIZE, 3), np.uint8)
+    monkeypatch.setattr(photos, "decode", lambda photo, size: pixels)
+    compute, held = network.probabilities, []
+
+    def probabilities(images):
+        held.append(tracemalloc.get_traced_memory()[0])
+        return compute(images)
+
+    monkeypatch.setattr(network, "probabilities", probabilities)
+    listed = list_photos(np.zeros((count, 20, 20), np.uint8))
+    monkeypatch.setattr(classifier, "list_photos", lambda _: listed)
+    tracemalloc.start()
+    try:
+        predict("all")
+    finally:
+        tracemalloc.stop()
+    per_photo = (held[-1] - held[10]) / (count - 10 * classifier.BATCH)
+    assert per_photo < 500  # bytes; the ranks of 1,000 classes would be 8,000
 
 
 def test_real_mobilenet_names_real_photos(course_data):

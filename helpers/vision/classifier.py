@@ -239,6 +239,7 @@ class Classifier:
         skipped: dict[str, str] = {}
         for batch, probabilities in self._batches(photos, batch_size, progress, skipped):
             order = np.argsort(-probabilities, axis=1, kind="stable")[:, :top]
+            order = order.copy()  # or the ranks of all classes would stay in memory
             names += [photo.name for photo in batch]
             best.append(order)
             chances.append(np.take_along_axis(probabilities, order, axis=1))
