@@ -262,11 +262,12 @@ def test_plain_papermill_runs_a_notebook(tmp_path):
 
 def test_cell_timeout(tmp_path):
     slow = notebook(tmp_path / "slow.ipynb", "import time\ntime.sleep(60)")
+    before = children_of(os.getpid())  # a server of another test's processes, maybe
     start = time.monotonic()
     (result,) = run_notebooks([Run(slow)], tmp_path / "out", timeout=2)
     assert (result.status, result.error) == ("failed", "a cell took longer than 2 s")
     assert time.monotonic() - start < 40
-    assert children_of(os.getpid()) == []
+    assert set(children_of(os.getpid())) <= set(before)
 
 
 def test_paths_with_braces_and_spaces(tmp_path):

@@ -188,7 +188,7 @@ def fetch(name: str, *, progress: bool = True) -> Place:
         If a downloaded file is not what it should be; nothing of it is kept.
     """
     entry = manifest()[name]
-    place = Place(cache_dir(), "data")
+    place = places()[0]
     try:
         if offline():
             raise DatasetUnavailable("COURSE_OFFLINE forbids a download")
