@@ -1,16 +1,19 @@
 """The repository keeps its promises: set-up files agree, notebooks are in form, nothing leaks."""
 
+import html
 import json
 import re
 import subprocess
 import sys
 import tomllib
 
+import nbformat
 import pytest
 from packaging.requirements import Requirement
 
 from helpers.files import ROOT, notebooks_dir
 from helpers.runs.parameters import check_parameters, read_parameters
+from helpers.runs.report import write_html
 from helpers.runs.select import fast_profile
 
 NOTEBOOKS = sorted(notebooks_dir().glob("*.ipynb"))
@@ -121,6 +124,21 @@ def test_notebook_was_executed_and_passed(path):
     for output in outputs:
         for kind in {"image/png", "image/jpeg"} & set(output.get("data", {})):
             assert len(output["metadata"][kind]["alt"]) > 10
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=NAMES)
+def test_pages_describe_their_pictures(path, tmp_path):
+    notebook = nbformat.read(path, as_version=4)
+    write_html(notebook, tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", ())]
+    pictures = [
+        output.metadata[kind]["alt"]
+        for output in outputs
+        for kind in {"image/png", "image/jpeg"} & set(output.get("data", {}))
+    ]
+    described = re.findall(r'<img alt="([^"]+)"', page)
+    assert [html.unescape(alt) for alt in described] == pictures
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=NAMES)
