@@ -21,6 +21,7 @@ def own_place(tmp_path, monkeypatch):
     monkeypatch.setenv("COURSE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
     monkeypatch.setenv("COURSE_OFFLINE", "1")
+    monkeypatch.setenv("COURSE_WARM", "0")
     for name in ("COURSE_DATA", "COURSE_MIRROR"):
         monkeypatch.delenv(name, raising=False)
 

@@ -133,7 +133,7 @@ def run_notebooks(
         raise CourseError(f"{twice} is given twice; expected each notebook once")
     # ipykernel warns of slow breakpoints in every kernel of a Python with frozen modules.
     os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
-    before = {child.pid for child in _children()}
+    before = {kernel.pid for kernel in _kernels()}
     stopping = threading.Event()
 
     def attempt(run: Run) -> RunResult | None:
@@ -153,10 +153,10 @@ def run_notebooks(
     except KeyboardInterrupt:
         stopping.set()
         while wait(futures, timeout=0.2).not_done:
-            for child in _children():
-                if child.pid not in before:
+            for kernel in _kernels():
+                if kernel.pid not in before:
                     with contextlib.suppress(Exception):
-                        child.kill()
+                        kernel.kill()
         finished = set(futures) - pending
         return [
             _interrupted(run) if future not in finished else future.result() or _interrupted(run)
@@ -169,10 +169,13 @@ def run_notebooks(
     return [future.result() or _interrupted(run) for run, future in zip(runs, futures, strict=True)]
 
 
-def _children() -> list[Any]:
+def _kernels() -> list[Any]:
+    """Return this process's children, and the kernels that were forked for it elsewhere."""
     import psutil
 
-    return psutil.Process().children(recursive=True)
+    from helpers.warm_kernels.provisioner import LIVING
+
+    return [*psutil.Process().children(recursive=True), *LIVING]
 
 
 def _interrupted(run: Run) -> RunResult:

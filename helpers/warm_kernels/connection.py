@@ -1,0 +1,132 @@
+"""Find the preloaded process of this host and environment, or start it."""
+
+import hashlib
+import json
+import os
+import select
+import socket
+import stat
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from helpers.errors import CourseError
+
+# Variables that are read while packages are imported: a kernel cannot change them any more, so
+# that another value needs another preloaded process.
+READ_BY_IMPORTS = (
+    *("PYTHON", "LD_", "MPL", "KERAS_", "TF_", "XLA_", "OMP_", "KMP_", "OPENBLAS_", "MKL_"),
+    *("GOTO_", "NUMEXPR_", "NPY_", "LC_", "LANG", "COURSE_WARM"),
+)
+READ_LATER = ("TF_CONFIG", "TF_FORCE_GPU_ALLOW_GROWTH")
+STARTING = 120.0  # seconds within which the packages have to be imported
+
+
+class WarmUnavailable(CourseError):
+    """No kernel can be forked here; an ordinary one has to do."""
+
+
+def require_forking() -> None:
+    """Raise ``WarmUnavailable`` where kernels cannot be forked, with the reason."""
+    if os.environ.get("COURSE_WARM") == "0":
+        raise WarmUnavailable("COURSE_WARM=0 asks for ordinary kernels")
+    if not hasattr(os, "pidfd_open"):  # macOS forks, but its frameworks do not survive it
+        raise WarmUnavailable(f"{sys.platform} cannot fork a kernel safely")
+
+
+def connect(env: Mapping[str, str]) -> socket.socket:
+    """Connect to the preloaded process that fits an environment; start it if there is none.
+
+    Raises
+    ------
+    WarmUnavailable
+        If there is none and none can be started.
+    """
+    from filelock import FileLock
+
+    require_forking()
+    address = _folder() / f"{_key(env)}.socket"
+    if found := _connected(address):
+        return found
+    # One of those who ask at the same time starts it, the others wait for it.
+    with FileLock(address.with_suffix(".lock")):
+        return _connected(address) or _start(address, env)
+
+
+def _folder() -> Path:
+    """Return the folder of the sockets, which belongs to this user alone."""
+    folder = Path(tempfile.gettempdir()) / f"course-warm-{os.getuid()}"
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        status = folder.lstat()
+    except OSError as error:
+        raise WarmUnavailable(f"{folder} cannot be made ({error.strerror})") from None
+    own = status.st_uid == os.getuid() and stat.S_ISDIR(status.st_mode)
+    if not own or stat.S_IMODE(status.st_mode) & 0o077:
+        raise WarmUnavailable(f"{folder} is not this user's alone; remove it")
+    return folder
+
+
+def _key(env: Mapping[str, str]) -> str:
+    """Digest what imported packages depend on: the interpreter, its packages, variables."""
+    packages = [(path, Path(path).stat().st_mtime_ns) for path in sys.path if Path(path).is_dir()]
+    read = {
+        name: value
+        for name, value in env.items()
+        if name.startswith(READ_BY_IMPORTS) and name not in READ_LATER
+    }
+    own = [Path(__file__).with_name("preload.py").stat().st_mtime_ns]
+    known = [sys.executable, sys.version, [p for p in packages if "-packages" in p[0]], own]
+    content = json.dumps([known, sorted(read.items())])
+    return hashlib.blake2b(content.encode(), digest_size=8).hexdigest()
+
+
+def _connected(address: Path) -> socket.socket | None:
+    connection = socket.socket(socket.AF_UNIX)
+    try:
+        connection.connect(str(address))
+    except OSError:
+        connection.close()
+        return None
+    return connection
+
+
+def _start(address: Path, env: Mapping[str, str]) -> socket.socket:
+    log = address.with_suffix(".log")
+    command = [sys.executable, "-m", "helpers.warm_kernels.preload", str(address)]
+    with log.open("wb") as errors:
+        starter = subprocess.Popen(
+            command, env=dict(env), cwd=address.parent, stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=errors,
+        )  # fmt: skip
+    assert starter.stdout is not None
+    with starter.stdout as output:
+        waited, _, _ = select.select([output], [], [], STARTING)
+        said = output.readline() if waited else b""  # nothing, too, when it has died
+    starter.wait()  # it has left a process that is nobody's child
+    if said and (found := _connected(address)):
+        return found
+    last = log.read_text(errors="replace").strip().splitlines()
+    raise WarmUnavailable(
+        f"the preloaded process did not start ({last[-1] if last else 'no message'}; {log})"
+    )
+
+
+def lease() -> socket.socket:
+    """Keep the preloaded process, started if need be, until the returned connection is closed.
+
+    Raises
+    ------
+    WarmUnavailable
+        If none can be had.
+    """
+    connection = connect(os.environ)
+    try:
+        connection.sendall(b'{"lease": true}\n')
+        connection.recv(1)
+    except OSError as error:
+        connection.close()
+        raise WarmUnavailable(f"the preloaded process does not answer ({error})") from None
+    return connection

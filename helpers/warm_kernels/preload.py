@@ -1,0 +1,182 @@
+"""The preloaded process: imports the slow packages once, then forks a kernel for each request.
+
+``python -m helpers.warm_kernels.preload SOCKET``. It has no thread of its own and initialises
+nothing: no TensorFlow context, no GPU. It ends when nobody has needed it for a while.
+"""
+
+import contextlib
+import gc
+import importlib
+import json
+import os
+import random
+import select
+import signal
+import socket
+import sys
+import threading
+import time
+import types
+from pathlib import Path
+from typing import Any, NoReturn
+
+PACKAGES = (
+    *("numpy", "pandas", "PIL.Image", "matplotlib.pyplot", "seaborn", "scipy.stats"),
+    *("sklearn.datasets", "sklearn.linear_model", "sklearn.manifold", "sklearn.neighbors"),
+    *("sklearn.cluster", "sklearn.decomposition", "sklearn.pipeline", "tqdm.auto"),
+    *("IPython", "ipykernel.kernelapp", "ipykernel.ipkernel", "matplotlib_inline.backend_inline"),
+    *("tensorflow", "keras"),
+)
+LINGER = 30.0  # seconds without kernels and without leases, after which it ends
+INLINE = "module://matplotlib_inline.backend_inline"
+REQUEST = 1 << 20  # bytes of a request at the most
+
+
+class Preloaded:
+    """Serves requests on a socket until nobody needs it any more."""
+
+    def __init__(self, address: str) -> None:
+        self._listener = socket.socket(socket.AF_UNIX)
+        Path(address).unlink(missing_ok=True)
+        self._listener.bind(address)
+        self._listener.listen(128)
+        self._leases: list[socket.socket] = []
+        self._kernels: set[int] = set()
+
+    def serve(self, linger: float) -> None:
+        """Fork kernels until there has been none, and no lease, for ``linger`` seconds."""
+        needed = time.monotonic()
+        while time.monotonic() - needed < linger:
+            ready, _, _ = select.select([self._listener, *self._leases], [], [], 0.5)
+            for one in ready:
+                if one is self._listener:
+                    self._answer(self._listener.accept()[0])
+                else:  # whoever held the lease has gone
+                    self._leases.remove(one)
+                    one.close()
+            self._reap()
+            if self._kernels or self._leases:
+                needed = time.monotonic()
+
+    def _answer(self, connection: socket.socket) -> None:
+        connection.settimeout(5)
+        try:
+            message, descriptors, _, _ = socket.recv_fds(connection, REQUEST, 2)
+            while not message.endswith(b"\n"):  # a large environment comes in pieces
+                more = connection.recv(REQUEST)
+                message += more or b"\n"
+            request = json.loads(message)
+        except (OSError, ValueError):
+            connection.close()
+            return
+        connection.settimeout(None)
+        if "lease" in request:
+            connection.sendall(b"0\n")
+            self._leases.append(connection)
+            return
+        pid = os.fork()
+        if pid == 0:
+            self._listener.close()
+            for lease in self._leases:
+                lease.close()
+            become_kernel(connection, request, descriptors)
+        self._kernels.add(pid)
+        with contextlib.suppress(OSError):
+            connection.sendall(f"{pid}\n".encode())
+        connection.close()
+        for descriptor in descriptors:
+            os.close(descriptor)
+
+    def _reap(self) -> None:
+        for pid in list(self._kernels):
+            if os.waitpid(pid, os.WNOHANG)[0]:
+                self._kernels.discard(pid)
+
+
+def become_kernel(
+    connection: socket.socket, request: dict[str, Any], descriptors: list[int]
+) -> NoReturn:
+    """Turn this forked process into the kernel that ``python -m ipykernel_launcher`` would be."""
+    status = 1
+    try:
+        os.setsid()  # so that an interrupt reaches what the kernel has started, and nothing else
+        for own, given in zip((1, 2), descriptors, strict=True):
+            os.dup2(given, own)
+            os.close(given)
+        os.environ.clear()
+        os.environ.update(request["env"])
+        time.tzset()
+        os.chdir(request["cwd"])
+        for number in (signal.SIGTERM, signal.SIGCHLD, signal.SIGHUP):
+            signal.signal(number, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        random.seed()
+        sys.modules["numpy"].random.seed()  # or all kernels would draw the same
+        for name in [n for n in sys.modules if n.partition(".")[0] == "helpers"]:
+            del sys.modules[name]  # the kernel is to import them as they are now
+        sys.modules["__main__"] = types.ModuleType("__main__")
+        sys.argv = ["ipykernel_launcher.py", *request["arguments"]]
+        _run_kernel(connection, request["arguments"])
+        status = 0
+    except SystemExit as end:
+        status = end.code if isinstance(end.code, int) else int(end.code is not None)
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+    finally:
+        with contextlib.suppress(Exception):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(status)
+
+
+def _run_kernel(connection: socket.socket, arguments: list[str]) -> None:
+    from ipykernel.kernelapp import IPKernelApp
+
+    class ForkedKernelApp(IPKernelApp):
+        def init_poller(self) -> None:
+            """Watch who asked for this kernel, which is not its parent."""
+            watch = threading.Thread(target=_end_with, args=(connection,), daemon=True)
+            watch.start()
+
+    app = ForkedKernelApp.instance(parent_handle=os.getpid())  # else it prints how to connect
+    app.initialize(arguments)
+    app.start()
+
+
+def _end_with(connection: socket.socket) -> None:
+    """Wait until the other end has closed, as it does when its process dies; then end as well."""
+    with contextlib.suppress(OSError):
+        while connection.recv(1):
+            pass
+    os.killpg(0, signal.SIGKILL)
+
+
+def preload() -> None:
+    """Import what notebooks use, in a form that can be forked."""
+    os.environ.setdefault("MPLBACKEND", INLINE)  # as ipykernel does before matplotlib is imported
+    import helpers  # noqa: F401 - keeps TensorFlow's notices quiet
+
+    for name in PACKAGES:
+        importlib.import_module(name)
+    gc.collect()
+    gc.freeze()  # so that a kernel's collector does not copy the pages that it shares
+
+
+def main() -> None:
+    """Preload, say so on standard output, then serve."""
+    # The child of nobody: Ctrl-C and the end of who happened to need it first do not concern it.
+    if os.fork():
+        os._exit(0)
+    os.setsid()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sys.path.remove(str(Path.cwd()))  # where -m has it start, which is no place to import from
+    preload()
+    server = Preloaded(sys.argv[1])
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
+    os.dup2(2, 1)  # the log
+    server.serve(float(os.environ.get("COURSE_WARM_LINGER", LINGER)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,126 @@
+"""What Jupyter calls to start a kernel: forked where that is possible, else as ever."""
+
+import asyncio
+import json
+import logging
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from jupyter_client.connect import KernelConnectionInfo
+from jupyter_client.provisioning import LocalProvisioner
+
+from helpers.warm_kernels.connection import WarmUnavailable, connect
+
+LAUNCHER = ["-m", "ipykernel_launcher"]
+LIVING: "set[ForkedProcess]" = set()  # kernels of this process, which are not its children
+
+
+class ForkedProcess:
+    """A kernel that is not a child of this process, with the interface of ``subprocess.Popen``.
+
+    The connection stays open on both sides: closing it, or the death of this process, ends the
+    kernel.
+    """
+
+    stdin = stdout = stderr = None
+
+    def __init__(self, pid: int, connection: socket.socket) -> None:
+        self.pid = pid
+        self.returncode: int | None = None
+        self._connection = connection
+        LIVING.add(self)
+        try:
+            self._handle = os.pidfd_open(pid)
+        except ProcessLookupError:  # it has died already
+            self._handle = -1
+            self._ended()
+
+    def poll(self) -> int | None:
+        if self.returncode is None and select.select([self._handle], [], [], 0)[0]:
+            self._ended()
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        if self.returncode is None:
+            if not select.select([self._handle], [], [], timeout)[0]:
+                raise subprocess.TimeoutExpired("kernel", timeout or 0)
+            self._ended()
+        return self.returncode or 0
+
+    def send_signal(self, number: int) -> None:
+        if self.poll() is None:
+            signal.pidfd_send_signal(self._handle, number)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+    def terminate(self) -> None:
+        self.send_signal(signal.SIGTERM)
+
+    def _ended(self) -> None:
+        LIVING.discard(self)
+        self.returncode = 1  # whose child it is not, is not told how it ended
+        self._connection.close()
+        if self._handle >= 0:
+            os.close(self._handle)
+
+
+class WarmProvisioner(LocalProvisioner):
+    """Starts kernels of this environment by forking the preloaded process."""
+
+    async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> KernelConnectionInfo:
+        """Fork a kernel; start an ordinary one where that is not possible, and say so."""
+        try:
+            self.process = await asyncio.to_thread(_fork, cmd, kwargs)
+        except WarmUnavailable as reason:
+            asked = os.environ.get("COURSE_WARM") == "0"
+            level = logging.INFO if asked else logging.WARNING
+            self.log.log(level, "An ordinary kernel is started: %s", reason)
+            return await super().launch_kernel(cmd, **kwargs)
+        self.pid = self.pgid = self.process.pid
+        self.cwd = kwargs.get("cwd", Path.cwd())
+        return self.connection_info
+
+
+def _fork(cmd: list[str], options: dict[str, Any]) -> ForkedProcess:
+    if cmd[1:3] != LAUNCHER or Path(cmd[0]).absolute() != Path(sys.executable).absolute():
+        raise WarmUnavailable(f"{' '.join(cmd[:3])} is not this environment's kernel")
+    env = dict(options.get("env") or os.environ) | {"JPY_PARENT_PID": str(os.getpid())}
+    streams = [options.get("stdout"), options.get("stderr")]
+    if subprocess.PIPE in streams:
+        raise WarmUnavailable("the kernel's output is asked for through a pipe")
+    request = {"arguments": cmd[3:], "env": env, "cwd": str(options.get("cwd") or Path.cwd())}
+    with Path(os.devnull).open("wb") as nowhere:
+        descriptors = [_descriptor(s, own, nowhere.fileno()) for own, s in enumerate(streams, 1)]
+        for last in (False, True):
+            connection = connect(env)
+            try:
+                socket.send_fds(connection, [json.dumps(request).encode() + b"\n"], descriptors)
+                connection.settimeout(30)
+                pid = int(connection.makefile().readline())
+                connection.settimeout(None)
+                return ForkedProcess(pid, connection)
+            except (
+                OSError,
+                ValueError,
+            ) as error:  # it was just ending: the next try starts another
+                connection.close()
+                if last:
+                    raise WarmUnavailable(
+                        f"the preloaded process does not answer ({error})"
+                    ) from None
+    raise AssertionError("unreachable")
+
+
+def _descriptor(stream: Any, own: int, nowhere: int) -> int:
+    if stream is None:
+        return own
+    if stream == subprocess.DEVNULL:
+        return nowhere
+    return stream if isinstance(stream, int) else stream.fileno()

@@ -1,0 +1,370 @@
+"""Forked kernels start quickly, behave like ordinary ones, and leave nothing behind."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import nbformat
+import psutil
+import pytest
+from jupyter_client.manager import KernelManager
+
+from helpers.runs.execute import run_notebook
+from helpers.runs.results import Run
+from helpers.warm_kernels import connection, install
+from helpers.warm_kernels.provisioner import LIVING, ForkedProcess
+
+pytestmark = pytest.mark.skipif(
+    not hasattr(os, "pidfd_open"), reason="kernels are forked on Linux only"
+)
+LINGER = "3.25"  # a value of its own is a preloaded process of its own
+
+
+@pytest.fixture(autouse=True)
+def warm(monkeypatch):
+    """Undo what keeps the other tests' kernels cold, in an environment that is always the same."""
+    monkeypatch.setenv("COURSE_WARM", "1")
+    monkeypatch.setenv("COURSE_WARM_LINGER", LINGER)
+    monkeypatch.delenv("KERAS_HOME")
+
+
+@pytest.fixture
+def start():
+    """Start kernels; end them after the test."""
+    kernels = []
+
+    def start(**options) -> Kernel:
+        kernels.append(Kernel(**options))
+        return kernels[-1]
+
+    yield start
+    for kernel in kernels:
+        kernel.close()
+
+
+class Kernel:
+    """A kernel and its client."""
+
+    def __init__(self, **options) -> None:
+        self.manager = KernelManager(kernel_name="python3")
+        self.manager.start_kernel(**options)
+        self.connect()
+
+    def connect(self) -> None:
+        self.client = self.manager.client()
+        self.client.start_channels()
+        self.client.wait_for_ready(timeout=120)
+
+    @property
+    def process(self):
+        return self.manager.provisioner.process
+
+    def run(self, code: str, timeout: float = 60) -> str:
+        """Return what code prints, or the name of its error."""
+        said = []
+
+        def note(message) -> None:
+            content = message["content"]
+            said.append(content.get("text", "") or content.get("ename", ""))
+
+        self.client.execute_interactive(code, output_hook=note, timeout=timeout)
+        return "".join(said).strip()
+
+    def close(self) -> None:
+        self.client.stop_channels()
+        if self.manager.has_kernel:
+            self.manager.shutdown_kernel(now=True)
+
+
+def preloaded_of(kernel) -> psutil.Process:
+    return psutil.Process(kernel.process.pid).parent()
+
+
+def preloaded_with(linger: str) -> list[int]:
+    return [
+        process.pid
+        for process in psutil.process_iter(["cmdline", "environ"])
+        if "helpers.warm_kernels.preload" in (process.info["cmdline"] or [])
+        and (process.info["environ"] or {}).get("COURSE_WARM_LINGER") == linger
+    ]
+
+
+def gone(pid: int, seconds: float = 10) -> bool:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            if psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
+                return True
+        except psutil.NoSuchProcess:
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def test_a_kernel_is_forked_with_the_packages(start):
+    kernel = start()
+    assert isinstance(kernel.process, ForkedProcess)
+    assert "helpers.warm_kernels.preload" in preloaded_of(kernel).cmdline()
+    code = "import sys; print(all(n in sys.modules for n in ('tensorflow', 'keras', 'seaborn')))"
+    assert kernel.run(code) == "True"
+    assert kernel.run("print(__name__)") == "__main__"
+    assert kernel.run("import matplotlib; print(matplotlib.get_backend())").endswith(
+        ".backend_inline"
+    )
+    # Of the course nothing is kept: a notebook sees it as it is now.
+    assert kernel.run("print([n for n in sys.modules if n.startswith('helpers')])") == "[]"
+    fit = (
+        "import keras, numpy as np\n"
+        "m = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])\n"
+        "m.compile('sgd', 'mse'); m.fit(np.ones((4, 2)), np.ones(4), verbose=0); print('fitted')"
+    )
+    assert kernel.run(fit) == "fitted"
+
+
+def test_nothing_is_initialised_before_the_fork(start):
+    preloaded = preloaded_of(start())
+    names = [
+        Path(f"/proc/{preloaded.pid}/task/{thread.id}/comm").read_text().strip()
+        for thread in preloaded.threads()
+    ]
+    assert not [name for name in names if name.startswith(("tf_", "eigen", "cuda"))]
+    assert len(names) <= (os.cpu_count() or 1) + 1  # at the most OpenBLAS's, which survive a fork
+
+
+def test_memory_is_shared(start):
+    kernel = start()
+    memory = psutil.Process(kernel.process.pid).memory_full_info()
+    assert memory.rss > 300e6
+    assert memory.uss < memory.rss / 3  # of its own
+
+
+def test_kernels_do_not_share_random_numbers(start):
+    code = (
+        "import random, numpy as np, uuid; print(random.random(), np.random.rand(), uuid.uuid4())"
+    )
+    first, second = (start().run(code).split() for _ in range(2))
+    assert not set(first) & set(second)
+
+
+def test_environment_and_folder_are_the_kernel_s_own(start, tmp_path, monkeypatch):
+    (tmp_path / "beside.py").write_text("value = 7")
+    env = {**os.environ, "OF_ITS_OWN": "yes", "CUDA_VISIBLE_DEVICES": "-1"}
+    kernel = start(env=env, cwd=str(tmp_path))
+    code = "import os, beside; print(os.environ['OF_ITS_OWN'], os.getcwd(), beside.value)"
+    assert kernel.run(code) == f"yes {tmp_path} 7"
+    other = start()
+    assert other.run("import os; print('OF_ITS_OWN' in os.environ)") == "False"
+    assert preloaded_of(kernel).pid == preloaded_of(other).pid
+
+
+def test_interrupt(start):
+    kernel = start()
+    message = kernel.client.execute("import time\ntime.sleep(60)")
+    time.sleep(0.5)
+    kernel.manager.interrupt_kernel()
+    while True:
+        reply = kernel.client.get_shell_msg(timeout=10)
+        if reply["parent_header"].get("msg_id") == message:
+            break
+    assert reply["content"]["ename"] == "KeyboardInterrupt"
+    assert kernel.run("print(1 + 1)") == "2"
+
+
+def test_restart(start):
+    kernel = start()
+    kernel.run("x = 1")
+    before = kernel.process.pid
+    kernel.client.stop_channels()
+    kernel.manager.restart_kernel()
+    kernel.connect()
+    assert kernel.process.pid != before
+    assert gone(before)
+    assert kernel.run("x") == "NameError"
+
+
+def test_shutdown_leaves_nothing(start):
+    kernel = start()
+    process = kernel.process
+    kernel.run("import subprocess; child = subprocess.Popen(['sleep', '600'])")
+    (child,) = psutil.Process(process.pid).children()
+    kernel.close()
+    assert gone(process.pid)
+    assert gone(child.pid)
+    assert process not in LIVING
+
+
+def test_death_is_noticed(start):
+    kernel = start()
+    os.kill(kernel.process.pid, signal.SIGKILL)
+    assert kernel.process.wait(10) == 1
+    assert not kernel.manager.is_alive()
+
+
+def test_a_kernel_ends_with_who_asked_for_it():
+    code = (
+        "import time; from jupyter_client.manager import KernelManager\n"
+        "manager = KernelManager(kernel_name='python3'); manager.start_kernel()\n"
+        "print(manager.provisioner.process.pid, flush=True); time.sleep(600)"
+    )
+    client = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    pid = int(client.stdout.readline())
+    assert not gone(pid, 1)
+    client.kill()
+    client.wait()
+    client.stdout.close()
+    assert gone(pid)
+
+
+def test_kernels_survive_the_preloaded_process(start, monkeypatch):
+    monkeypatch.setenv("COURSE_WARM_LINGER", "3.5")  # not that of the other tests
+    kernel = start()
+    first = preloaded_of(kernel)
+    first.kill()
+    assert gone(first.pid)
+    assert kernel.run("print('still here')") == "still here"
+    other = start()
+    assert isinstance(other.process, ForkedProcess)
+    pid = kernel.process.pid
+    kernel.close()
+    assert gone(pid)
+
+
+def test_one_process_for_all_and_none_when_nobody_needs_it(monkeypatch):
+    monkeypatch.setenv("COURSE_WARM_LINGER", "0.75")
+    with ThreadPoolExecutor(3) as pool:
+        leases = list(pool.map(lambda _: connection.lease(), range(3)))
+    running = preloaded_with("0.75")
+    assert len(running) == 1
+    time.sleep(1.5)
+    assert not gone(running[0], 0.2)
+    for one in leases:
+        one.close()
+    assert gone(running[0])
+
+
+def test_jupyter_server_prepares_for_its_first_kernel(tmp_path, monkeypatch):
+    monkeypatch.setenv("COURSE_WARM_LINGER", "0.5")
+    own = {f"JUPYTER_{kind}_DIR": str(tmp_path / kind) for kind in ("CONFIG", "DATA", "RUNTIME")}
+    command = [sys.executable, "-m", "jupyter_server", "--no-browser", "--allow-root", "--port=0"]
+    with (tmp_path / "log").open("w") as log:
+        server = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, **own})
+    try:
+        deadline = time.monotonic() + 60
+        while not preloaded_with("0.5"):
+            assert time.monotonic() < deadline, (tmp_path / "log").read_text()
+            time.sleep(0.1)
+        (pid,) = preloaded_with("0.5")
+    finally:
+        server.terminate()
+        server.wait(30)
+    assert gone(pid, 60)  # it may still have been importing
+
+
+def test_another_environment_is_another_process(tmp_path, monkeypatch):
+    env = {"PATH": "/bin", "KERAS_BACKEND": "tensorflow"}
+    key = connection._key(env)
+    assert connection._key({**env, "CUDA_VISIBLE_DEVICES": "1", "TF_CONFIG": "{}"}) == key
+    assert connection._key({**env, "OMP_NUM_THREADS": "1"}) != key
+    packages = tmp_path / "site-packages"
+    packages.mkdir()
+    monkeypatch.setattr(sys, "path", [*sys.path, str(packages)])
+    key = connection._key(env)
+    time.sleep(0.02)
+    (packages / "newer-1.0.dist-info").mkdir()  # as when a package is installed
+    assert connection._key(env) != key
+
+
+def test_ordinary_kernels_where_forking_is_not_possible(start, monkeypatch, caplog):
+    monkeypatch.setenv("COURSE_WARM", "0")
+    with caplog.at_level("INFO"):
+        kernel = start()
+    assert isinstance(kernel.process, subprocess.Popen)
+    assert "An ordinary kernel is started: COURSE_WARM=0" in caplog.text
+    assert not [r for r in caplog.records if r.levelname == "WARNING" and "ordinary" in r.message]
+    assert kernel.run("print(1)") == "1"
+
+
+def test_ordinary_kernels_where_a_package_cannot_be_imported(start, tmp_path, monkeypatch, caplog):
+    (tmp_path / "seaborn.py").write_text("raise ImportError('broken on purpose')")
+    with caplog.at_level("INFO"):
+        kernel = start(env={**os.environ, "PYTHONPATH": str(tmp_path)})
+    assert isinstance(kernel.process, subprocess.Popen)
+    (said,) = [r for r in caplog.records if "ordinary kernel" in r.message]
+    assert said.levelname == "WARNING"
+    assert "ImportError: broken on purpose" in said.message
+    assert kernel.run("print(1)") == "1"
+
+
+def test_other_commands_are_started_as_they_are(start, tmp_path, monkeypatch):
+    spec = json.loads((Path(sys.prefix) / "share/jupyter/kernels/python3/kernel.json").read_text())
+    spec["argv"][0] = shutil.which("env")
+    spec["argv"].insert(1, sys.executable)
+    (tmp_path / "kernels" / "python3").mkdir(parents=True)
+    (tmp_path / "kernels" / "python3" / "kernel.json").write_text(json.dumps(spec))
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path))
+    kernel = start()
+    assert isinstance(kernel.process, subprocess.Popen)
+
+
+def test_kernelspec_is_that_of_this_environment(tmp_path):
+    folder = tmp_path / "share" / "jupyter" / "kernels" / "python3"
+    folder.mkdir(parents=True)
+    before = {"argv": ["python"], "metadata": {"debugger": True}}
+    (folder / "kernel.json").write_text(json.dumps(before))
+    for _ in range(2):
+        path = install.install(tmp_path)
+    assert (tmp_path / "etc/jupyter/jupyter_server_config.d/course.json").is_file()
+    spec = json.loads(path.read_text())
+    assert spec["metadata"] == {
+        "debugger": True,
+        "kernel_provisioner": {"provisioner_name": "course-warm"},
+    }
+
+
+def notebook(path: Path, *cells: str) -> Path:
+    content = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    nbformat.write(content, path)
+    return path
+
+
+def test_runs_are_warm(tmp_path):
+    code = "import os\nfrom helpers.runs import record\nrecord(parent=os.getppid())"
+    first, second = (
+        run_notebook(Run(notebook(tmp_path / f"{n}.ipynb", code)), tmp_path / "out") for n in (1, 2)
+    )
+    assert (first.error, second.error) == (None, None)
+    assert first.metrics == second.metrics
+    assert "preload" in " ".join(psutil.Process(first.metrics["parent"]).cmdline())
+
+
+def test_a_dead_forked_kernel_is_a_failed_run(tmp_path):
+    path = notebook(
+        tmp_path / "dead.ipynb", "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    result = run_notebook(Run(path), tmp_path / "out")
+    assert result.error == "the kernel died (out of memory, or killed)"
+
+
+def test_interrupted_runs_leave_no_kernel(tmp_path):
+    code = "import os, time\nopen('pid', 'w').write(str(os.getpid()))\ntime.sleep(600)"
+    path = notebook(tmp_path / "slow.ipynb", code)
+    command = [sys.executable, "-m", "helpers", "run", str(path), "--out", str(tmp_path / "out")]
+    course = subprocess.Popen(
+        command, cwd=tmp_path, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+    )
+    deadline = time.monotonic() + 60
+    while not ((tmp_path / "pid").exists() and (tmp_path / "pid").read_text()):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    pid = int((tmp_path / "pid").read_text())
+    course.send_signal(signal.SIGINT)
+    assert course.wait(30) == 130
+    assert gone(pid)
+    (row,) = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert row["status"] == "interrupted"
