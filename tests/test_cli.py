@@ -4,9 +4,12 @@ import json
 import subprocess
 import sys
 
+import keras
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from PIL import Image
+from stand_in import write_weights
 
 from helpers import environment, hardware
 from helpers.cli import main
@@ -176,6 +179,28 @@ def test_run_on_your_own_data(tmp_path):
     assert result.exit_code == 0, result.output
     (row,) = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert row["dataset"] == "own"
+
+
+def test_own_photos_with_own_weights(tmp_path):
+    """Notebook 06 on two folders of photos, one of them broken, with weights from a file."""
+    rng = np.random.default_rng(0)
+    for level, name in ((40, "dark"), (180, "bright")):
+        (tmp_path / "own" / name).mkdir(parents=True)
+        for number in range(6):
+            pixels = rng.integers(level - 40, level + 40, (80, 100, 3)).astype(np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "own" / name / f"{number}.png")
+    (tmp_path / "own" / "dark" / "text.png").write_text("no photo")
+    weights = write_weights(tmp_path / "mine.h5", keras.applications.MobileNet(weights=None))
+    result = course(
+        "run", "06", "--fast", "-p", f"images={tmp_path / 'own'}", "-p", f"weights={weights}",
+        "--out", tmp_path / "out",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    (row,) = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert row["dataset"] == "own"
+    assert (row["metrics"]["weights"], row["metrics"]["n_photos"]) == ("mine.h5", 12)
+    page = (tmp_path / "out" / "06_vgg16_on_photos.html").read_text(encoding="utf-8")
+    assert "1 of 13 photos skipped" in page
 
 
 def test_notebooks_are_found():
