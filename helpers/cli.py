@@ -188,6 +188,64 @@ def run(
     sys.exit(0 if all_succeeded(results) else 1)
 
 
+@main.command()
+@click.argument("notebook")
+@click.option("-g", "grid", multiple=True, metavar="NAME=V1,V2,…", help="Values to run over.")
+@click.option("-p", "assignments", multiple=True, metavar="NAME=VALUE", help="Fix a parameter.")
+@click.option("--grid", "file", type=click.Path(path_type=Path), help="A .json or .csv of runs.")
+@click.option("--random", "sample", type=click.IntRange(1), help="Only so many, drawn at random.")
+@click.option("--repeat", type=click.IntRange(1), default=1, help="Seeds for each combination.")
+@click.option("--jobs", type=click.IntRange(1), help="At a time; one for each GPU or two cores.")
+@click.option("--scheduler", metavar="ADDRESS", help="Of a Dask cluster: tcp://HOST:PORT.")
+@click.option("--timeout", type=click.IntRange(1), help="Seconds that one cell may take.")
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Folder for results.")
+@click.option("--dry-run", is_flag=True, help="Print the runs; start none.")
+def sweep(
+    notebook: str,
+    grid: tuple[str, ...],
+    assignments: tuple[str, ...],
+    file: Path | None,
+    sample: int | None,
+    repeat: int,
+    jobs: int | None,
+    scheduler: str | None,
+    timeout: int | None,
+    out: Path | None,
+    dry_run: bool,
+) -> None:
+    """Run one notebook over a grid of parameters; again with the same --out, it resumes.
+
+    Writes results.csv, results.json and a folder for each run. Exit status 0 only if every run
+    succeeded.
+    """
+    from helpers.runs.parameters import parse_assignments
+    from helpers.runs.select import find_notebooks
+    from helpers.sweeps.grid import make_runs, parse_grid, read_grid
+
+    if grid and file:
+        raise CourseError("-g and --grid are both given; expected one of them")
+    wanted = read_grid(file) if file else parse_grid(grid)
+    fixed = parse_assignments(assignments)
+    options = {"repeat": repeat, "sample": sample}
+    (path,) = find_notebooks([notebook])
+    runs = make_runs(path, wanted, fixed, **options)
+    if dry_run:
+        for run in runs:
+            click.echo(", ".join(f"{name}={value}" for name, value in run.parameters.items()))
+        click.echo(f"{len(runs)} runs of {path.stem}")
+        return
+    from helpers.sweeps.engine import sweep as execute
+
+    out = out or Path("runs") / f"sweep_{path.stem}"
+    with _interrupted_once():
+        table = execute(
+            path, wanted, fixed, out=out, jobs=jobs, scheduler=scheduler, timeout=timeout, **options
+        )
+    click.echo(table.drop(columns=["key", "host", "notebook"]).to_string(index=False))
+    click.echo(f"Results: {out / 'results.csv'}")
+    sys.exit(0 if (table["status"] == "succeeded").all() else 1)
+
+
 def _run_with_bar(
     runs: "list[Run]", out: Path, jobs: int, timeout: int | None
 ) -> "list[RunResult]":

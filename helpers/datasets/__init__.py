@@ -1,5 +1,6 @@
 """Find, download, verify and load datasets: a name or a path in, a ``Dataset`` out."""
 
+import os
 import warnings
 from numbers import Integral
 from pathlib import Path
@@ -105,7 +106,8 @@ def load_dataset(
         try:
             data = _load_known(name, test_size, seed, progress)
         except DatasetUnavailable as error:
-            if fallback is None:
+            # A sweep compares results: all have to be of the data that was asked for.
+            if fallback is None or os.environ.get("COURSE_FALLBACK") == "0":
                 raise
             warnings.warn(
                 f"Using {fallback!r} instead of {name!r}. {error}", FallbackWarning, stacklevel=2

@@ -51,10 +51,13 @@ def detect() -> Hardware:
 
 
 def _cores() -> int:
-    # Job schedulers and taskset allow fewer cores than the machine has.
+    # Job schedulers and taskset allow fewer cores than the machine has, a sweep fewer threads.
     if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        allowed = len(os.sched_getaffinity(0))
+    else:
+        allowed = os.cpu_count() or 1
+    threads = os.environ.get("TF_NUM_INTRAOP_THREADS", "")
+    return min(allowed, int(threads)) if threads.isdigit() and int(threads) else allowed
 
 
 def _cpu() -> tuple[str, set[str]]:

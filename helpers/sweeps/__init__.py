@@ -1,0 +1,6 @@
+"""Many runs of a notebook over parameters: planned, executed on Dask, resumed, tabulated."""
+
+from helpers.sweeps.engine import sweep
+from helpers.sweeps.grid import make_runs
+
+__all__ = ["make_runs", "sweep"]

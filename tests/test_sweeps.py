@@ -1,0 +1,326 @@
+"""Sweeps: every run of the grid once, none lost, none repeated, the same table from any cluster."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+import pandas as pd
+import psutil
+import pytest
+from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
+
+from helpers.cli import main
+from helpers.errors import CourseError, ParameterError
+from helpers.hardware import Hardware
+from helpers.runs.parameters import read_parameters
+from helpers.runs.results import Run
+from helpers.runs.status import execute_kept, read_status, run_key
+from helpers.sweeps import make_runs, sweep
+from helpers.sweeps.engine import worker_environments
+from helpers.sweeps.grid import parse_grid, read_grid
+from helpers.sweeps.table import make_table
+
+PARAMETERS = """\
+rate: float = 0.1  # how fast
+width: int = 4  # how wide
+seed: int = 0  # of every random choice
+name: str = "plain"  # of the network
+"""
+BODY = """\
+import os
+from helpers.runs import record
+if width == 13:
+    raise ValueError("unlucky")
+with open(os.environ["SWEEP_LOG"], "a") as log:
+    log.write(f"{rate} {width} {seed}\\n")
+record(dataset="made", accuracy=rate * width + seed)
+"""
+
+
+def make_notebook(path: Path, body: str = BODY, parameters: str = PARAMETERS) -> Path:
+    cells = [
+        nbformat.v4.new_markdown_cell("# A notebook"),
+        nbformat.v4.new_code_cell(parameters.rstrip(), metadata={"tags": ["parameters"]}),
+        nbformat.v4.new_code_cell(body),
+    ]
+    content = nbformat.v4.new_notebook(cells=cells)
+    content.metadata.kernelspec = {"name": "python3", "display_name": "x", "language": "python"}
+    nbformat.write(content, path)
+    return path
+
+
+@pytest.fixture
+def notebook(tmp_path, monkeypatch):
+    monkeypatch.setenv("SWEEP_LOG", str(tmp_path / "log"))
+    return make_notebook(tmp_path / "small.ipynb")
+
+
+def executed(tmp_path) -> list[str]:
+    log = tmp_path / "log"
+    return sorted(log.read_text().splitlines()) if log.exists() else []
+
+
+def parameters(runs) -> list[dict]:
+    return [run.parameters for run in runs]
+
+
+def test_a_grid_is_every_combination(notebook):
+    runs = make_runs(notebook, {"rate": [0.1, 0.2], "width": ["1", 2]}, {"name": "x"})
+    assert parameters(runs) == [
+        {"name": "x", "rate": rate, "width": width} for rate in (0.1, 0.2) for width in (1, 2)
+    ]
+
+
+def test_a_list_is_its_combinations_without_repetition(notebook):
+    runs = make_runs(notebook, [{"rate": 1}, {"width": 2, "rate": 0.5}, {"rate": 1.0}])
+    assert parameters(runs) == [{"rate": 1.0}, {"width": 2, "rate": 0.5}]
+
+
+def test_repeat_runs_over_seeds(notebook):
+    runs = make_runs(notebook, {"width": [1, 2]}, repeat=3)
+    assert [(r["width"], r["seed"]) for r in parameters(runs)] == [
+        (width, seed) for width in (1, 2) for seed in (0, 1, 2)
+    ]
+    with pytest.raises(ParameterError, match="'seed' is given, and repeat= sets it"):
+        make_runs(notebook, {"seed": [1]}, repeat=2)
+    bare = make_notebook(notebook.parent / "bare.ipynb", parameters="width: int = 1  # how wide")
+    with pytest.raises(ParameterError, match="no parameter 'seed'"):
+        make_runs(bare, {"width": [1]}, repeat=2)
+
+
+def test_a_sample_is_part_of_the_grid_and_reproducible(notebook):
+    grid = {"rate": [n / 10 for n in range(10)], "width": list(range(10))}
+    drawn = make_runs(notebook, grid, sample=7, seed=1)
+    assert len(drawn) == 7
+    assert drawn == make_runs(notebook, grid, sample=7, seed=1)
+    assert drawn != make_runs(notebook, grid, sample=7, seed=2)
+    every = parameters(make_runs(notebook, grid))
+    assert all(run in every for run in parameters(drawn))
+    assert len(make_runs(notebook, grid, sample=1000)) == 100
+
+
+@pytest.mark.parametrize(
+    ("grid", "fixed", "reason"),
+    [
+        ({"rte": [1]}, {}, r"no parameter 'rte'.*Did you mean 'rate'"),
+        ({"width": [1.5]}, {}, r"width=1.5; expected int"),
+        ({"width": []}, {}, "width has no values"),
+        ({"width": 3}, {}, "width=3; expected a list of values"),
+        ({"name": "abc"}, {}, "expected a list of values"),
+        ({"width": [1]}, {"width": 2}, "'width' is both in the grid and fixed"),
+        ([], {}, "the grid holds no run"),
+    ],
+)
+def test_a_grid_that_does_not_fit_is_refused(notebook, grid, fixed, reason):
+    with pytest.raises(ParameterError, match=reason) as caught:
+        make_runs(notebook, grid, fixed)
+    assert "\n" not in str(caught.value)
+
+
+@given(st.lists(st.text("abc123.-_", min_size=1), min_size=1, max_size=5))
+def test_values_are_split_at_commas(values):
+    assert parse_grid([f"x={','.join(values)}"]) == {"x": values}
+
+
+def test_commas_in_brackets_do_not_split():
+    assert parse_grid(["units=[32, 64],[128],None"]) == {"units": ["[32, 64]", "[128]", "None"]}
+    for wrong in ("x", "x=", "1x=2", "=3"):
+        with pytest.raises(ParameterError, match="expected -g NAME=VALUE"):
+            parse_grid([wrong])
+    with pytest.raises(ParameterError, match="given twice"):
+        parse_grid(["x=1", "x=2"])
+
+
+def test_grids_from_files(tmp_path):
+    for name, text, expected in (
+        ("a.json", '{"rate": [0.1, 0.2]}', {"rate": [0.1, 0.2]}),
+        ("b.json", '[{"rate": 0.1}]', [{"rate": 0.1}]),
+        ("c.csv", "rate,width\n0.1,2\n", [{"rate": "0.1", "width": "2"}]),
+    ):
+        (tmp_path / name).write_text(text)
+        assert read_grid(tmp_path / name) == expected
+    for name, text in (("d.json", "{"), ("e.json", "[1]"), ("f.json", '{"rate": 1}')):
+        (tmp_path / name).write_text(text)
+        with pytest.raises(ParameterError, match=name):
+            read_grid(tmp_path / name)
+    with pytest.raises(ParameterError, match="No such file"):
+        read_grid(tmp_path / "none.json")
+
+
+def test_a_key_is_what_a_result_depends_on(notebook, tmp_path):
+    defaults = {name: p.default for name, p in read_parameters(notebook).items()}
+
+    def key(path=notebook, **values):
+        return run_key(Run(path, values), defaults)
+
+    assert key() == key(width=4)  # the default
+    assert key() != key(width=5)
+    before = key()
+    text = notebook.read_text()
+    notebook.write_text(text.replace("# A notebook", "# Another title"))
+    assert key() == before
+    notebook.write_text(text.replace("unlucky", "unhappy"))
+    assert key() != before
+    data = tmp_path / "data.csv"
+    data.write_text("1")
+    before = key(name=str(data))
+    data.write_text("22")
+    assert key(name=str(data)) != before
+
+
+def test_a_damaged_status_is_none(tmp_path):
+    folder = tmp_path / "abc"
+    folder.mkdir()
+    assert read_status(folder) is None
+    for text in ("", "{", "[]", '{"key": "other"}'):
+        (folder / "status.json").write_text(text)
+        assert read_status(folder) is None
+    (folder / "status.json").write_text('{"key": "abc"}')
+    assert read_status(folder) == {"key": "abc"}
+
+
+def test_a_succeeded_run_is_not_repeated(notebook, tmp_path):
+    folder = str(tmp_path / "out" / "key")
+    first = execute_kept(str(notebook), {"width": 2}, folder)
+    second = execute_kept(str(notebook), {"width": 2}, folder)
+    assert first == second
+    assert first["status"] == "succeeded"
+    assert executed(tmp_path) == ["0.1 2 0"]
+    assert json.loads((tmp_path / "out" / "key" / "metrics.json").read_text()) == {"accuracy": 0.2}
+
+
+def test_a_sweep_keeps_what_succeeded_and_repeats_the_rest(notebook, tmp_path):
+    grid = {"rate": [0.5, 1.0], "width": [2, 13]}
+    options = {"out": tmp_path / "out", "jobs": 2, "progress": False}
+    table = sweep(notebook, grid, **options)
+    assert list(table["status"]) == ["succeeded", "failed"] * 2
+    assert table["error"].iloc[1] == "ValueError: unlucky (cell 3)"
+    assert list(table["accuracy"].dropna()) == [1.0, 2.0]
+    stored = pd.read_csv(tmp_path / "out" / "results.csv")
+    assert list(stored["rate"]) == [0.5, 0.5, 1.0, 1.0]
+    assert len(json.loads((tmp_path / "out" / "results.json").read_text())) == 4
+
+    began = dict(zip(table["key"], table["seconds"], strict=True))
+    again = sweep(notebook, {**grid, "rate": [0.5, 1.0, 2.0]}, **options)
+    assert len(again) == 6
+    assert executed(tmp_path) == ["0.5 2 0", "1.0 2 0", "2.0 2 0"]
+    kept = again[again["key"].isin(began) & (again["status"] == "succeeded")]
+    assert all(began[row.key] == row.seconds for row in kept.itertuples())
+    # What was unlucky is repaired in the notebook: these are new runs.
+    make_notebook(notebook, BODY.replace("width == 13", "width == 14"))
+    repaired = sweep(notebook, grid, **options)
+    assert list(repaired["status"]) == ["succeeded"] * 4
+
+
+def test_a_cluster_started_by_hand_gives_the_same_table(notebook, tmp_path):
+    scheduler = subprocess.Popen(
+        [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port",
+         "0", "--no-dashboard", "--scheduler-file", str(tmp_path / "scheduler.json")],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    workers = [
+        subprocess.Popen(
+            [sys.executable, "-m", "distributed.cli.dask_worker", "--scheduler-file",
+             str(tmp_path / "scheduler.json"), "--nthreads", "1", "--no-dashboard",
+             "--local-directory", str(tmp_path / "dask")],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )
+        for _ in range(2)
+    ]  # fmt: skip
+    try:
+        deadline = time.monotonic() + 60
+        while not (tmp_path / "scheduler.json").exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        address = json.loads((tmp_path / "scheduler.json").read_text())["address"]
+        grid = {"rate": [0.5, 1.0], "width": [2, 13]}
+        remote = sweep(notebook, grid, out=tmp_path / "a", scheduler=address, progress=False)
+    finally:
+        for process in (*workers, scheduler):
+            process.terminate()
+            process.wait(30)
+    local = sweep(notebook, grid, out=tmp_path / "b", jobs=1, progress=False)
+    same = [name for name in local if name not in ("seconds", "host")]
+    pd.testing.assert_frame_equal(remote[same], local[same])
+
+
+def test_a_scheduler_that_does_not_answer_is_named(notebook, tmp_path):
+    with pytest.raises(CourseError, match=r"No Dask scheduler answers at 'tcp://127.0.0.1:9'"):
+        sweep(notebook, {"width": [1]}, out=tmp_path / "out", scheduler="tcp://127.0.0.1:9")
+    assert not (tmp_path / "out" / "results.csv").exists()
+
+
+def test_a_killed_sweep_leaves_no_process_and_resumes(notebook, tmp_path):
+    make_notebook(notebook, BODY + "\nimport time; time.sleep(1)")
+    command = [sys.executable, "-m", "helpers", "sweep", str(notebook), "-g", "width=1,2,3,4,5,6",
+               "--jobs", "2", "--out", str(tmp_path / "out")]  # fmt: skip
+    course = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=tmp_path
+    )
+    deadline = time.monotonic() + 90
+    while not list((tmp_path / "out").glob("runs/*/status.json")):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    started = psutil.Process(course.pid).children(recursive=True)
+    course.send_signal(signal.SIGKILL)
+    course.wait()
+    _, left = psutil.wait_procs(started, timeout=20)
+    assert left == []
+    before = {
+        path.parent.name: json.loads(path.read_text())
+        for path in (tmp_path / "out").glob("runs/*/status.json")
+    }
+    assert 0 < len(before) < 6
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    rows = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert sorted(row["parameters"]["width"] for row in rows) == [1, 2, 3, 4, 5, 6]
+    assert all(row == before.get(row["key"], row) for row in rows)
+
+
+def test_a_machine_is_shared_between_workers(monkeypatch):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    plain = Hardware("a processor", 8, (), 1 << 30, ())
+    assert {env["OMP_NUM_THREADS"] for env in worker_environments(3, plain)} == {"2"}
+    assert {env["TF_NUM_INTRAOP_THREADS"] for env in worker_environments(20, plain)} == {"1"}
+    two = Hardware("a processor", 8, (), 1 << 30, ("A", "B"))
+    assert [e["CUDA_VISIBLE_DEVICES"] for e in worker_environments(3, two)] == ["0", "1", "0"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,7")
+    assert [e["CUDA_VISIBLE_DEVICES"] for e in worker_environments(2, two)] == ["5", "7"]
+
+
+def test_names_that_clash_in_the_table():
+    status = {"parameters": {"width": 1}, "metrics": {"width": 2, "seconds": 3}, "seconds": 9.0}
+    (row,) = make_table([status]).to_dict("records")
+    assert (row["width"], row["metric_width"], row["metric_seconds"]) == (1, 2, 3)
+    assert row["seconds"] == 9.0
+
+
+def test_command_line(notebook, tmp_path):
+    def course(*arguments):
+        return CliRunner().invoke(main, ["sweep", str(notebook), *map(str, arguments)])
+
+    dry = course("-g", "width=1,2", "-g", "rate=0.1,1e-3", "--dry-run")
+    assert dry.exit_code == 0
+    assert "width=2, rate=0.001" in dry.output
+    assert "4 runs of small" in dry.output
+    assert executed(tmp_path) == []
+    assert not (Path.cwd() / "runs" / "sweep_small").exists()
+    for arguments, reason in (
+        (["-g", "widht=1"], "Did you mean 'width'"),
+        (["-g", "width=a"], "expected int"),
+        (["-g", "width=1", "--grid", "x.json"], "expected one of them"),
+        (["-g", "width=1", "-p", "width=2"], "both in the grid and fixed"),
+    ):
+        result = course(*arguments)
+        assert result.exit_code == 1
+        assert reason in result.output
+        assert result.output.count("\n") == 1
+    assert os.environ["SWEEP_LOG"] == str(tmp_path / "log")
