@@ -271,7 +271,7 @@ def test_a_killed_sweep_leaves_no_process_and_resumes(notebook, tmp_path):
     started = psutil.Process(course.pid).children(recursive=True)
     course.send_signal(signal.SIGKILL)
     course.wait()
-    _, left = psutil.wait_procs(started, timeout=20)
+    _, left = psutil.wait_procs(started, timeout=60)
     assert left == []
     before = {
         path.parent.name: json.loads(path.read_text())

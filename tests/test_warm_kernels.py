@@ -98,7 +98,7 @@ def preloaded_with(linger: str) -> list[int]:
     return found
 
 
-def gone(pid: int, seconds: float = 10) -> bool:
+def gone(pid: int, seconds: float = 30) -> bool:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         try:
@@ -168,11 +168,12 @@ def test_environment_and_folder_are_the_kernel_s_own(start, tmp_path, monkeypatc
 
 def test_interrupt(start):
     kernel = start()
-    message = kernel.client.execute("import time\ntime.sleep(60)")
-    time.sleep(0.5)
+    message = kernel.client.execute("import time\nprint('begun')\ntime.sleep(600)")
+    while kernel.client.get_iopub_msg(timeout=30)["msg_type"] != "stream":
+        pass
     kernel.manager.interrupt_kernel()
     while True:
-        reply = kernel.client.get_shell_msg(timeout=10)
+        reply = kernel.client.get_shell_msg(timeout=30)
         if reply["parent_header"].get("msg_id") == message:
             break
     assert reply["content"]["ename"] == "KeyboardInterrupt"
@@ -205,7 +206,7 @@ def test_shutdown_leaves_nothing(start):
 def test_death_is_noticed(start):
     kernel = start()
     os.kill(kernel.process.pid, signal.SIGKILL)
-    assert kernel.process.wait(10) == 1
+    assert kernel.process.wait(30) == 1
     assert not kernel.manager.is_alive()
 
 
@@ -367,7 +368,7 @@ def test_interrupted_runs_leave_no_kernel(tmp_path):
         time.sleep(0.05)
     pid = int((tmp_path / "pid").read_text())
     course.send_signal(signal.SIGINT)
-    assert course.wait(30) == 130
+    assert course.wait(90) == 130
     assert gone(pid)
     (row,) = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert row["status"] == "interrupted"
