@@ -37,7 +37,9 @@ def predict(model: keras.Model, x: np.ndarray) -> np.ndarray:
     """
     scaled = scales_itself(model)
     compute = tf.function(
-        lambda batch: model(as_input(batch, scaled=scaled), training=False), reduce_retracing=True
+        lambda batch: model(as_input(batch, scaled=scaled), training=False),
+        reduce_retracing=True,
+        autograph=False,
     )
     parts = [compute(tf.constant(x[i : i + BATCH])) for i in range(0, len(x), BATCH)]
     output = np.concatenate(parts).astype(np.float32)

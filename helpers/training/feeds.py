@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from helpers.hardware import Plan
 from helpers.training.problem import Arrays
-from helpers.training.steps import Steps
+from helpers.training.steps import Steps, compiled
 
 VALIDATION_BATCH = 512
 # Larger data stay in the main memory, so that the network has the GPU's.
@@ -37,15 +37,17 @@ class ArrayFeed:
             self._arrays = keras.tree.map_structure(tf.constant, arrays)
         self._n = len(keras.tree.flatten(arrays)[0])
         self.batch_size, self._seed = min(batch_size, self._n), seed
-        self.steps = -(-self._n // self.batch_size)
+        self.steps = count_steps(arrays, self.batch_size)
         # Where a call stands is kept in a variable: it survives an error in its middle.
         self._position = tf.Variable(0, dtype=tf.int32, trainable=False)
 
     def connect(self, steps: Steps) -> None:
         """Compile the loop over these steps."""
-        self._many = tf.function(lambda *a: self._loop(steps, *a))
-        self._rest = tf.function(lambda order: self._tail(steps, order))
-        self._validate = tf.function(lambda: self._all(steps))
+        # XLA compiles for one size: where it does, a smaller last batch is a step of its own.
+        self._looped = self._n // self.batch_size if steps.plan.xla == "step" else self.steps
+        self._many = compiled(lambda *a: self._loop(steps, *a))
+        self._rest = compiled(lambda order: self._tail(steps, order))
+        self._validate = compiled(lambda: self._all(steps))
 
     def begin(self, epoch: int, position: int = 0) -> None:
         """Shuffle for an epoch, and go to one of its steps."""
@@ -59,7 +61,7 @@ class ArrayFeed:
         It stops early at a loss that is not finite.
         """
         position = self.position
-        last = min(position + count, self._n // self.batch_size)
+        last = min(position + count, self._looped)
         loss = 0.0
         if position < last:
             loss = float(self._many(self._order, tf.constant(position), tf.constant(last)))
@@ -81,14 +83,19 @@ class ArrayFeed:
         return self._rows(tf.constant([0, self._n - 1]))
 
     def _loop(self, steps: Steps, order: tf.Tensor, first: tf.Tensor, last: tf.Tensor) -> tf.Tensor:
-        step, loss = first, tf.constant(0.0)
-        while step < last and tf.math.is_finite(loss):
-            rows = tf.slice(order, [step * self.batch_size], [self.batch_size])
+        def unfinished(step: tf.Tensor, loss: tf.Tensor) -> tf.Tensor:
+            return tf.logical_and(step < last, tf.math.is_finite(loss))
+
+        def take(step: tf.Tensor, _: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            rows = order[step * self.batch_size : (step + 1) * self.batch_size]
+            if self._looped * self.batch_size <= self._n:
+                rows = tf.ensure_shape(rows, [self.batch_size])
             loss = steps.train(self._rows(rows), compiled=True)
-            step += 1
             with tf.control_dependencies([loss]):  # that is, when the step is done
-                self._position.assign(step)
-        return loss
+                self._position.assign(step + 1)
+            return step + 1, loss
+
+        return tf.while_loop(unfinished, take, (first, tf.constant(0.0)))[1]
 
     def _tail(self, steps: Steps, order: tf.Tensor) -> tf.Tensor:
         start = self._n - self._n % self.batch_size
@@ -98,9 +105,12 @@ class ArrayFeed:
         return loss
 
     def _all(self, steps: Steps) -> None:
-        for start in tf.range(0, self._n, VALIDATION_BATCH):
+        def take(start: tf.Tensor) -> tuple[tf.Tensor]:
             stop = tf.minimum(start + VALIDATION_BATCH, self._n)
             steps.validate(self._rows(tf.range(start, stop)))
+            return (stop,)
+
+        tf.while_loop(lambda start: start < self._n, take, (tf.constant(0),))
 
     def _rows(self, rows: tf.Tensor) -> Any:
         with tf.device(self._device):
@@ -120,18 +130,17 @@ class StreamFeed:
 
     def __init__(self, stream: tf.data.Dataset) -> None:
         self._stream = stream.prefetch(tf.data.AUTOTUNE)
-        length = int(stream.cardinality())
-        self.steps: int | None = length if length >= 0 else None
+        self.steps = count_steps(stream, 1)
         self.position = 0
         self.batch_size = 0
 
     def connect(self, steps: Steps) -> None:
         """Compile a step."""
-        self._whole = tf.function(lambda batch: steps.train(batch, compiled=True))
-        self._smaller = tf.function(
+        self._whole = compiled(lambda batch: steps.train(batch, compiled=True))
+        self._smaller = compiled(
             lambda batch: steps.train(batch, compiled=False), reduce_retracing=True
         )
-        self._validate = tf.function(steps.validate, reduce_retracing=True)
+        self._validate = compiled(steps.validate, reduce_retracing=True)
 
     def begin(self, epoch: int, position: int = 0) -> None:
         """Start to read, from one of the stream's batches on."""
@@ -170,6 +179,14 @@ class StreamFeed:
 
 
 Feed = ArrayFeed | StreamFeed
+
+
+def count_steps(source: Any, batch_size: int) -> int | None:
+    """Return the batches in an epoch, None where a stream does not know."""
+    if isinstance(source, tf.data.Dataset):
+        length = int(source.cardinality())
+        return length if length >= 0 else None
+    return -(-len(keras.tree.flatten(source)[0]) // batch_size)
 
 
 def make_feed(source: Any, batch_size: int, plan: Plan, seed: int = 0) -> Feed:

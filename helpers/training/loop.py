@@ -14,7 +14,7 @@ from helpers import hardware
 from helpers.hardware import Plan
 from helpers.training.checkpoint import Checkpoint, describe_data, describe_model
 from helpers.training.distribution import make_strategy, replicated
-from helpers.training.feeds import Feed, make_feed
+from helpers.training.feeds import Feed, count_steps, make_feed
 from helpers.training.problem import (
     Problem,
     TrainingError,
@@ -144,7 +144,8 @@ def train(
     callbacks = list(callbacks)
     if early_stopping is not None:
         callbacks.append(_stop_early(early_stopping, task))
-    plan = plan or hardware.plan(model, precision=precision, xla=xla)
+    steps = count_steps(task.train, batch_size)
+    plan = plan or hardware.plan(model, precision=precision, xla=xla, steps=steps)
     if any(map(_wants_batches, callbacks)):
         plan = replace(plan, steps_per_call=1)
     loss = default_loss(model, task) if loss is None else loss

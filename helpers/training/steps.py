@@ -1,5 +1,6 @@
 """One step of gradient descent, and one of validation, under a plan."""
 
+from functools import partial
 from typing import Any
 
 import keras
@@ -8,6 +9,9 @@ import tensorflow as tf
 from helpers.hardware import Plan
 from helpers.training.problem import as_input, scales_itself
 
+# AutoGraph would read and rewrite the source of all that is called, Keras's too: 4 s in each
+# process before the first step. Loops are ``tf.while_loop`` instead.
+compiled = partial(tf.function, autograph=False)
 MIN_PART = 16  # samples; a smaller part of a batch is not worth a core of its own
 
 
@@ -42,16 +46,18 @@ class Steps:
     ) -> None:
         self.model, self.plan, self.strategy = model, plan, strategy
         self._mean_loss = mean_loss
-        self._augmentation = augmentation
+        # A function of the user's may hold an ``if`` on a tensor, which needs AutoGraph.
+        own = augmentation is None or isinstance(augmentation, keras.Layer)
+        self._augmentation = augmentation if own else tf.function(augmentation)
         self._class_weight = None if class_weight is None else tf.constant(class_weight)
         self._scaled = scales_itself(model)
         self._variables = model.trainable_variables
         self._fast_gradients = self._gradients
         self._update = self._apply
         if plan.xla == "step":
-            self._fast_gradients = tf.function(self._gradients, jit_compile=True)
+            self._fast_gradients = compiled(self._gradients, jit_compile=True)
         if plan.xla != "none":
-            self._update = tf.function(self._apply, jit_compile=True)
+            self._update = compiled(self._apply, jit_compile=True)
 
     def train(self, batch: tuple[Any, ...], *, compiled: bool) -> tf.Tensor:
         """Take one step on a batch ``(x, y)`` or ``(x, y, weight)``; return its loss.
@@ -113,16 +119,20 @@ class Steps:
             tf.TensorArray(o.dtype, self.plan.pieces, infer_shape=False)
             for o in keras.tree.flatten(form)
         ]
-        number = tf.constant(0)
-        for start in tf.range(0, count, size):
-            piece = _map(lambda a, s=start: a[s : s + size], (x, y, weight))
+
+        def add(number: tf.Tensor, loss: tf.Tensor, sums: Any, seen: Any) -> tuple[Any, ...]:
+            start = number * size
+            piece = _map(lambda a: a[start : start + size], (x, y, weight))
             part_loss, predicted, gradients = self._gradients(*piece)
             share = tf.cast(_count(piece[0]), tf.float32) / tf.cast(count, tf.float32)
-            loss += part_loss * share
             sums = [s + g * share for s, g in zip(sums, _dense(gradients), strict=True)]
             flat = keras.tree.flatten(predicted)
             seen = [a.write(number, p) for a, p in zip(seen, flat, strict=True)]
-            number += 1
+            return number + 1, loss + part_loss * share, sums, seen
+
+        _, loss, sums, seen = tf.while_loop(
+            lambda number, *_: number * size < count, add, (tf.constant(0), loss, sums, seen)
+        )
         whole = keras.tree.pack_sequence_as(form, [a.concat() for a in seen])
         whole = keras.tree.map_structure(lambda p, o: tf.ensure_shape(p, o.shape), whole, form)
         return loss, whole, sums
