@@ -16,6 +16,7 @@ from helpers.runs.select import find_notebooks
 from helpers.runs.status import execute_kept, lost, read_status, run_key
 from helpers.sweeps.grid import make_runs
 from helpers.sweeps.table import write_table
+from helpers.warm_kernels.connection import preloading
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -170,6 +171,7 @@ def _client(scheduler: str | None, jobs: int) -> "Iterator[Client]":
         return
     with (
         tempfile.TemporaryDirectory() as folder,
+        preloading(),
         dask.config.set(settings),
         _local_cluster(jobs, folder) as cluster,
         Client(cluster) as client,

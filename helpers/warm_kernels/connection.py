@@ -1,5 +1,6 @@
 """Find the preloaded process of this host and environment, or start it."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -9,7 +10,8 @@ import stat
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from helpers.errors import CourseError
@@ -20,7 +22,10 @@ READ_BY_IMPORTS = (
     *("PYTHON", "LD_", "MPL", "KERAS_", "TF_", "XLA_", "OMP_", "KMP_", "OPENBLAS_", "MKL_"),
     *("GOTO_", "NUMEXPR_", "NPY_", "LC_", "LANG", "COURSE_WARM"),
 )
-READ_LATER = ("TF_CONFIG", "TF_FORCE_GPU_ALLOW_GROWTH")
+READ_LATER = (
+    *("TF_CONFIG", "TF_FORCE_GPU_ALLOW_GROWTH", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"),
+    *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"),  # set in the forked kernel
+)
 STARTING = 120.0  # seconds within which the packages have to be imported
 
 
@@ -96,9 +101,10 @@ def _connected(address: Path) -> socket.socket | None:
 def _start(address: Path, env: Mapping[str, str]) -> socket.socket:
     log = address.with_suffix(".log")
     command = [sys.executable, "-m", "helpers.warm_kernels.preload", str(address)]
+    own = {name: value for name, value in env.items() if name not in READ_LATER}
     with log.open("wb") as errors:
         starter = subprocess.Popen(
-            command, env=dict(env), cwd=address.parent, stdin=subprocess.DEVNULL,
+            command, env=own, cwd=address.parent, stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=errors,
         )  # fmt: skip
     assert starter.stdout is not None
@@ -112,6 +118,26 @@ def _start(address: Path, env: Mapping[str, str]) -> socket.socket:
     raise WarmUnavailable(
         f"the preloaded process did not start ({last[-1] if last else 'no message'}; {log})"
     )
+
+
+@contextlib.contextmanager
+def preloading() -> Iterator[None]:
+    """Have the packages preloaded while something else is done, and kept until the end of it.
+
+    Where that is not possible nothing happens: the kernels themselves will say so.
+    """
+    held: list[socket.socket] = []
+
+    def hold() -> None:
+        with contextlib.suppress(WarmUnavailable):
+            held.append(lease())
+
+    threading.Thread(target=hold, daemon=True).start()
+    try:
+        yield
+    finally:
+        for connection in held:
+            connection.close()
 
 
 def lease() -> socket.socket:

@@ -24,7 +24,11 @@ PACKAGES = (
     *("numpy", "pandas", "PIL.Image", "matplotlib.pyplot", "seaborn", "scipy.stats"),
     *("sklearn.datasets", "sklearn.linear_model", "sklearn.manifold", "sklearn.neighbors"),
     *("sklearn.cluster", "sklearn.decomposition", "sklearn.pipeline", "tqdm.auto"),
+    "threadpoolctl",
     *("IPython", "ipykernel.kernelapp", "ipykernel.ipkernel", "matplotlib_inline.backend_inline"),
+    # A kernel imports these as it starts, the debugger alone in 0.2 s.
+    *("ipykernel.debugger", "IPython.core.completerlib", "IPython.core.debugger", "sqlite3"),
+    *("IPython.extensions.storemagic", "tornado.platform.asyncio"),
     *("tensorflow", "keras"),
 )
 LINGER = 30.0  # seconds without kernels and without leases, after which it ends
@@ -112,6 +116,7 @@ def become_kernel(
         signal.signal(signal.SIGINT, signal.default_int_handler)
         random.seed()
         sys.modules["numpy"].random.seed()  # or all kernels would draw the same
+        limit_threads(request["env"])
         for name in [n for n in sys.modules if n.partition(".")[0] == "helpers"]:
             del sys.modules[name]  # the kernel is to import them as they are now
         sys.modules["__main__"] = types.ModuleType("__main__")
@@ -127,6 +132,23 @@ def become_kernel(
             sys.stdout.flush()
             sys.stderr.flush()
         os._exit(status)
+
+
+def limit_threads(env: dict[str, str]) -> None:
+    """Do what libraries do with these variables when they are loaded, which they are already."""
+    import threadpoolctl
+
+    variables = {
+        "openmp": ("OMP_NUM_THREADS",),
+        "blas": ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"),
+    }
+    limits = {}
+    for api, names in variables.items():
+        given = [env[name].partition(",")[0] for name in names if name in env]
+        if given and given[0].isdecimal() and int(given[0]):
+            limits[api] = int(given[0])
+    if limits:
+        threadpoolctl.threadpool_limits(limits)
 
 
 def _run_kernel(connection: socket.socket, arguments: list[str]) -> None:

@@ -1,0 +1,110 @@
+"""Sixteen short runs of a CNN by ``sweep`` and by plain papermill; a thousand trivial runs."""
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+
+import nbformat
+from side_by_side import run_python, save, take_turns
+
+CONTENDERS = Path(__file__).with_name("sweep_contenders.py")
+WAYS = (
+    "sweep",
+    "sweep, packages preloaded",
+    "papermill",
+    "papermill, two processes",
+)
+RUNS = 16
+MANY = 1000
+SHORT_CNN = (
+    """\
+from helpers.datasets import load_dataset
+from helpers.evaluation import evaluate
+from helpers.models import build_cnn
+from helpers.runs import record
+from helpers.training import train
+""",
+    """\
+n_samples: int = 2000  # training images
+epochs: int = 1  # times through them
+learning_rate: float = 0.001  # of Adam
+seed: int = 0  # of every random choice
+""",
+    """\
+data = load_dataset("mnist", fallback="digits").subset(n_samples, seed)
+network = build_cnn(data.input_shape, data.class_count, blocks=((32,), (64,)), seed=seed)
+result = train(network, data, epochs=epochs, learning_rate=learning_rate, seed=seed)
+record(dataset=data.name, accuracy=evaluate(network, data).accuracy)
+""",
+)
+TRIVIAL = (
+    "from helpers.runs import record",
+    "number: int = 0  # of the run\n",
+    "record(square=number**2)",
+)
+
+
+def write_notebook(path: Path, cells: tuple[str, ...]) -> Path:
+    """Write a notebook whose second cell holds its parameters."""
+    content = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(c) for c in cells])
+    content.cells[1].metadata["tags"] = ["parameters"]
+    content.metadata.kernelspec = {
+        "name": "python3", "display_name": "Python 3", "language": "python",
+    }  # fmt: skip
+    nbformat.write(content, path)
+    return path
+
+
+def short_runs(rounds: int) -> list[dict[str, object]]:
+    """Measure whole commands, from their start to their end."""
+
+    def measure(way: str) -> dict[str, float]:
+        with tempfile.TemporaryDirectory() as folder:
+            notebook = write_notebook(Path(folder) / "short_cnn.ipynb", SHORT_CNN)
+            start = time.perf_counter()
+            within = run_python(str(CONTENDERS), way, str(notebook), folder, str(RUNS))
+            return {"seconds": time.perf_counter() - start - within["preparing"]}
+
+    medians = take_turns(WAYS, measure, rounds)
+    rows = []
+    for way, median in medians.items():
+        faster = {own: round(median["seconds"] / medians[own]["seconds"], 2) for own in WAYS[:2]}
+        rows.append({"way": way, "runs": RUNS, "seconds": round(median["seconds"], 1)} | faster)
+        print(
+            f"{way:34} {median['seconds']:6.1f} s for {RUNS} runs   sweep "
+            f"×{faster[WAYS[0]]:5.2f}, preloaded ×{faster[WAYS[1]]:5.2f}",
+            flush=True,
+        )
+    return rows
+
+
+def many_runs(rounds: int) -> list[dict[str, object]]:
+    """Measure a thousand runs: seconds a run, and the coordinator's memory, by hundreds."""
+    del rounds  # a thousand are many enough
+    with tempfile.TemporaryDirectory() as folder:
+        notebook = write_notebook(Path(folder) / "trivial.ipynb", TRIVIAL)
+        row = run_python(str(CONTENDERS), "many", str(notebook), folder, str(MANY))
+    print(
+        f"{MANY} trivial runs: {row['first_hundred']:.2f} s a run in the first hundred, "
+        f"{row['last_hundred']:.2f} s in the last; the coordinator's memory "
+        f"{row['memory_first_mb']:.0f} MB, then {row['memory_last_mb']:.0f} MB",
+        flush=True,
+    )
+    return [{key: round(value, 3) for key, value in row.items()}]
+
+
+TABLES = {"short_runs": short_runs, "many_runs": many_runs}
+
+
+def main() -> None:
+    """Measure, print the tables and write them to ``benchmarks/results.json``."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--tables", nargs="+", choices=TABLES, default=list(TABLES))
+    arguments = parser.parse_args()
+    save("sweeps", {name: TABLES[name](arguments.rounds) for name in arguments.tables})
+
+
+if __name__ == "__main__":
+    main()
