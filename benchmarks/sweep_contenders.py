@@ -3,46 +3,35 @@
 import json
 import os
 import resource
+import subprocess
 import sys
 import threading
 import time
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 RATES = [0.0005 * (number + 1) for number in range(1000)]
 
 
-def plain(notebook: str, folder: str, number: int) -> None:
-    """Run once as papermill does by itself, on an ordinary kernel."""
-    import papermill
-
-    output = str(Path(folder) / f"{number}.ipynb")
-    parameters = {"learning_rate": RATES[number]}
-    papermill.execute_notebook(
-        notebook, output, parameters, kernel_name="python3", progress_bar=False
-    )
-
-
 def by_papermill(notebook: str, folder: str, runs: int, processes: int) -> None:
-    """Run all with plain papermill, in one or more processes."""
-    os.environ["COURSE_WARM"] = "0"
-    if processes == 1:
-        for number in range(runs):
-            plain(notebook, folder, number)
-        return
-    with ProcessPoolExecutor(processes) as pool:
-        for future in [pool.submit(plain, notebook, folder, number) for number in range(runs)]:
-            future.result()
+    """Run all by the plain ``papermill`` command on ordinary kernels, so many at a time."""
+    env = os.environ | {"COURSE_WARM": "0"}
+
+    def run(number: int) -> None:
+        command = [sys.executable, "-m", "papermill", notebook, f"{folder}/{number}.ipynb"]
+        options = ["-k", "python3", "-p", "learning_rate", str(RATES[number])]
+        subprocess.run([*command, *options], env=env, check=True, capture_output=True)
+
+    with ThreadPoolExecutor(processes) as pool:
+        list(pool.map(run, range(runs)))
 
 
 def by_sweep(notebook: str, folder: str, runs: int) -> None:
-    """Run all with a sweep on two workers."""
-    from helpers.sweeps import sweep
-
-    table = sweep(notebook, {"learning_rate": RATES[:runs]}, out=Path(folder) / "out", jobs=2)
-    if set(table["status"]) != {"succeeded"}:
-        raise SystemExit(table.to_string())
+    """Run all by ``course sweep`` on two workers."""
+    grid = "learning_rate=" + ",".join(map(str, RATES[:runs]))
+    command = [sys.executable, "-m", "helpers", "sweep", notebook, "-g", grid, "--jobs", "2"]
+    subprocess.run([*command, "--out", f"{folder}/out"], check=True, capture_output=True)
 
 
 def preload() -> float:

@@ -18,12 +18,20 @@ WAYS = (
 RUNS = 16
 MANY = 1000
 SHORT_CNN = (
+    # What notebook 04 imports.
     """\
+from helpers import plots
+from helpers.classroom import attempt, check
 from helpers.datasets import load_dataset
-from helpers.evaluation import evaluate
+from helpers.evaluation import evaluate, mistakes_grid
 from helpers.models import build_cnn
+from helpers.preprocessing import augmentation, scale
 from helpers.runs import record
 from helpers.training import train
+
+import keras
+import numpy as np
+import pandas as pd
 """,
     """\
 n_samples: int = 2000  # training images

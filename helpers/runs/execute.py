@@ -14,8 +14,9 @@ from helpers.runs.metrics import collect_metrics, failed_checks
 from helpers.runs.report import write_html
 from helpers.runs.results import FAILED, INTERRUPTED, SUCCEEDED, Run, RunResult
 
-# ipykernel warns of unencrypted loopback connections at every start.
-QUIET_KERNEL = ["--log-level=40"]
+# ipykernel warns of unencrypted loopback connections at every start, and reports the interrupt that
+# comes before a shutdown as an error. Nobody will look for a run in IPython's history.
+QUIET_KERNEL = ["--log-level=50", "--HistoryManager.hist_file=:memory:"]
 
 
 def run_notebook(
