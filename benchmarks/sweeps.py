@@ -18,20 +18,22 @@ WAYS = (
 RUNS = 16
 MANY = 1000
 SHORT_CNN = (
-    # What notebook 04 imports.
+    # What a notebook that loads, trains and draws imports.
     """\
-from helpers import plots
-from helpers.classroom import attempt, check
-from helpers.datasets import load_dataset
-from helpers.evaluation import evaluate, mistakes_grid
-from helpers.models import build_cnn
-from helpers.preprocessing import augmentation, scale
-from helpers.runs import record
-from helpers.training import train
-
 import keras
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import seaborn as sns
+import sklearn.linear_model
+import tensorflow as tf
+
+from helpers import plots
+from helpers.datasets import load_dataset
+from helpers.evaluation import evaluate
+from helpers.models import build_cnn
+from helpers.runs import record
+from helpers.training import train
 """,
     """\
 n_samples: int = 2000  # training images
@@ -41,7 +43,7 @@ seed: int = 0  # of every random choice
 """,
     """\
 data = load_dataset("mnist", fallback="digits").subset(n_samples, seed)
-network = build_cnn(data.input_shape, data.class_count, blocks=((32,), (64,)), seed=seed)
+network = build_cnn(data.input_shape, data.class_count, blocks=((16,), (32,)), seed=seed)
 result = train(network, data, epochs=epochs, learning_rate=learning_rate, seed=seed)
 record(dataset=data.name, accuracy=evaluate(network, data).accuracy)
 """,

@@ -199,7 +199,8 @@ def run(
 @click.option("--scheduler", metavar="ADDRESS", help="Of a Dask cluster: tcp://HOST:PORT.")
 @click.option("--timeout", type=click.IntRange(1), help="Seconds that one cell may take.")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Folder for results.")
-@click.option("--dry-run", is_flag=True, help="Print the runs; start none.")
+@click.option("--metric", help="By which runs are compared; an accuracy, if recorded.")
+@click.option("--dry-run", is_flag=True, help="Print the runs and the time needed; start none.")
 def sweep(
     notebook: str,
     grid: tuple[str, ...],
@@ -211,12 +212,13 @@ def sweep(
     scheduler: str | None,
     timeout: int | None,
     out: Path | None,
+    metric: str | None,
     dry_run: bool,
 ) -> None:
     """Run one notebook over a grid of parameters; again with the same --out, it resumes.
 
-    Writes results.csv, results.json and a folder for each run. Exit status 0 only if every run
-    succeeded.
+    Writes summary.html, results.csv, results.json and a folder for each run. Exit status 0 only if
+    every run succeeded.
     """
     from helpers.runs.parameters import parse_assignments
     from helpers.runs.select import find_notebooks
@@ -229,20 +231,24 @@ def sweep(
     options = {"repeat": repeat, "sample": sample}
     (path,) = find_notebooks([notebook])
     runs = make_runs(path, wanted, fixed, **options)
+    out = out or Path("runs") / f"sweep_{path.stem}"
     if dry_run:
+        from helpers.sweeps.estimate import estimate
+
         for run in runs:
             click.echo(", ".join(f"{name}={value}" for name, value in run.parameters.items()))
-        click.echo(f"{len(runs)} runs of {path.stem}")
+        click.echo(f"{len(runs)} runs of {path.stem}. {estimate(runs, out, jobs)}")
         return
     from helpers.sweeps.engine import sweep as execute
 
-    out = out or Path("runs") / f"sweep_{path.stem}"
     with _interrupted_once():
         table = execute(
-            path, wanted, fixed, out=out, jobs=jobs, scheduler=scheduler, timeout=timeout, **options
-        )
-    click.echo(table.drop(columns=["key", "host", "notebook"]).to_string(index=False))
-    click.echo(f"Results: {out / 'results.csv'}")
+            path, wanted, fixed, out=out, jobs=jobs, scheduler=scheduler, timeout=timeout,
+            metric=metric, **options,
+        )  # fmt: skip
+    shown = [*table.attrs["parameters"], *table.attrs["metrics"], "status", "seconds", "error"]
+    click.echo(table[shown].to_string(index=False, na_rep="–"))
+    click.echo(f"Results: {out / 'summary.html'}")
     sys.exit(0 if (table["status"] == "succeeded").all() else 1)
 
 

@@ -23,7 +23,7 @@ from helpers.runs.parameters import read_parameters
 from helpers.runs.results import Run
 from helpers.runs.status import execute_kept, read_status, run_key
 from helpers.sweeps import make_runs, sweep
-from helpers.sweeps.engine import worker_environments
+from helpers.sweeps.cluster import worker_environments
 from helpers.sweeps.grid import parse_grid, read_grid
 from helpers.sweeps.table import make_table
 

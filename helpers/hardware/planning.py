@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 # What XLA compiles: nothing, the update of the weights, or the gradients too.
 XLA = ("none", "update", "step")
+DECIDED: "list[Plan]" = []  # in this process, the latest last; a run's record tells it
 STEPS_WORTH_COMPILING = 100  # in an epoch
 STEPS_TOGETHER = 32  # in one call on several machines, whose own pace must not decide
 
@@ -210,7 +211,8 @@ def plan(
     elif xla == "step" and "augmented" in traits:
         raise CourseError("xla='step' cannot compile augmentation layers inside the model")
     parts = machine.cores if _splits(model, draft, xla) else 1
-    return replace(draft, xla=xla, parts=parts, reasons=tuple(reasons))
+    DECIDED.append(replace(draft, xla=xla, parts=parts, reasons=tuple(reasons)))
+    return DECIDED[-1]
 
 
 def inference_plan(

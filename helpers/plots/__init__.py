@@ -25,6 +25,12 @@ from helpers.plots.learning import (
     learning_curves,
     spread,
 )
+from helpers.plots.sweeps import (
+    metric_by_parameter,
+    metric_heat_map,
+    overlaid_curves,
+    parallel_coordinates,
+)
 from helpers.plots.vision import feature_maps, heat_maps, photo_predictions
 
 __all__ = [
@@ -46,7 +52,11 @@ __all__ = [
     "image_rows",
     "learning_curves",
     "mean_images",
+    "metric_by_parameter",
+    "metric_heat_map",
+    "overlaid_curves",
     "pair_plot",
+    "parallel_coordinates",
     "photo_predictions",
     "pixel_distribution",
     "spread",

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -10,7 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from helpers.errors import CourseError
-from helpers.runs.metrics import collect_metrics, failed_checks
+from helpers.runs.metrics import (
+    collect_circumstances,
+    collect_curves,
+    collect_metrics,
+    failed_checks,
+)
 from helpers.runs.report import write_html
 from helpers.runs.results import FAILED, INTERRUPTED, SUCCEEDED, Run, RunResult
 
@@ -47,7 +53,7 @@ def run_notebook(
     name = run.notebook.stem
     partial = _partial(run, out)
     start = time.perf_counter()
-    error = None
+    error = cell = traceback = None
     try:
         papermill.execute_notebook(
             _literal(run.notebook),
@@ -61,6 +67,7 @@ def run_notebook(
         )
     except papermill.PapermillExecutionError as failure:
         error = f"{failure.ename}: {failure.evalue} (cell {failure.cell_index})"
+        cell, traceback = failure.cell_index, _uncoloured(failure.traceback)
     except nbclient.exceptions.DeadKernelError:
         error = "the kernel died (out of memory, or killed)"
     except nbclient.exceptions.CellTimeoutError:
@@ -68,9 +75,12 @@ def run_notebook(
     except Exception as failure:  # a run that cannot start is a failed run, not the end of the rest
         error = f"{type(failure).__name__}: {failure}"
     seconds = time.perf_counter() - start
-    metrics: dict[str, Any] = {}
+    metrics, curves, circumstances = {}, {}, {}
     try:
-        metrics, failed = _publish(partial, out / f"{name}.ipynb")
+        executed = _publish(partial, out / f"{name}.ipynb")
+        metrics, curves = collect_metrics(executed), collect_curves(executed)
+        circumstances = collect_circumstances(executed)
+        failed = failed_checks(executed)
         error = error or ("; ".join(f"check failed: {claim}" for claim in failed) or None)
     except Exception as failure:  # one result that cannot be written must not end the others
         error = error or f"no result could be written ({type(failure).__name__}: {failure})"
@@ -82,7 +92,17 @@ def run_notebook(
         dataset=metrics.get("dataset"),
         metrics={key: value for key, value in metrics.items() if key != "dataset"},
         error=error and " ".join(error.split())[:500],
+        cell=cell,
+        traceback=traceback,
+        curves=curves,
+        peak_memory_mb=circumstances.get("peak_memory_mb"),
+        device=circumstances.get("device"),
+        plan=circumstances.get("plan"),
     )
+
+
+def _uncoloured(lines: list[str]) -> str:
+    return re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(lines))
 
 
 def _partial(run: Run, out: Path) -> Path:
@@ -99,14 +119,14 @@ def _literal(path: Path) -> str:
     return str(path).replace("{", "{{").replace("}", "}}")
 
 
-def _publish(partial: Path, final: Path) -> tuple[dict[str, Any], list[str]]:
-    """Move the executed notebook to its name, write its HTML, return its metrics and failures."""
+def _publish(partial: Path, final: Path) -> Any:
+    """Move the executed notebook to its name, write its HTML, return it."""
     import nbformat
 
     notebook = nbformat.read(partial, as_version=4)
     partial.replace(final)
     write_html(notebook, final.with_suffix(".html"))
-    return collect_metrics(notebook), failed_checks(notebook)
+    return notebook
 
 
 def run_notebooks(

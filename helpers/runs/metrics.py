@@ -1,6 +1,7 @@
 """Metrics that a notebook records while it runs, and how they are read from its outputs."""
 
 import math
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,7 +19,9 @@ def record(**metrics: Any) -> None:
     **metrics
         Numbers, strings, booleans or ``None``; NumPy scalars become Python's, and NaN and infinity
         become ``None``, which JSON can hold. A later record of the same name wins. ``dataset``
-        should be among them: the name of the set that was really used.
+        should be among them: the name of the set that was really used. A DataFrame, such as the
+        ``history`` of a training, is kept as learning curves. Beside them goes what the run needed:
+        its memory so far, and the device and plan of the last training.
 
     Raises
     ------
@@ -27,9 +30,44 @@ def record(**metrics: Any) -> None:
     """
     from IPython.display import display
 
-    clean = {name: _scalar(name, value) for name, value in metrics.items()}
+    clean = {name: _clean(name, value) for name, value in metrics.items()}
     listed = ", ".join(f"{name} = {_shown(value)}" for name, value in clean.items())
-    display({MEDIA_TYPE: clean, "text/plain": f"recorded: {listed}"}, raw=True)
+    display(
+        {MEDIA_TYPE: clean, "text/plain": f"recorded: {listed}"},
+        metadata={MEDIA_TYPE: _circumstances()},
+        raw=True,
+    )
+
+
+def _circumstances() -> dict[str, Any]:
+    found: dict[str, Any] = {"peak_memory_mb": _peak_memory()}
+    planning = sys.modules.get(
+        "helpers.hardware.planning"
+    )  # where nothing is trained, there is none
+    if planning and planning.DECIDED:
+        plan = planning.DECIDED[-1]
+        found |= {"device": " + ".join(plan.devices), "plan": str(plan)}
+    return found
+
+
+def _peak_memory() -> float:
+    """Return the most memory of this process so far, in MB."""
+    import psutil
+
+    used = psutil.Process().memory_info()
+    peak = getattr(used, "peak_wset", 0)  # where Windows keeps it
+    if not peak:
+        import resource
+
+        unit = 1 if sys.platform == "darwin" else 1024
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    return round(peak / 1e6, 1)
+
+
+def _clean(name: str, value: Any) -> Any:
+    if hasattr(value, "columns"):
+        return {str(column): [_scalar(name, v) for v in value[column].tolist()] for column in value}
+    return _scalar(name, value)
 
 
 def _scalar(name: str, value: Any) -> Any:
@@ -40,20 +78,36 @@ def _scalar(name: str, value: Any) -> Any:
     if value is None or isinstance(value, bool | int | float | str):
         return value
     raise CourseError(
-        f"record({name}=…) received {type(value).__name__}; expected a number, a string, a boolean "
-        "or None"
+        f"record({name}=…) received {type(value).__name__}; expected a number, a string, a "
+        "boolean, None or a DataFrame"
     )
 
 
 def _shown(value: Any) -> str:
+    if isinstance(value, dict):
+        return f"curves of {', '.join(value)}"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def collect_metrics(notebook: Mapping[str, Any]) -> dict[str, Any]:
-    """Merge everything that the cells of an executed notebook recorded, in their order."""
+    """Merge the numbers, strings … that the cells of an executed notebook recorded."""
+    return {k: v for k, v in _recorded(notebook, "data").items() if not isinstance(v, dict)}
+
+
+def collect_curves(notebook: Mapping[str, Any]) -> dict[str, dict[str, list[Any]]]:
+    """Merge the learning curves that were recorded: name to column to values, an epoch each."""
+    return {k: v for k, v in _recorded(notebook, "data").items() if isinstance(v, dict)}
+
+
+def collect_circumstances(notebook: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the notebook needed when it last recorded: memory, device, plan."""
+    return _recorded(notebook, "metadata")
+
+
+def _recorded(notebook: Mapping[str, Any], part: str) -> dict[str, Any]:
     merged: dict[str, Any] = {}
     for output in _outputs(notebook):
-        recorded = output.get("data", {}).get(MEDIA_TYPE)
+        recorded = output.get(part, {}).get(MEDIA_TYPE)
         merged |= recorded if isinstance(recorded, dict) else {}
     return merged
 

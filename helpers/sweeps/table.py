@@ -1,34 +1,84 @@
 """The table of a sweep: a row a run, as DataFrame, CSV and JSON."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from helpers.errors import ParameterError, nearest
 from helpers.files import write_atomically
 
 if TYPE_CHECKING:
     import pandas as pd
 
-COLUMNS = ("status", "seconds", "dataset", "error", "notebook", "key", "host")
+COLUMNS = (
+    *("status", "seconds", "peak_memory_mb", "device", "plan", "dataset"),
+    *("error", "cell", "traceback", "notebook", "key", "host"),
+)
+SMALLER_IS_BETTER = ("loss", "error", "seconds")
 
 
 def make_table(statuses: Sequence[dict[str, Any]]) -> "pd.DataFrame":
     """Return a row a run: its parameters, its metrics, what became of it.
 
-    A metric of the name of a parameter or of another column is called ``metric_NAME``.
+    A metric of the name of a parameter or of another column is called ``metric_NAME``. ``attrs``
+    lists the ``parameters`` that differ between the runs, and the ``metrics`` that are numbers.
     """
     import pandas as pd
 
-    rows = []
+    rows, metrics = [], {}
     for status in statuses:
         row = dict(status["parameters"])
         taken = {*row, *COLUMNS}
         for name, value in status["metrics"].items():
-            row[f"metric_{name}" if name in taken else name] = value
+            column = f"metric_{name}" if name in taken else name
+            row[column] = value
+            metrics |= {column: None} if _is_number(value) else {}
         rows.append(row | {name: status.get(name) for name in COLUMNS})
     table = pd.DataFrame(rows)
-    return table[[name for name in table if name not in COLUMNS] + list(COLUMNS)]
+    table = table[[name for name in table if name not in COLUMNS] + list(COLUMNS)]
+    table.attrs["parameters"] = differing([status["parameters"] for status in statuses])
+    table.attrs["metrics"] = list(metrics)
+    return table
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def differing(settings: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the names of the parameters that are not the same in all runs."""
+    names = dict.fromkeys(name for one in settings for name in one)
+    return [name for name in names if len({str(one.get(name)) for one in settings}) > 1]
+
+
+def choose_metric(names: Sequence[str], wanted: str | None = None) -> str | None:
+    """Return the metric by which runs are compared: the wanted one, an accuracy, else the first.
+
+    Raises
+    ------
+    ParameterError
+        If the wanted one is not among them.
+    """
+    if wanted is not None:
+        if names and wanted not in names:
+            raise ParameterError(
+                f"{wanted!r} is not a recorded number; recorded are {', '.join(names)}."
+                + nearest(wanted, names)
+            )
+        return wanted
+    ranked = [n for n in names if n.endswith("accuracy")] + [n for n in names if "loss" in n]
+    return next(iter([*ranked, *names]), None)
+
+
+def is_smaller_better(metric: str) -> bool:
+    """Tell from the name of a metric whether it is to be small."""
+    return any(word in metric for word in SMALLER_IS_BETTER)
+
+
+def describe(parameters: Mapping[str, Any], names: Sequence[str]) -> str:
+    """Return the settings of a run in a line."""
+    return ", ".join(f"{name}={parameters.get(name)}" for name in names)
 
 
 def write_table(statuses: Sequence[dict[str, Any]], out: Path) -> "pd.DataFrame":

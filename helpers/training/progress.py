@@ -3,9 +3,10 @@
 import sys
 import time
 from collections.abc import Mapping
-from typing import Any
 
 from tqdm import tqdm
+
+from helpers.live import notebook_display
 
 SHOWN_EPOCHS = 12  # of a long training, a notebook keeps the last ones
 INTERVAL = 0.2  # seconds between two pictures
@@ -29,7 +30,7 @@ class Progress:
         self._shown = shown
         self._lines: list[str] = []
         self._finished: list[str] = []
-        self._handle = _notebook_display() if shown else None
+        self._handle = notebook_display() if shown else None
         self._live = shown and self._handle is None and sys.stderr.isatty()
         self._last = 0.0
 
@@ -91,15 +92,3 @@ class Progress:
 
 def _shown(metrics: Mapping[str, float]) -> str:
     return "  ".join(f"{name} {value:.4g}" for name, value in metrics.items())
-
-
-def _notebook_display() -> Any:
-    """Return a display that can be drawn anew, in a notebook's kernel; None elsewhere."""
-    if "ipykernel" not in sys.modules:
-        return None
-    from IPython import get_ipython
-    from IPython.display import display
-
-    if type(get_ipython()).__name__ != "ZMQInteractiveShell":
-        return None
-    return display({"text/plain": ""}, raw=True, display_id=True)

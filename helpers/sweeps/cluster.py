@@ -1,0 +1,115 @@
+"""Where the runs of a sweep are executed: workers of this machine, or of a cluster."""
+
+import contextlib
+import multiprocessing
+import os
+import tempfile
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from helpers.errors import CourseError
+from helpers.hardware.detection import Hardware, detect
+from helpers.warm_kernels.connection import preloading
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+THREADS = (
+    *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"),
+    *("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"),
+)
+GUARD = "in a script, call it under `if __name__ == '__main__':`"
+JOINING = 60  # seconds within which the first worker of a cluster has to be there
+
+
+@contextlib.contextmanager
+def connected(scheduler: str | None, jobs: int) -> "Iterator[Client]":
+    """Connect to a scheduler, or to workers of this machine that end with the sweep."""
+    import dask
+
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        raise CourseError("A worker came to the call that started it; " + GUARD)
+    # Read when distributed is imported, here and in its workers.
+    dask.config.set({"logging": {"distributed": "critical"}})
+    from distributed import Client
+
+    settings = {
+        # A killed worker is no fault of the run that it happened to execute.
+        "distributed.scheduler.allowed-failures": 10,
+        "distributed.worker.daemon": False,
+        "distributed.nanny.pre-spawn-environ.DASK_LOGGING__DISTRIBUTED": "critical",
+    }
+    if scheduler is not None:
+        with dask.config.set(settings), _remote(scheduler) as client:
+            yield client
+        return
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        preloading(),
+        dask.config.set(settings),
+        _local_cluster(jobs, folder) as cluster,
+        Client(cluster) as client,
+    ):
+        yield client
+
+
+def _remote(scheduler: str) -> "Client":
+    from distributed import Client
+
+    try:
+        client = Client(scheduler, timeout=10)
+    except (OSError, ValueError) as error:
+        raise CourseError(
+            f"No Dask scheduler answers at {scheduler!r} ({error}); expected an address such as "
+            "tcp://127.0.0.1:8786"
+        ) from None
+    try:
+        client.wait_for_workers(1, timeout=JOINING)
+    except TimeoutError:
+        client.close()
+        raise CourseError(
+            f"The scheduler at {scheduler} has no worker after {JOINING} s; start some"
+        ) from None
+    return client
+
+
+def _local_cluster(jobs: int, folder: str) -> Any:
+    from distributed import Nanny, Scheduler
+    from distributed.deploy.spec import SpecCluster
+
+    shared = {
+        "nthreads": 1, "memory_limit": 0, "local_directory": folder, "host": "127.0.0.1",
+        "dashboard": False,
+    }  # fmt: skip
+    workers = {
+        number: {"cls": Nanny, "options": {**shared, "env": env}}
+        for number, env in enumerate(worker_environments(jobs, detect()))
+    }
+    options = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0", "protocol": "tcp://"}
+    try:
+        return SpecCluster(workers=workers, scheduler={"cls": Scheduler, "options": options})
+    except RuntimeError as error:
+        raise CourseError(f"The workers of the sweep did not start ({error}); {GUARD}") from error
+
+
+def default_jobs() -> int:
+    """Return one run for each GPU, else one for two cores."""
+    machine = detect()
+    return len(machine.gpus) or max(1, machine.cores // 2)
+
+
+def worker_environments(jobs: int, machine: Hardware) -> list[dict[str, str]]:
+    """Share a machine between workers: a GPU for each, or the threads divided.
+
+    Two runs at a time, each with a thread for every core, would be slower than one after the other.
+    """
+    threads = str(max(1, machine.cores // jobs))
+    environments = []
+    for number in range(jobs):
+        env = dict.fromkeys(THREADS, threads)
+        if machine.gpus:
+            allowed = os.environ.get("CUDA_VISIBLE_DEVICES")
+            devices = allowed.split(",") if allowed else list(map(str, range(len(machine.gpus))))
+            env["CUDA_VISIBLE_DEVICES"] = devices[number % len(devices)]
+        environments.append(env)
+    return environments
