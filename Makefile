@@ -42,7 +42,7 @@ notebooks-test: setup
 	  3) echo "nbval: lax (errors only), on the fallback 'digits', because MNIST is not at hand"; flag=--nbval-lax ;; \
 	  *) exit 1 ;; \
 	esac; \
-	COURSE_OFFLINE=1 $(BIN)/python -m pytest $$flag --nbval-cell-timeout=300 -n 2 --dist loadfile $(wildcard notebooks/[0-9]*.ipynb)
+	COURSE_OFFLINE=1 $(BIN)/python -m pytest $$flag --nbval-cell-timeout=600 -n 2 --dist loadfile $(wildcard notebooks/[0-9]*.ipynb)
 
 notebooks: setup  ## rebuild notebooks/*.ipynb from notebooks/percent/*.py and execute them
 	@$(BIN)/python notebooks/build.py

@@ -7,7 +7,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -15,6 +15,8 @@ from helpers import __version__
 from helpers.errors import CourseError, DatasetUnavailable
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from helpers.runs.results import Run, RunResult
 
 
@@ -195,11 +197,22 @@ def run(
 @click.option("--grid", "file", type=click.Path(path_type=Path), help="A .json or .csv of runs.")
 @click.option("--random", "sample", type=click.IntRange(1), help="Only so many, drawn at random.")
 @click.option("--repeat", type=click.IntRange(1), default=1, help="Seeds for each combination.")
-@click.option("--jobs", type=click.IntRange(1), help="At a time; one for each GPU or two cores.")
+@click.option("--jobs", type=click.IntRange(1), help="At a time; one for each GPU or core.")
 @click.option("--scheduler", metavar="ADDRESS", help="Of a Dask cluster: tcp://HOST:PORT.")
 @click.option("--timeout", type=click.IntRange(1), help="Seconds that one cell may take.")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Folder for results.")
 @click.option("--metric", help="By which runs are compared; an accuracy, if recorded.")
+@click.option(
+    "--search",
+    "trials",
+    type=click.IntRange(1),
+    help="Let Optuna choose so many settings; -g NAME=LOW..HIGH[:log] is a range.",
+)
+@click.option(
+    "--prune",
+    metavar="NAME=V1,V2,…",
+    help="With --search: rising values, of which bad settings get the first ones only.",
+)
 @click.option("--dry-run", is_flag=True, help="Print the runs and the time needed; start none.")
 def sweep(
     notebook: str,
@@ -213,6 +226,8 @@ def sweep(
     timeout: int | None,
     out: Path | None,
     metric: str | None,
+    trials: int | None,
+    prune: str | None,
     dry_run: bool,
 ) -> None:
     """Run one notebook over a grid of parameters; again with the same --out, it resumes.
@@ -230,8 +245,21 @@ def sweep(
     fixed = parse_assignments(assignments)
     options = {"repeat": repeat, "sample": sample}
     (path,) = find_notebooks([notebook])
-    runs = make_runs(path, wanted, fixed, **options)
     out = out or Path("runs") / f"sweep_{path.stem}"
+    where = {"out": out, "jobs": jobs, "scheduler": scheduler, "timeout": timeout}
+    if trials:
+        if file or sample or repeat > 1 or dry_run:
+            raise CourseError("--search goes with -g, -p and --prune, not with other choices")
+        from helpers.sweeps.search import search
+
+        rungs = parse_grid([prune]) if prune else None
+        better = metric or "accuracy"
+        with _interrupted_once():
+            table = search(path, wanted, fixed, trials=trials, metric=better, prune=rungs, **where)
+        _show_table(table, out)
+    if prune:
+        raise CourseError("--prune goes with --search")
+    runs = make_runs(path, wanted, fixed, **options)
     if dry_run:
         from helpers.sweeps.estimate import estimate
 
@@ -242,10 +270,11 @@ def sweep(
     from helpers.sweeps.engine import sweep as execute
 
     with _interrupted_once():
-        table = execute(
-            path, wanted, fixed, out=out, jobs=jobs, scheduler=scheduler, timeout=timeout,
-            metric=metric, **options,
-        )  # fmt: skip
+        table = execute(path, wanted, fixed, metric=metric, **where, **options)
+    _show_table(table, out)
+
+
+def _show_table(table: "pd.DataFrame", out: Path) -> NoReturn:
     shown = [*table.attrs["parameters"], *table.attrs["metrics"], "status", "seconds", "error"]
     click.echo(table[shown].to_string(index=False, na_rep="–"))
     click.echo(f"Results: {out / 'summary.html'}")

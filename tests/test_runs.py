@@ -240,8 +240,14 @@ def test_runs_are_honest(tmp_path):
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert [row["status"] for row in summary] == ["succeeded", "failed", "failed", "failed"]
     assert set(summary[0]) == {
-        "notebook", "status", "seconds", "parameters", "dataset", "metrics", "error",
+        "notebook", "status", "seconds", "parameters", "dataset", "metrics", "error", "cell",
+        "traceback", "curves", "peak_memory_mb", "device", "plan",
     }  # fmt: skip
+    assert by_name["error"].cell == 3
+    assert by_name["error"].traceback.endswith("ValueError: too\nbad")
+    assert "\x1b" not in by_name["error"].traceback
+    assert by_name["dead"].traceback is None
+    assert 20 < by_name["fine"].peak_memory_mb < 5000
     page = index.read_text()
     for part in ('href="fine.html"', "✓", "ValueError: too bad", "1 of 4", "rate"):
         assert part in page

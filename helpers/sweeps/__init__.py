@@ -2,5 +2,6 @@
 
 from helpers.sweeps.engine import sweep
 from helpers.sweeps.grid import make_runs
+from helpers.sweeps.search import search
 
-__all__ = ["make_runs", "sweep"]
+__all__ = ["make_runs", "search", "sweep"]

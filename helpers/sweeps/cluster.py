@@ -18,6 +18,7 @@ THREADS = (
     *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"),
     *("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"),
 )
+RUN_MEMORY = 2 * 2**30  # bytes; the course's own notebooks need up to 1.5 GB
 GUARD = "in a script, call it under `if __name__ == '__main__':`"
 JOINING = 60  # seconds within which the first worker of a cluster has to be there
 
@@ -93,9 +94,13 @@ def _local_cluster(jobs: int, folder: str) -> Any:
 
 
 def default_jobs() -> int:
-    """Return one run for each GPU, else one for two cores."""
+    """Return one run for each GPU, else one for each core that has memory enough.
+
+    Runs of one thread side by side are quicker than one run of many threads, much of which
+    (imports, tracing, pictures) uses one core only.
+    """
     machine = detect()
-    return len(machine.gpus) or max(1, machine.cores // 2)
+    return len(machine.gpus) or max(1, min(machine.cores, machine.memory // RUN_MEMORY))
 
 
 def worker_environments(jobs: int, machine: Hardware) -> list[dict[str, str]]:

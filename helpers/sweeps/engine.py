@@ -52,7 +52,7 @@ def sweep(
         Folder of the results: ``results.csv`` and ``results.json`` hold the table, ``summary.html``
         shows it in pictures, ``runs`` has a folder for each run.
     jobs : int, optional
-        Runs at a time on this machine: one for each GPU, else one for two cores.
+        Runs at a time on this machine: one for each GPU, else one for each core.
     scheduler : str, optional
         Address of a Dask scheduler, such as ``"tcp://10.0.0.1:8786"``, whose workers see ``out``
         under the same path; instead of workers on this machine.
@@ -87,9 +87,10 @@ def sweep(
     try:
         if pending:
             with connected(scheduler, at_a_time) as client:
+                at_a_time = sum(client.nthreads().values())
                 names = differing([run.parameters for run in runs])
                 bar = Progress(len(keyed), len(statuses), at_a_time, names, metric, shown=progress)
-                bar.note(f"Dashboard: {client.dashboard_link}")
+                bar.started(client.dashboard_link)
                 try:
                     _execute(client, pending, folders, statuses, timeout, bar)
                 finally:

@@ -9,7 +9,7 @@ from helpers.live import notebook_display
 from helpers.runs.results import SUCCEEDED
 from helpers.sweeps.table import choose_metric, describe, is_smaller_better
 
-LINES = 10  # written to a log file by the whole sweep
+LINES = 10  # to a log file by the whole sweep; of failures in a notebook
 
 
 class Progress:
@@ -47,32 +47,46 @@ class Progress:
         self._best: tuple[float, str] | None = None
         self._start = time.monotonic()
         self._shown = shown
+        self._address = ""
+        self._failures: list[str] = []
         self._handle = notebook_display() if shown else None
         self._live = self._start_live() if shown and not self._handle else None
 
-    def note(self, line: str) -> None:
-        """Show a line that stays."""
-        if self._live:
-            self._live.console.print(line, highlight=False)
-        elif self._shown:
-            sys.stderr.write(line + "\n")
+    def started(self, address: str) -> None:
+        """Tell where the dashboard is, for as long as there is one."""
+        self._address = f"Dashboard: {address}"
+        if self._handle:
+            self._draw()
+        else:
+            self._write(self._address)
 
     def ended(self, status: Mapping[str, Any]) -> None:
         """Count a run."""
         self._done += 1
         if status["status"] != SUCCEEDED:
             self._failed += 1
-            self.note(f"✗ {describe(status['parameters'], self._names)}: {status['error']}")
+            settings = describe(status["parameters"], self._names)
+            self._failures.append(f"✗ {settings}: {status['error']}")
+            self._write(self._failures[-1])
         self._compare(status)
         if self._handle:
             self._draw()
         elif self._shown and not self._live and self._done % max(1, self._total // LINES) == 0:
-            self.note(", ".join(f"{name} {value}" for name, value in self._cells().items()))
+            self._write(", ".join(f"{name} {value}" for name, value in self._cells().items()))
 
     def close(self) -> None:
         """Leave the last state."""
+        self._address = ""
         if self._live:
             self._live.stop()
+        elif self._handle:
+            self._draw()
+
+    def _write(self, line: str) -> None:
+        if self._live:
+            self._live.console.print(line, highlight=False)
+        elif self._shown and not self._handle:
+            sys.stderr.write(line + "\n")
 
     def _compare(self, status: Mapping[str, Any]) -> None:
         numbers = {k: v for k, v in status["metrics"].items() if isinstance(v, int | float)}
@@ -134,5 +148,6 @@ class Progress:
         console = Console(file=None, width=110, force_jupyter=False, color_system=None)
         with console.capture() as captured:
             console.print(self._table())
-        text = "\n".join(line.rstrip() for line in captured.get().splitlines() if line.strip())
-        self._handle.update({"text/plain": text}, raw=True)
+        table = [line.rstrip() for line in captured.get().splitlines() if line.strip()]
+        lines = [self._address, *self._failures[-LINES:], *table]
+        self._handle.update({"text/plain": "\n".join(filter(None, lines))}, raw=True)

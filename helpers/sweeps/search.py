@@ -1,0 +1,298 @@
+"""Adaptive search: Optuna chooses the next settings from what the runs before have shown."""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from helpers.errors import ParameterError
+from helpers.runs.parameters import check_parameters, read_parameters
+from helpers.runs.results import SUCCEEDED, Run
+from helpers.runs.select import find_notebooks
+from helpers.sweeps.cluster import connected, default_jobs
+from helpers.sweeps.engine import collect, keyed_runs, submit
+from helpers.sweeps.progress import Progress
+from helpers.sweeps.summary import write_summary
+from helpers.sweeps.table import choose_metric, is_smaller_better, write_table
+
+if TYPE_CHECKING:
+    import optuna
+    import pandas as pd
+    from distributed import Client, Future
+
+STUDY = "study.log"
+RANGE = re.compile(r"^(?P<low>[^.].*?)\.\.(?P<high>.+?)(?P<log>:log)?$")
+BEFORE_PRUNING = 4  # trials, with which a median begins to mean something
+
+
+class Space:
+    """What may be chosen for each parameter, checked against the notebook.
+
+    Parameters
+    ----------
+    notebook
+        Whose parameters they are.
+    choices
+        Parameter to a list of values, or to the text of a range: ``"1e-4..1e-1"``,
+        ``"1e-4..1e-1:log"`` (evenly over the orders of magnitude), ``"16..128"``.
+    fixed
+        The same in every run.
+
+    Raises
+    ------
+    ParameterError
+        If a name, a value or a range does not fit.
+    """
+
+    def __init__(
+        self,
+        notebook: Path,
+        choices: Mapping[str, Sequence[Any] | str],
+        fixed: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.notebook = notebook
+        self._known = read_parameters(notebook)
+        self.fixed = check_parameters(notebook, dict(fixed or {}), self._known)
+        if both := set(self.fixed) & set(choices):
+            raise ParameterError(f"{min(both)!r} is both searched and fixed; expected one of them")
+        if not choices:
+            raise ParameterError("Nothing to search; expected a parameter with values or a range")
+        self.choices = {name: self._choice(name, wanted) for name, wanted in choices.items()}
+
+    def _choice(self, name: str, wanted: Sequence[Any] | str) -> Any:
+        text = wanted if isinstance(wanted, str) else wanted[0] if len(wanted) == 1 else None
+        found = RANGE.match(text) if isinstance(text, str) else None
+        if not found:
+            if isinstance(wanted, str):
+                raise ParameterError(f"{name}={wanted!r}; expected a list, or a range LOW..HIGH")
+            return [self._checked(name, value) for value in wanted]
+        low, high = (self._checked(name, found[end]) for end in ("low", "high"))
+        if not all(type(end) in (int, float) for end in (low, high)) or not low < high:
+            raise ParameterError(f"{name}={text!r}; expected two numbers, the smaller one first")
+        if found["log"] and low <= 0:
+            raise ParameterError(f"{name}={text!r}; expected a range above 0 for :log")
+        return {"low": low, "high": high, "log": bool(found["log"])}
+
+    def _checked(self, name: str, value: Any) -> Any:
+        return check_parameters(self.notebook, {name: value}, self._known)[name]
+
+    def suggest(self, trial: "optuna.Trial") -> dict[str, Any]:
+        """Return the settings of a trial."""
+        settings = dict(self.fixed)
+        for name, choice in self.choices.items():
+            if isinstance(choice, list):  # as text, so that a value may be a list too
+                texts = [json.dumps(value) for value in choice]
+                settings[name] = json.loads(trial.suggest_categorical(name, texts))
+            elif isinstance(choice["low"], int) and isinstance(choice["high"], int):
+                settings[name] = trial.suggest_int(name, **choice)
+            else:
+                settings[name] = trial.suggest_float(name, **choice)
+        return settings
+
+    def digest(self, *more: Any) -> str:
+        """Name a study of this space, so that another one in the same folder is another study."""
+        content = json.dumps([self.notebook.stem, self.choices, self.fixed, *more], sort_keys=True)
+        return hashlib.blake2b(content.encode(), digest_size=8).hexdigest()
+
+
+def search(
+    notebook: str | Path,
+    choices: Mapping[str, Sequence[Any] | str],
+    fixed: Mapping[str, Any] | None = None,
+    *,
+    out: str | Path,
+    trials: int,
+    metric: str = "accuracy",
+    prune: Mapping[str, Sequence[Any]] | None = None,
+    seed: int = 0,
+    jobs: int | None = None,
+    scheduler: str | None = None,
+    timeout: int | None = None,
+    progress: bool = True,
+) -> "pd.DataFrame":
+    """Search for good parameters of a notebook.
+
+    The tree-structured Parzen estimator of Optuna (Bergstra et al., 2011) chooses. Runs are kept
+    and the study is stored in ``out``, so that a search that was cut short goes on, and one that
+    has ended can be given more trials.
+
+    Parameters
+    ----------
+    notebook, out, jobs, scheduler, timeout, progress
+        As of ``sweep``.
+    choices, fixed
+        As of ``Space``.
+    trials
+        Settings to try, those of earlier calls included.
+    metric
+        What is to be large, or small if its name says loss or error.
+    prune
+        One parameter with rising values, such as ``{"epochs": [1, 3, 9]}``: every trial runs with
+        the first, and goes on to the next only as long as it is not worse than the median of the
+        trials before.
+    seed
+        Of the choices.
+
+    Returns
+    -------
+    DataFrame
+        A row a trial: that of its last run, with its number in ``trial``, and ``pruned``.
+
+    Raises
+    ------
+    ParameterError
+        If a name or a value does not fit the notebook, or it does not record ``metric``.
+    """
+    (path,) = find_notebooks([str(notebook)])
+    space = Space(path, choices, fixed)
+    rungs = _rungs(space, prune)
+    out = Path(out).resolve()
+    out.mkdir(parents=True, exist_ok=True)
+    study = _study(out, space.digest(metric, rungs), metric, seed)
+    at_a_time = jobs or default_jobs()
+    left = trials - len(_ended(study))
+    bar = Progress(trials, trials - left, at_a_time, list(space.choices), metric, shown=progress)
+    searching = _Search(study, space, rungs, out, metric, timeout)
+    try:
+        if left > 0:
+            with connected(scheduler, at_a_time) as client:
+                bar.started(client.dashboard_link)
+                for status in searching.run(client, left, at_a_time):
+                    bar.ended(status)
+    finally:
+        bar.close()
+        statuses = searching.statuses()
+        if statuses:
+            table = write_table(statuses, out)
+            write_summary(statuses, table, out, metric)
+    return table
+
+
+def _rungs(space: Space, prune: Mapping[str, Sequence[Any]] | None) -> list[dict[str, Any]]:
+    """Return what is set at each stage of a trial."""
+    if not prune:
+        return [{}]
+    if len(prune) > 1:
+        raise ParameterError(f"prune has {', '.join(prune)}; expected one parameter")
+    ((name, values),) = prune.items()
+    if name in space.choices or name in space.fixed:
+        raise ParameterError(f"{name!r} is set by prune, and searched or fixed; expected one")
+    return [check_parameters(space.notebook, {name: value}) for value in values]
+
+
+def _study(out: Path, name: str, metric: str, seed: int) -> "optuna.Study":
+    import optuna
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    study = optuna.create_study(
+        storage=JournalStorage(JournalFileBackend(str(out / STUDY))),
+        study_name=name,
+        direction="minimize" if is_smaller_better(metric) else "maximize",
+        pruner=optuna.pruners.MedianPruner(n_startup_trials=BEFORE_PRUNING),
+        load_if_exists=True,
+    )
+    # Continued with the seed alone, it would draw the first settings again.
+    study.sampler = optuna.samplers.TPESampler(seed=seed + len(study.trials), constant_liar=True)
+    return study
+
+
+def _ended(study: "optuna.Study") -> "list[optuna.trial.FrozenTrial]":
+    return [trial for trial in study.get_trials(deepcopy=False) if trial.state.is_finished()]
+
+
+class _Search:
+    """The trials of a study on their way."""
+
+    def __init__(
+        self,
+        study: "optuna.Study",
+        space: Space,
+        rungs: list[dict[str, Any]],
+        out: Path,
+        metric: str,
+        timeout: int | None,
+    ) -> None:
+        self._study, self._space, self._rungs = study, space, rungs
+        self._out, self._metric, self._timeout = out, metric, timeout
+
+    def run(self, client: "Client", count: int, at_a_time: int) -> Iterator[dict[str, Any]]:
+        """Bring so many trials to their end; give the last status of each."""
+        from distributed import as_completed
+
+        running: dict[Future, tuple[optuna.Trial, int, str, Run]] = {}
+        futures = as_completed()
+
+        def start(trial: "optuna.Trial", rung: int) -> None:
+            key, run = self._run_of(trial, rung)
+            future = submit(client, run, self._out / "runs" / key, self._timeout)
+            running[future] = (trial, rung, key, run)
+            futures.add(future)
+
+        unfinished = self._unfinished()
+        begun = 0
+        while begun < min(at_a_time, count):
+            start(unfinished.pop() if unfinished else self._study.ask(), 0)
+            begun += 1
+        for future in futures:
+            trial, rung, key, run = running.pop(future)
+            status = collect(future, key, run)
+            if self._goes_on(trial, rung, status):
+                start(trial, rung + 1)
+                continue
+            yield status
+            if begun < count:
+                start(unfinished.pop() if unfinished else self._study.ask(), 0)
+                begun += 1
+
+    def _unfinished(self) -> "list[optuna.Trial]":
+        """Return the trials that were on their way when the search was cut short."""
+        import optuna
+
+        running = (optuna.trial.TrialState.RUNNING,)
+        return [
+            optuna.Trial(self._study, trial._trial_id)
+            for trial in self._study.get_trials(deepcopy=False, states=running)
+        ]
+
+    def _run_of(self, trial: "optuna.Trial", rung: int) -> tuple[str, Run]:
+        run = Run(self._space.notebook, self._space.suggest(trial) | self._rungs[rung])
+        ((key, run),) = keyed_runs([run]).items()
+        trial.set_user_attr("key", key)
+        return key, run
+
+    def _goes_on(self, trial: "optuna.Trial", rung: int, status: Mapping[str, Any]) -> bool:
+        """Tell the study about a run; return whether its trial has another one."""
+        import optuna
+
+        trial.set_user_attr("status", dict(status))
+        if status["status"] != SUCCEEDED:
+            self._study.tell(trial, state=optuna.trial.TrialState.FAIL)
+            return False
+        if self._metric not in status["metrics"]:
+            choose_metric(list(status["metrics"]), self._metric)
+        value = status["metrics"][self._metric]
+        if value is None:
+            self._study.tell(trial, state=optuna.trial.TrialState.FAIL)
+            return False
+        trial.report(value, rung)
+        if rung == len(self._rungs) - 1:
+            self._study.tell(trial, value)
+            return False
+        if trial.should_prune():
+            self._study.tell(trial, state=optuna.trial.TrialState.PRUNED)
+            return False
+        return True
+
+    def statuses(self) -> list[dict[str, Any]]:
+        """Return the last run of every trial that has ended, with what became of the trial."""
+        found = []
+        for trial in _ended(self._study):
+            status = dict(trial.user_attrs["status"])
+            about = {"trial": trial.number, "pruned": trial.state.name == "PRUNED"}
+            status["metrics"] = status["metrics"] | about
+            found.append(status)
+        return found

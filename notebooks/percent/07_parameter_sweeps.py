@@ -1,0 +1,292 @@
+# %% [markdown]
+# # 07 · Was it the setting, or was it luck? Sweeping over parameters
+#
+# **A question first.** You change the learning rate, train again, and the accuracy rises by two points. Was that
+# the learning rate? Or would the same network, begun from other random weights, have done that by itself? One
+# run cannot tell. Twenty can, if somebody starts them, watches them, and lays the results side by side.
+#
+# | | |
+# |---|---|
+# | Time | 45 minutes to read and try; about two minutes to run |
+# | You will learn | sweeps over parameters, seeds and spread, a permutation test, why the best of many looks too good |
+# | You need | notebook 04, which is what will be run |
+
+# %%
+import itertools
+import tempfile
+from pathlib import Path
+from typing import Optional
+
+from helpers import plots
+from helpers.classroom import attempt, check
+from helpers.datasets import load_dataset
+from helpers.runs import record
+from helpers.runs.select import find_notebooks
+from helpers.sweeps import make_runs, sweep
+
+import numpy as np
+import pandas as pd
+
+# %% tags=["parameters"]
+notebook: str = "04"  # the notebook that is run again and again
+dataset: str = "mnist"  # an image set: a name (mnist, fashion_mnist, cifar10, digits) or a path
+n_samples: int = 1000  # images of that set in a run
+epochs: int = 3  # times through them
+n_seeds: int = 4  # runs of each setting
+jobs: Optional[int] = None  # runs at a time; None for what fits this machine
+seed: int = 0  # of the simulations below
+
+# %%
+data = load_dataset(dataset, fallback="digits", seed=seed)
+n_test = len(data.subset(n_samples, seed).x_test)
+print(f"{data.name}: each run is tested on {n_test} images, so one image is {1 / n_test:.1%}")
+
+# %% [markdown]
+# Every notebook of this course has a cell tagged `parameters`. A **sweep** runs a notebook once for every
+# combination of values that you give, each time with that cell replaced. Before the first run starts,
+# every name and every value is checked: a sweep that fails after an hour because of a typing error is no
+# fun.
+
+# %%
+(path,) = find_notebooks([notebook])
+attempt("a misspelled name", lambda: make_runs(path, {"learnig_rate": [0.1, 1.0]}))
+attempt("a value that does not fit", lambda: make_runs(path, {"epochs": [1, "two"]}))
+
+# %% [markdown]
+# ### Exercise 1 · Count before you start
+#
+# Four learning rates, three batch sizes, two numbers of epochs, each combination with five seeds: how many
+# runs are that? And if a run takes 40 seconds and two run side by side: how many minutes?
+#
+# <details><summary>Hint</summary>
+#
+# A grid is a product, and that is what is wrong with grids. `make_runs` counts for you: `len(make_runs(path,
+# {"learning_rate": […], …}, repeat=5))`.
+#
+# </details>
+
+# %% tags=["exercise"]
+n_runs, minutes = ..., ...
+
+# %% tags=["solution"]
+n_runs = 4 * 3 * 2 * 5
+minutes = n_runs * 40 / 2 / 60
+
+# %%
+grid = {"learning_rate": [0.01, 0.1, 1.0, 3.0], "batch_size": [32, 64, 128], "epochs": [1, 2]}
+counted = len(make_runs(path, grid, repeat=5))
+check(n_runs == counted and minutes == counted / 3, "exercise 1: the size of a grid")
+
+# %% [markdown]
+# ## 1 · Two learning rates, several seeds
+#
+# Notebook 04 trains its first network with a learning rate of 1.0. Is 0.5 better, worse, or the same? Each
+# gets several **seeds**: other first weights, another order of the images, other images held out.
+#
+# **Predict before you run.** By how many points will the accuracy differ between two runs of the *same*
+# learning rate?
+
+# %% tags=["nbval-ignore-output"]
+folder = Path(tempfile.mkdtemp(prefix="sweep_"))
+fixed = {"dataset": data.name, "n_samples": n_samples, "epochs": epochs, "n_few": 100, "n_seeds": 1}
+rates = {"learning_rate": [0.5, 1.0]}
+table = sweep(path, rates, fixed, repeat=n_seeds, out=folder, jobs=jobs)
+columns = ["learning_rate", "seed", "accuracy", "seconds", "peak_memory_mb", "status"]
+table[columns].round(4)
+
+# %% [markdown]
+# Each row was a notebook of its own, executed from its first cell to its last by a worker process. The
+# kernels do not import TensorFlow again each time, which would take longer than the training: they are
+# copies of one process that has done so.
+
+# %%
+check(len(table) == 2 * n_seeds, "a run for each combination and seed")
+check((table["status"] == "succeeded").all(), "all of them succeeded")
+
+# %% tags=["nbval-ignore-output"]
+by_rate = {
+    f"rate {rate:g}": list(runs) for rate, runs in table.groupby("learning_rate")["accuracy"]
+}
+plots.spread(by_rate, label="test accuracy", title="one dot a seed")
+
+# %% tags=["nbval-ignore-output"]
+summary = table.groupby("learning_rate")["accuracy"].agg(["min", "median", "max", "std"])
+summary.round(4)
+
+# %% [markdown]
+# The points of one row differ by nothing but luck. **That range is the yardstick**: a difference between two
+# settings that is smaller than the range within each of them is not something that you have found out.
+# Look at the curves too; a run that started badly is easily seen there.
+
+# %% tags=["nbval-ignore-output"]
+stored = pd.read_json(folder / "results.json", orient="records")
+named = {
+    f"rate {row.parameters['learning_rate']:g}, seed {row.parameters['seed']}": pd.DataFrame(
+        row.curves["history"]
+    )
+    for row in stored.itertuples()
+}
+plots.overlaid_curves(named, "val_accuracy", title="eight runs, two settings")
+
+# %% [markdown]
+# ## 2 · How likely is that by luck alone?
+#
+# Suppose that the learning rate did not matter at all. Then the labels “0.5” and “1.0” on the results would
+# be mere names, and any other way to hand them out would be as good. So hand them out in *every* possible
+# way, and count how often the difference of the means is at least as large as the one that you saw. That
+# share is the **p-value** of a permutation test (Fisher, 1935), and nothing had to be assumed about
+# distributions.
+
+
+# %%
+def permutation_test(a, b):
+    """Share of all divisions of the results whose difference of means is as large as the real one."""
+    results = np.concatenate([a, b])
+    seen = abs(np.mean(a) - np.mean(b))
+    count = total = 0
+    for chosen in itertools.combinations(range(len(results)), len(a)):
+        mask = np.isin(np.arange(len(results)), chosen)
+        count += abs(results[mask].mean() - results[~mask].mean()) >= seen - 1e-12
+        total += 1
+    return count / total, total
+
+
+# %% tags=["nbval-ignore-output"]
+low, high = by_rate.values()
+p, divisions = permutation_test(low, high)
+print(f"difference of the means: {np.mean(high) - np.mean(low):+.3f}")
+print(f"as large in {p:.0%} of the {divisions} ways to divide the results")
+
+# %% [markdown]
+# A small share says: luck alone rarely does that. A large one does *not* say that the settings are equal,
+# only that these runs cannot tell. And with few seeds no answer can be sharp:
+
+# %%
+smallest = {k: permutation_test(range(k), range(100, 100 + k))[0] for k in (2, 3, 4, 5)}
+for k, share in smallest.items():
+    print(f"{k} seeds each: even results that do not overlap at all give p = {share:.3f}")
+check(smallest[3] > 0.05 > smallest[4], "below four seeds nothing can reach 5%")
+
+# %% [markdown]
+# ## 3 · Called again, it goes on
+#
+# Runs that have succeeded are kept, with a record of what their results depend on: the notebook's code, its
+# parameters, its data, the package. Ask for more, and only what is new is executed. Below are two of the runs
+# above, and one that cannot work: `iris` has flowers' measures, no images.
+#
+# **Predict before you run.** What does the third run do to the other two, and to this notebook?
+
+# %% tags=["nbval-ignore-output"]
+others = {name: value for name, value in fixed.items() if name != "dataset"} | {"seed": 0}
+wanted = [{"dataset": data.name, "learning_rate": rate} for rate in (0.5, 1.0)]
+mixed = sweep(path, [*wanted, {"dataset": "iris"}], others, out=folder, jobs=jobs, progress=False)
+mixed[["learning_rate", "accuracy", "status", "cell", "error"]].round(4)
+
+# %%
+kept = mixed.merge(table, on="key")
+check(len(kept) == 2 and (kept["seconds_x"] == kept["seconds_y"]).all(), "two runs were kept")
+check(list(mixed["status"]) == ["succeeded", "succeeded", "failed"], "the third one failed, alone")
+
+# %% [markdown]
+# The folder also holds `results.csv`, `results.json`, every executed notebook, and `summary.html` with the
+# pictures: a metric against each parameter, heat maps for pairs, every run as a line. On the command line
+# the same sweep is
+#
+# ```
+# course sweep 04 -g learning_rate=0.5,1.0 -p n_samples=1000 -p epochs=3 --repeat 4 --out runs/rates
+# ```
+#
+# and on a cluster of many machines the same with `--scheduler tcp://…`.
+#
+# ## 4 · The best of many looks too good
+#
+# A sweep over 50 settings has a winner, always. Let all 50 be *equally good*, each with a true accuracy of
+# 80% and a spread of two points between seeds, and look at the best.
+#
+# **Predict before you run.** What accuracy will the best of 50 equal settings show? And if you run the winner
+# once more, with a new seed?
+
+# %%
+rng = np.random.default_rng(seed)
+true, spread = 0.80, 0.02
+counts = np.array([1, 2, 5, 10, 20, 50, 100])
+draws = rng.normal(true, spread, size=(4000, counts.max()))
+best = np.array([draws[:, :count].max(axis=1).mean() for count in counts])
+again = np.full(len(counts), rng.normal(true, spread, size=4000).mean())
+plots.curves(
+    counts,
+    {"the best of them": best, "the same one, run again": again},
+    xlabel="settings tried, all of them equal",
+    ylabel="accuracy",
+    title="The winner's curse",
+)
+
+# %%
+gain = dict(zip(counts.tolist(), (best - true) / spread, strict=True))
+print(f"the best of 50 equal settings looks {gain[50]:.1f} spreads better than it is")
+check(2.0 < gain[50] < 2.5, "more than two spreads, for nothing")
+
+# %% [markdown]
+# So never report the best accuracy *of the sweep*. Choose the setting by the sweep, then run it again with
+# new seeds, and report those. That is also why the test set is looked at last and once: whoever chooses
+# among many by the test set has trained on it, only slowly.
+#
+# ### Exercise 2 · How many seeds?
+#
+# Two settings differ by one point in truth, with a spread of two points each. How many seeds does each need
+# so that the better one has the higher *mean* in nine of ten sweeps? Find the smallest number by
+# simulation, to within a few.
+#
+# <details><summary>Hint</summary>
+#
+# For a number `k`, draw `rng.normal(0.80, 0.02, size=(4000, k))` and the same around 0.81, take the means over
+# the seeds, and look at the share in which the better one wins. Try k = 1, 2, 4, 8, ….
+#
+# </details>
+
+# %% tags=["exercise"]
+needed = ...
+
+
+# %% tags=["solution"]
+def wins(k):
+    worse, better = (rng.normal(mean, 0.02, (4000, k)).mean(axis=1) for mean in (0.80, 0.81))
+    return (better > worse).mean()
+
+
+needed = next(k for k in range(1, 100) if wins(k) >= 0.9)
+
+# %%
+# In theory: the means differ by 1 ± 2·√(2/k) points, and 90% of a normal lie above −1.28.
+check(needed is not ... and 9 <= needed <= 17, "exercise 2: about a dozen seeds")
+
+# %% [markdown]
+# ## What goes wrong here
+#
+# - *One seed for each setting.* The sweep then ranks luck.
+# - *The same seed for all settings, and only one.* It looks fair, and it is a single draw all the same: that
+#   seed may suit one setting.
+# - *A grid over everything.* Six parameters with four values each are 4,096 runs. Draw at random instead
+#   (`--random 60`): if only two of the six matter, a random draw tries 60 values of each of these, a grid four
+#   (Bergstra and Bengio, 2012).
+# - *A metadata field that says “completed”.* papermill writes it for a notebook whose kernel has died, too.
+#   A run here counts when its own record says so, written after it truly ended.
+#
+# ## What to take away
+#
+# - Results are ranges. Compare a difference with the spread between seeds before you believe it.
+# - A permutation test is ten lines, and needs at least four seeds a setting to say anything.
+# - The best of many is too good: choose by the sweep, report from fresh runs.
+# - Draw at random when there are many parameters.
+#
+# **Next:** your own question. Take a notebook of this course, change what you want to know into a parameter,
+# and sweep.
+
+# %% tags=["nbval-ignore-output"]
+record(
+    dataset=data.name,
+    runs=len(table),
+    accuracy_median=float(table["accuracy"].median()),
+    spread_within=float(summary["std"].mean()),
+    p_value=p,
+)
