@@ -19,7 +19,7 @@ from helpers.files import ROOT, write_atomically
 from helpers.runs.execute import run_notebook
 from helpers.runs.results import FAILED, SUCCEEDED, Run
 
-STATUS = "status.json"
+STATUS, LOCK = "status.json", ".lock"
 # Dask gives it to its workers. A kernel with a seed of its own could not be forked from the process
 # that is preloaded already.
 DASK_HASH_SEED = "6640"
@@ -83,11 +83,13 @@ def execute_kept(
 
     path = Path(folder)
     path.mkdir(parents=True, exist_ok=True)
-    with FileLock(path / ".lock"):
+    with FileLock(path / LOCK):
         before = read_status(path)
         if before and before["status"] == SUCCEEDED:
             return before
         (path / STATUS).unlink(missing_ok=True)
+        for left in set(path.glob(".*")) - {path / LOCK}:  # of one that was killed
+            left.unlink()
         os.environ["COURSE_FALLBACK"] = "0"
         if os.environ.get("PYTHONHASHSEED") == DASK_HASH_SEED:
             del os.environ["PYTHONHASHSEED"]

@@ -1,0 +1,264 @@
+"""What goes wrong in a sweep at a random moment, and that nothing is lost, doubled or left over.
+
+``COURSE_FAULTS=20`` repeats each fault so many times, ``COURSE_FAULTS_SEED`` chooses the moments.
+"""
+
+import contextlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pandas as pd
+import psutil
+import pytest
+from test_sweeps import make_notebook
+
+REPEATS = int(os.environ.get("COURSE_FAULTS", "1"))
+SEED = int(os.environ.get("COURSE_FAULTS_SEED", random.randrange(10**6)))
+RUNS = 24
+BODY = """\
+import json, os, time
+from pathlib import Path
+from helpers.runs import record
+hanging = Path(os.environ["SWEEP_HANGING"])
+hangs = hanging.exists() and number in json.loads(hanging.read_text())
+end = time.monotonic() + (1000 if hangs else 0.1)
+while time.monotonic() < end:
+    try:
+        time.sleep(0.02)
+    except KeyboardInterrupt:
+        pass  # a cell that does not even heed an interrupt
+record(dataset="made", square=number**2)
+"""
+MARK = {"SWEEP_MARK": f"sweep-{os.getpid()}-{SEED}", "COURSE_WARM_LINGER": "31"}
+
+pytestmark = pytest.mark.skipif(
+    not hasattr(os, "pidfd_open"), reason="kernels are forked on Linux only"
+)
+
+
+class Sweep:
+    """A sweep of 24 runs, in a process of its own, under observation."""
+
+    def __init__(self, folder: Path, out: Path | None = None) -> None:
+        self.out = out or folder / "out"
+        self.hanging = folder / "hanging.json"
+        self._notebook = make_notebook(
+            folder / "small.ipynb", BODY, "number: int = 0  # of the run\n"
+        )
+        self._folder = folder
+        self._seen: dict[str, str] = {}  # the first status of each run that succeeded
+        self.wrong: list[object] = []
+
+    def start(self, *options: str) -> subprocess.Popen:
+        numbers = ",".join(map(str, range(RUNS)))
+        command = [sys.executable, "-m", "helpers", "sweep", str(self._notebook), "-g",
+                   f"number={numbers}", "--jobs", "2", "--out", str(self.out)]  # fmt: skip
+        env = os.environ | MARK | {"SWEEP_HANGING": str(self.hanging)}
+        env.pop("COURSE_WARM", None)
+        course = subprocess.Popen(
+            [*command, *options], env=env, cwd=self._folder,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        threading.Thread(target=self._watch, args=(course,), daemon=True).start()
+        return course
+
+    def _watch(self, course: subprocess.Popen) -> None:
+        while course.poll() is None:
+            try:
+                self.look()
+            except Exception as error:  # which would be lost in a thread
+                self.wrong.append(error)
+            time.sleep(0.05)
+
+    def look(self) -> None:
+        """See that every file is whole, and no run that had succeeded has another status."""
+        for path in self.out.glob("runs/*/status.json"):
+            with contextlib.suppress(FileNotFoundError):  # it is about to run again
+                text = path.read_text()
+                succeeded = json.loads(text)["status"] == "succeeded"
+                if succeeded and self._seen.setdefault(path.parent.name, text) != text:
+                    self.wrong.append(f"{path.parent.name} has succeeded twice")
+        for path in (self.out / "results.json", *self.out.glob("runs/*/metrics.json")):
+            with contextlib.suppress(FileNotFoundError):
+                json.loads(path.read_text())
+        with contextlib.suppress(FileNotFoundError):
+            assert "status" in pd.read_csv(self.out / "results.csv").columns
+
+    def wait_for(self, runs: int, course: subprocess.Popen) -> None:
+        """Wait until so many runs have ended, and then for some part of the next."""
+        deadline = time.monotonic() + 120
+        while len(list(self.out.glob("runs/*/status.json"))) < runs:
+            assert course.poll() is None, course.stdout.read().decode()
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
+    def finish(self, *options: str) -> None:
+        """Resume, and see that every run is there exactly once, and nothing else."""
+        course = self.start(*options)
+        said, _ = course.communicate(timeout=180)
+        assert course.returncode == 0, said.decode()
+        self.look()
+        assert not self.wrong
+        rows = json.loads((self.out / "results.json").read_text())
+        assert sorted(row["parameters"]["number"] for row in rows) == list(range(RUNS))
+        assert all(row["metrics"]["square"] == row["parameters"]["number"] ** 2 for row in rows)
+        assert {row["status"] for row in rows} == {"succeeded"}
+        assert len({row["key"] for row in rows}) == RUNS
+        table = pd.read_csv(self.out / "results.csv")
+        assert sorted(table["number"]) == list(range(RUNS))
+        assert (self.out / "summary.html").stat().st_size > 1000
+        hidden = {path.name for path in self.out.glob("runs/*/.*")}
+        assert hidden <= {".lock"}
+        assert_nothing_left()
+
+
+def marked() -> list[psutil.Process]:
+    """Return every process that a sweep of this test has started."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if process.environ().get("SWEEP_MARK") == MARK["SWEEP_MARK"]:
+                found.append(process)
+    return found
+
+
+def is_preloaded(process: psutil.Process) -> bool:
+    """Tell the preloaded process, which may linger, from the kernels that are forked from it."""
+    with contextlib.suppress(psutil.Error):
+        command = " ".join(process.cmdline())
+        return "warm_kernels.preload" in command and process.ppid() == 1
+    return False
+
+
+def assert_nothing_left() -> None:
+    deadline = time.monotonic() + 30
+    while left := [p for p in marked() if p.is_running() and not is_preloaded(p)]:
+        assert time.monotonic() < deadline, [(p.pid, p.cmdline(), p.status()) for p in left]
+        time.sleep(0.2)
+
+
+def kernels() -> list[psutil.Process]:
+    preloaded = [process for process in marked() if is_preloaded(process)]
+    return [kernel for process in preloaded for kernel in process.children()]
+
+
+def workers(course: subprocess.Popen) -> list[psutil.Process]:
+    children = psutil.Process(course.pid).children()
+    return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
+
+
+def kill_one(find, chance: random.Random) -> None:
+    """Kill one of the processes that ``find`` finds, as soon as there is one."""
+    deadline = time.monotonic() + 60
+    while True:
+        with contextlib.suppress(psutil.Error, IndexError):
+            chance.choice(find()).send_signal(signal.SIGKILL)
+            return
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@pytest.fixture(params=range(REPEATS))
+def chance(request, record_property) -> random.Random:
+    record_property("COURSE_FAULTS_SEED", SEED)
+    return random.Random(f"{SEED} {request.node.originalname} {request.param}")
+
+
+def at_random(sweep: Sweep, course: subprocess.Popen, chance: random.Random) -> None:
+    sweep.wait_for(chance.randrange(RUNS - 4), course)
+    time.sleep(chance.random() * 0.6)
+
+
+def test_a_killed_kernel_fails_its_run_only(tmp_path, chance):
+    sweep = Sweep(tmp_path)
+    course = sweep.start()
+    at_random(sweep, course, chance)
+    kill_one(kernels, chance)
+    said, _ = course.communicate(timeout=180)
+    # It may have been a kernel that had done its work, or was only to be replaced.
+    assert course.returncode in (0, 1), said.decode()
+    rows = json.loads((sweep.out / "results.json").read_text())
+    failed = [row for row in rows if row["status"] != "succeeded"]
+    assert len(rows) == RUNS
+    assert len(failed) <= 1
+    assert course.returncode == len(failed)
+    sweep.finish()
+
+
+def test_a_killed_worker_costs_nothing(tmp_path, chance):
+    sweep = Sweep(tmp_path)
+    course = sweep.start()
+    at_random(sweep, course, chance)
+    kill_one(lambda: workers(course), chance)
+    said, _ = course.communicate(timeout=180)
+    assert course.returncode == 0, said.decode()
+    sweep.finish()
+
+
+def test_a_killed_preloaded_process_costs_nothing(tmp_path, chance):
+    sweep = Sweep(tmp_path)
+    course = sweep.start()
+    at_random(sweep, course, chance)
+    kill_one(lambda: [process for process in marked() if is_preloaded(process)], chance)
+    said, _ = course.communicate(timeout=180)
+    assert course.returncode == 0, said.decode()
+    sweep.finish()
+
+
+def test_a_killed_sweep_is_resumed(tmp_path, chance):
+    sweep = Sweep(tmp_path)
+    course = sweep.start()
+    at_random(sweep, course, chance)
+    course.kill()
+    course.wait()
+    assert_nothing_left()
+    sweep.look()
+    sweep.finish()
+
+
+def test_a_full_disk_loses_nothing(tmp_path, chance):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    size = chance.randrange(1000, 6000)
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}k", "tmpfs", str(disk)]
+    try:
+        mounted = subprocess.run(mount, capture_output=True).returncode == 0
+    except FileNotFoundError:
+        mounted = False
+    if not mounted:
+        pytest.skip("a small disk cannot be mounted here (not root)")
+    try:
+        sweep = Sweep(tmp_path, disk / "out")
+        course = sweep.start()
+        said, _ = course.communicate(timeout=180)
+        assert course.returncode == 1, said.decode()
+        assert b"Traceback" not in said
+        assert b"No space left on device" in said
+        sweep.look()
+        assert_nothing_left()
+        subprocess.run(["mount", "-o", "remount,size=60m", str(disk)], check=True)
+        sweep.finish()
+    finally:
+        subprocess.run(["umount", "--lazy", str(disk)], check=True)
+
+
+def test_a_hanging_cell_ends_at_its_timeout(tmp_path, chance):
+    sweep = Sweep(tmp_path)
+    hanging = chance.sample(range(RUNS), 2)
+    sweep.hanging.write_text(json.dumps(hanging))
+    course = sweep.start("--timeout", "3")
+    said, _ = course.communicate(timeout=180)
+    assert course.returncode == 1, said.decode()
+    rows = json.loads((sweep.out / "results.json").read_text())
+    failed = {row["parameters"]["number"]: row["error"] for row in rows if row["error"]}
+    assert failed == dict.fromkeys(hanging, "a cell took longer than 3 s")
+    assert_nothing_left()
+    sweep.hanging.unlink()
+    sweep.finish()
