@@ -11,6 +11,7 @@ from PIL import Image
 
 from helpers import plots, preprocessing, statistics
 from helpers.datasets import DatasetError, load_dataset
+from helpers.errors import CourseError
 
 
 def colour():
@@ -45,6 +46,35 @@ def figures():
     for name in ("class_examples", "pixel_distribution", "mean_images"):
         yield f"colour {name}", lambda name=name: getattr(plots, name)(colour())
     yield from of_photos()
+    yield from of_sweeps()
+
+
+def of_sweeps():
+    table = pd.DataFrame(
+        {
+            "rate": [0.001, 0.01, 0.1] * 4,
+            "units": [16, 32] * 6,
+            "kind": ["a", "b", "b"] * 4,
+            "accuracy": [*np.linspace(0.1, 0.9, 11), None],
+        }
+    )
+    every = ["rate", "units", "kind"]
+    yield "by parameter", lambda: plots.metric_by_parameter(table, "accuracy", every)
+    yield "by one", lambda: plots.metric_by_parameter(table, "accuracy", ["kind"], title="T")
+    yield "pairs of values", lambda: plots.metric_heat_map(table, "accuracy", "rate", "kind")
+    yield "parallel", lambda: plots.parallel_coordinates(table, "accuracy", every)
+    runs = {name: pd.DataFrame({"loss": [2.0, 1.0]}) for name in "abc"}
+    yield "overlaid", lambda: plots.overlaid_curves(runs, "loss")
+
+
+def test_pictures_of_sweeps_refuse_what_is_not_there():
+    table = pd.DataFrame({"rate": [1.0], "accuracy": [None]})
+    with pytest.raises(CourseError, match="no column 'rte'"):
+        plots.metric_by_parameter(table, "accuracy", ["rte"])
+    with pytest.raises(CourseError, match="No run of the table has a value"):
+        plots.parallel_coordinates(table, "accuracy", ["rate"])
+    with pytest.raises(CourseError, match="None of the 1 runs"):
+        plots.overlaid_curves({"a": pd.DataFrame({"loss": [1.0]})}, "accuracy")
 
 
 def of_photos():

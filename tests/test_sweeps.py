@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -24,8 +25,12 @@ from helpers.runs.results import Run
 from helpers.runs.status import execute_kept, read_status, run_key
 from helpers.sweeps import make_runs, sweep
 from helpers.sweeps.cluster import worker_environments
+from helpers.sweeps.engine import keyed_runs
+from helpers.sweeps.estimate import estimate
 from helpers.sweeps.grid import parse_grid, read_grid
-from helpers.sweeps.table import make_table
+from helpers.sweeps.progress import Progress
+from helpers.sweeps.summary import write_summary
+from helpers.sweeps.table import choose_metric, make_table
 
 PARAMETERS = """\
 rate: float = 0.1  # how fast
@@ -205,7 +210,12 @@ def test_a_sweep_keeps_what_succeeded_and_repeats_the_rest(notebook, tmp_path):
     assert list(table["accuracy"].dropna()) == [1.0, 2.0]
     stored = pd.read_csv(tmp_path / "out" / "results.csv")
     assert list(stored["rate"]) == [0.5, 0.5, 1.0, 1.0]
-    assert len(json.loads((tmp_path / "out" / "results.json").read_text())) == 4
+    rows = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert len(rows) == 4
+    assert rows[1]["cell"] == 3
+    assert rows[1]["traceback"].endswith("ValueError: unlucky")
+    summary = (tmp_path / "out" / "summary.html").read_text()
+    assert summary.count(">notebook</a>") == 4
 
     began = dict(zip(table["key"], table["seconds"], strict=True))
     again = sweep(notebook, {**grid, "rate": [0.5, 1.0, 2.0]}, **options)
@@ -294,6 +304,91 @@ def test_a_machine_is_shared_between_workers(monkeypatch):
     assert [e["CUDA_VISIBLE_DEVICES"] for e in worker_environments(3, two)] == ["0", "1", "0"]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,7")
     assert [e["CUDA_VISIBLE_DEVICES"] for e in worker_environments(2, two)] == ["5", "7"]
+
+
+def status_of(number, **more):
+    metrics = {"accuracy": 0.5 + number / 10, "loss": 1.0 - number / 10}
+    curves = {"history": {"loss": [1.0, 0.5], "val_accuracy": [0.2, metrics["accuracy"]]}}
+    return {
+        "key": f"key{number}", "notebook": "small", "status": "succeeded", "seconds": 2.0,
+        "parameters": {"rate": 10.0**-number, "width": number % 2, "name": "x"},
+        "metrics": metrics, "curves": curves, "error": None, "traceback": None, "host": "h",
+        "peak_memory_mb": 100.0, "plan": "Plan: CPU:0", **more,
+    }  # fmt: skip
+
+
+def test_the_table_tells_parameters_from_metrics():
+    table = make_table([status_of(0), status_of(1)])
+    assert table.attrs == {"parameters": ["rate", "width"], "metrics": ["accuracy", "loss"]}
+
+
+def test_the_metric_to_compare_by():
+    assert choose_metric(["loss", "n", "test_accuracy"]) == "test_accuracy"
+    assert choose_metric(["n", "val_loss"]) == "val_loss"
+    assert choose_metric(["n"]) == "n"
+    assert choose_metric([]) is None
+    assert choose_metric(["n", "loss"], "n") == "n"
+    with pytest.raises(ParameterError, match=r"'los' is not.*Did you mean 'loss'"):
+        choose_metric(["n", "loss"], "los")
+
+
+def test_the_summary_shows_and_links(tmp_path):
+    broken = status_of(3, status="failed", metrics={}, curves={}, error="ValueError: <b>",
+                       traceback="Traceback <here>")  # fmt: skip
+    statuses = [status_of(0), status_of(1), status_of(2), broken]
+    page = tmp_path / "runs" / "key0" / "small.html"
+    page.parent.mkdir(parents=True)
+    page.write_text("executed")
+    text = write_summary(statuses, make_table(statuses), tmp_path).read_text()
+    assert "3 of 4 runs" in text
+    assert "<b>0.7</b> with rate=0.01, width=0" in text
+    assert 'href="runs/key0/small.html"' in text
+    assert "key1/small" not in text  # of which there is no page
+    assert "ValueError: &lt;b&gt;" in text
+    assert "Traceback &lt;here&gt;" in text
+    described = re.findall(r'<img src="data:image/png;base64,[^"]{1000,}" alt="([^"]+)"', text)
+    kinds = ("over each parameter", "Median accuracy", "as lines through", "over their epochs")
+    assert len(described) == len(kinds)
+    assert all(kind in alt for kind, alt in zip(kinds, described, strict=True))
+    failed = [broken | {"key": "other"}, broken]
+    assert "0 of 2" in write_summary(failed, make_table(failed), tmp_path).read_text()
+
+
+def test_a_loss_is_best_when_small(tmp_path):
+    statuses = [status_of(0), status_of(2), status_of(1)]
+    text = write_summary(statuses, make_table(statuses), tmp_path, "loss").read_text()
+    assert "Best loss: <b>0.8</b>" in text
+
+
+def test_progress_says_what_matters(capsys):
+    bar = Progress(4, 1, 2, ["width"], None, shown=True)
+    bar.started("http://127.0.0.1:1/status")
+    bar.ended(status_of(1))
+    bar.ended(status_of(2, status="failed", error="unlucky"))
+    bar.ended(status_of(0))
+    bar.close()
+    said = capsys.readouterr().err.splitlines()
+    assert said[0] == "Dashboard: http://127.0.0.1:1/status"
+    assert said[1].startswith("done 2 of 4, running 2, failed 0, time left 0:0")
+    assert said[1].endswith("best accuracy 0.6 (width=1)")
+    assert said[2] == "✗ width=0: unlucky"
+    assert "done 4 of 4, running 0, failed 1, time left 0:00" in said[-1]
+    Progress(1, 0, 1, [], None, shown=False).ended(status_of(1))
+    assert not capsys.readouterr().err
+
+
+def test_an_estimate_rests_on_runs_that_have_ended(notebook, tmp_path):
+    runs = make_runs(notebook, {"width": [1, 2, 3, 4, 5]})
+    assert "not known before one has ended" in estimate(runs, tmp_path)
+    for key, seconds in zip(list(keyed_runs(runs))[:2], (9.0, 11.0), strict=True):
+        folder = tmp_path / "runs" / key
+        folder.mkdir(parents=True)
+        status = status_of(0, key=key, seconds=seconds)
+        (folder / "status.json").write_text(json.dumps(status))
+    said = estimate(runs, tmp_path, jobs=2)
+    assert said == (
+        "2 have succeeded, 3 are to run: about 20 s, at 10.0 s a run (2 measured) and 2 at a time"
+    )
 
 
 def test_names_that_clash_in_the_table():

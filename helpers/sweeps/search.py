@@ -53,8 +53,8 @@ class Space:
         fixed: Mapping[str, Any] | None = None,
     ) -> None:
         self.notebook = notebook
-        self._known = read_parameters(notebook)
-        self.fixed = check_parameters(notebook, dict(fixed or {}), self._known)
+        self.known = read_parameters(notebook)
+        self.fixed = check_parameters(notebook, dict(fixed or {}), self.known)
         if both := set(self.fixed) & set(choices):
             raise ParameterError(f"{min(both)!r} is both searched and fixed; expected one of them")
         if not choices:
@@ -76,7 +76,7 @@ class Space:
         return {"low": low, "high": high, "log": bool(found["log"])}
 
     def _checked(self, name: str, value: Any) -> Any:
-        return check_parameters(self.notebook, {name: value}, self._known)[name]
+        return check_parameters(self.notebook, {name: value}, self.known)[name]
 
     def suggest(self, trial: "optuna.Trial") -> dict[str, Any]:
         """Return the settings of a trial."""
@@ -179,7 +179,7 @@ def _rungs(space: Space, prune: Mapping[str, Sequence[Any]] | None) -> list[dict
     ((name, values),) = prune.items()
     if name in space.choices or name in space.fixed:
         raise ParameterError(f"{name!r} is set by prune, and searched or fixed; expected one")
-    return [check_parameters(space.notebook, {name: value}) for value in values]
+    return [check_parameters(space.notebook, {name: value}, space.known) for value in values]
 
 
 def _study(out: Path, name: str, metric: str, seed: int) -> "optuna.Study":

@@ -1,0 +1,110 @@
+"""Adaptive search: Optuna chooses, runs are kept, the study goes on where it was cut short."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from test_sweeps import make_notebook
+
+from helpers.errors import ParameterError
+from helpers.sweeps import search
+from helpers.sweeps.search import Space
+
+PARAMETERS = """\
+rate: float = 0.1  # how fast
+width: int = 4  # how wide
+name: str = "plain"  # of the network
+epochs: int = 1  # times through
+"""
+BODY = """\
+import os
+from helpers.runs import record
+with open(os.environ["SWEEP_LOG"], "a") as log:
+    log.write(f"{rate} {width} {name} {epochs}\\n")
+if width == 13:
+    raise ValueError("unlucky")
+record(dataset="made", accuracy=1 - (rate - 0.3) ** 2 + (name == "good") - 1 / epochs, error=rate)
+"""
+
+
+@pytest.fixture
+def notebook(tmp_path, monkeypatch):
+    monkeypatch.setenv("SWEEP_LOG", str(tmp_path / "log"))
+    return make_notebook(tmp_path / "small.ipynb", BODY, PARAMETERS)
+
+
+def executed(tmp_path) -> list[str]:
+    return (tmp_path / "log").read_text().splitlines()
+
+
+@pytest.mark.parametrize(
+    ("choices", "fixed", "reason"),
+    [
+        ({"rte": [1]}, {}, "Did you mean 'rate'"),
+        ({"rate": "0.1"}, {}, "expected a list, or a range"),
+        ({"rate": "1..0.1"}, {}, "the smaller one first"),
+        ({"rate": "0..1:log"}, {}, "a range above 0"),
+        ({"width": "1.5..3"}, {}, "expected int"),
+        ({"name": "a..b"}, {}, "expected two numbers"),
+        ({"rate": [0.1]}, {"rate": 1}, "both searched and fixed"),
+        ({}, {}, "Nothing to search"),
+    ],
+)
+def test_a_space_that_does_not_fit_is_refused(notebook, choices, fixed, reason):
+    with pytest.raises(ParameterError, match=reason):
+        Space(notebook, choices, fixed)
+
+
+def test_a_search_finds_prunes_and_goes_on(notebook, tmp_path):
+    choices = {"rate": "0.01..1:log", "name": ["bad", "good"], "width": "2..6"}
+    options = {"out": tmp_path / "out", "jobs": 2, "prune": {"epochs": [1, 2]}, "progress": False}
+    table = search(notebook, choices, trials=10, **options)
+    assert sorted(table["trial"]) == list(range(10))
+    assert table["rate"].between(0.01, 1).all()
+    assert table["width"].isin(range(2, 7)).all()
+    assert set(table["name"]) == {"bad", "good"}
+    assert 0 < table["pruned"].sum() < 10
+    assert set(table.loc[table["pruned"], "epochs"]) == {1}
+    assert set(table.loc[~table["pruned"], "epochs"]) == {2}
+    runs = executed(tmp_path)
+    assert len(runs) == len(set(runs)) == 10 + (~table["pruned"]).sum()
+    assert (tmp_path / "out" / "summary.html").exists()
+
+    assert len(search(notebook, choices, trials=10, **options)) == 10
+    assert executed(tmp_path) == runs  # none again
+    assert len(search(notebook, choices, trials=12, **options)) == 12
+    assert len(executed(tmp_path)) > len(runs)
+
+
+def test_failed_trials_do_not_end_a_search(notebook, tmp_path):
+    table = search(notebook, {"width": [13, 14]}, trials=4, out=tmp_path, jobs=1, progress=False)
+    assert len(table) == 4
+    assert set(table["width"][table["status"] == "failed"]) <= {13}
+    with pytest.raises(ParameterError, match=r"'acc' is not a recorded number.*'accuracy'"):
+        search(notebook, {"width": [1, 2]}, trials=1, out=tmp_path, metric="acc", progress=False)
+
+
+def test_a_killed_search_goes_on(notebook, tmp_path):
+    make_notebook(notebook, BODY + "\nimport time; time.sleep(0.5)", PARAMETERS)
+    command = [sys.executable, "-m", "helpers", "sweep", str(notebook), "-g", "rate=0.01..1",
+               "--search", "6", "--prune", "epochs=1,2", "--jobs", "2",
+               "--out", str(tmp_path / "out")]  # fmt: skip
+    first = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 90
+    while len(list((tmp_path / "out").glob("runs/*/status.json"))) < 3:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    first.send_signal(signal.SIGKILL)
+    first.wait()
+    before = len(list((tmp_path / "out").glob("runs/*/status.json")))
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    rows = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert sorted(row["metrics"]["trial"] for row in rows) == list(range(6))
+    # Runs that had ended were not repeated; the two on their way may have been.
+    runs = executed(tmp_path)
+    assert len(runs) - len(set(runs)) <= 2
+    assert before >= 3
