@@ -5,7 +5,7 @@ READY  := .venv/.ready
 export PYTHONUTF8 = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test unit notebooks-test notebooks lab check lint format lock bench clean
+.PHONY: help setup run test unit notebooks-test notebooks lab check lint format lock bench faults clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -67,6 +67,10 @@ bench: setup  ## side-by-side timings, written to benchmarks/results.json
 	@$(BIN)/python benchmarks/loading.py
 	@$(BIN)/python benchmarks/training.py
 	@$(BIN)/python benchmarks/vision.py
+	@$(BIN)/python benchmarks/sweeps.py
+
+faults: setup  ## break sweeps at random moments, twenty times in each way (half an hour)
+	@COURSE_FAULTS=20 $(BIN)/python -m pytest -n auto tests/test_sweep_faults.py
 
 clean:  ## remove the environment and all run results; downloads in data/ stay
 	rm -rf .venv runs build *.egg-info .pytest_cache .ruff_cache

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from helpers import hardware
 from helpers.datasets import catalog
@@ -103,7 +104,21 @@ def _kernel() -> Finding:
     program = spec.argv[0]
     own = Path(program).name == program or Path(program) == Path(sys.executable)
     found = "python3, of this environment" if own else f"python3 starts {program}"
-    return Finding("kernel", own, found, fix)
+    return Finding("kernel", own, f"{found}, {_warmth(spec.metadata)}", fix)
+
+
+def _warmth(metadata: dict[str, Any]) -> str:
+    """Tell whether kernels start with their packages imported."""
+    from helpers.warm_kernels.connection import WarmUnavailable, require_forking
+    from helpers.warm_kernels.install import PROVISIONER
+
+    if metadata.get("kernel_provisioner", {}).get("provisioner_name") != PROVISIONER:
+        return "starting cold (python -m helpers.warm_kernels.install makes it start warm)"
+    try:
+        require_forking()
+    except WarmUnavailable as reason:
+        return f"starting cold ({reason})"
+    return "starting warm"
 
 
 def _gpu(machine: hardware.Hardware) -> Finding:

@@ -75,7 +75,7 @@ class Sweep:
                 self.look()
             except Exception as error:  # which would be lost in a thread
                 self.wrong.append(error)
-            time.sleep(0.05)
+            time.sleep(0.5)
 
     def look(self) -> None:
         """See that every file is whole, and no run that had succeeded has another status."""
