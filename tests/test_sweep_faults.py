@@ -61,7 +61,8 @@ class Sweep:
         command = [sys.executable, "-m", "helpers", "sweep", str(self._notebook), "-g",
                    f"number={numbers}", "--jobs", "2", "--out", str(self.out)]  # fmt: skip
         env = os.environ | MARK | {"SWEEP_HANGING": str(self.hanging)}
-        env.pop("COURSE_WARM", None)
+        for name in ("COURSE_WARM", "KERAS_HOME"):  # else each test would preload for itself
+            env.pop(name, None)
         course = subprocess.Popen(
             [*command, *options], env=env, cwd=self._folder,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
