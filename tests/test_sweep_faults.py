@@ -36,7 +36,11 @@ while time.monotonic() < end:
         pass  # a cell that does not even heed an interrupt
 record(dataset="made", square=number**2)
 """
-MARK = {"SWEEP_MARK": f"sweep-{os.getpid()}-{SEED}", "COURSE_WARM_LINGER": "31"}
+# The time to linger is told to a preloaded process when it starts: another one for each test process.
+MARK = {
+    "SWEEP_MARK": f"sweep-{os.getpid()}-{SEED}",
+    "COURSE_WARM_LINGER": str(31 + os.getpid() / 1e6),
+}
 
 pytestmark = pytest.mark.skipif(
     not hasattr(os, "pidfd_open"), reason="kernels are forked on Linux only"
