@@ -36,7 +36,7 @@ while time.monotonic() < end:
         pass  # a cell that does not even heed an interrupt
 record(dataset="made", square=number**2)
 """
-# The time to linger is told to a preloaded process when it starts: another one for each test process.
+# By the time to linger a preloaded process belongs to one test process only.
 MARK = {
     "SWEEP_MARK": f"sweep-{os.getpid()}-{SEED}",
     "COURSE_WARM_LINGER": str(31 + os.getpid() / 1e6),
