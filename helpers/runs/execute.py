@@ -20,8 +20,8 @@ from helpers.runs.metrics import (
 from helpers.runs.report import write_html
 from helpers.runs.results import FAILED, INTERRUPTED, SUCCEEDED, Run, RunResult
 
-# ipykernel warns of unencrypted loopback connections at every start, and reports the interrupt that
-# comes before a shutdown as an error. Nobody will look for a run in IPython's history.
+# ipykernel warns of unencrypted connections at every start, and reports the interrupt that comes
+# before a shutdown as an error. Nobody will look for a run in IPython's history.
 QUIET_KERNEL = ["--log-level=50", "--HistoryManager.hist_file=:memory:"]
 
 
@@ -49,6 +49,8 @@ def run_notebook(
     import nbclient.exceptions
     import papermill
 
+    from helpers.runs.kernels import KernelManager
+
     out.mkdir(parents=True, exist_ok=True)
     name = run.notebook.stem
     partial = _partial(run, out)
@@ -64,6 +66,7 @@ def run_notebook(
             execution_timeout=timeout,
             on_cell_executed=lambda **_: on_cell(),
             extra_arguments=QUIET_KERNEL,
+            kernel_manager_class=KernelManager,
         )
     except papermill.PapermillExecutionError as failure:
         error = f"{failure.ename}: {failure.evalue} (cell {failure.cell_index})"
