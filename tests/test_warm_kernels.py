@@ -83,6 +83,17 @@ class Kernel:
             self.manager.shutdown_kernel(now=True)
 
 
+def test_what_a_notebook_registers_for_its_end_is_done(start, tmp_path):
+    kernel = start(cwd=str(tmp_path))
+    kernel.run("import atexit, tempfile\nfrom pathlib import Path")
+    folder = Path(kernel.run("folder = tempfile.TemporaryDirectory(); print(folder.name)"))
+    kernel.run("atexit.register(lambda: Path('done').write_text('yes'))")
+    assert folder.is_dir()
+    kernel.manager.shutdown_kernel()
+    assert (tmp_path / "done").read_text() == "yes"
+    assert not folder.exists()
+
+
 def preloaded_of(kernel) -> psutil.Process:
     return psutil.Process(kernel.process.pid).parent()
 

@@ -4,6 +4,7 @@
 nothing: no TensorFlow context, no GPU. It ends when nobody has needed it for a while.
 """
 
+import atexit
 import contextlib
 import gc
 import importlib
@@ -128,6 +129,7 @@ def become_kernel(
     except BaseException:
         sys.excepthook(*sys.exc_info())
     finally:
+        atexit._run_exitfuncs()  # what the notebook has registered; a forked process would skip it
         with contextlib.suppress(Exception):
             sys.stdout.flush()
             sys.stderr.flush()

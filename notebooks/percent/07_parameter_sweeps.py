@@ -87,7 +87,8 @@ check(n_runs == counted and minutes == counted / 3, "exercise 1: the size of a g
 # learning rate?
 
 # %% tags=["nbval-ignore-output"]
-folder = Path(tempfile.mkdtemp(prefix="sweep_"))
+temporary = tempfile.TemporaryDirectory(prefix="sweep_")  # to keep runs, name a folder of yours
+folder = Path(temporary.name)
 fixed = {"dataset": data.name, "n_samples": n_samples, "epochs": epochs, "n_few": 100, "n_seeds": 1}
 rates = {"learning_rate": [0.5, 1.0]}
 table = sweep(path, rates, fixed, repeat=n_seeds, out=folder, jobs=jobs)
