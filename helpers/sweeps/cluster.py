@@ -20,6 +20,7 @@ THREADS = (
 )
 RUN_MEMORY = 2 * 2**30  # bytes; the course's own notebooks need up to 1.5 GB
 GUARD = "in a script, call it under `if __name__ == '__main__':`"
+STARTS = 3  # tries to start the workers
 JOINING = 60  # seconds within which the first worker of a cluster has to be there
 
 
@@ -87,10 +88,15 @@ def _local_cluster(jobs: int, folder: str) -> Any:
         for number, env in enumerate(worker_environments(jobs, detect()))
     }
     options = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0", "protocol": "tcp://"}
-    try:
-        return SpecCluster(workers=workers, scheduler={"cls": Scheduler, "options": options})
-    except RuntimeError as error:
-        raise CourseError(f"The workers of the sweep did not start ({error}); {GUARD}") from error
+    for attempt in range(STARTS):
+        try:
+            return SpecCluster(workers=workers, scheduler={"cls": Scheduler, "options": options})
+        except RuntimeError as error:  # a worker was killed before it had started
+            if attempt == STARTS - 1:
+                raise CourseError(
+                    f"The workers of the sweep did not start ({error}); {GUARD}"
+                ) from error
+    raise AssertionError("unreachable")
 
 
 def default_jobs() -> int:
