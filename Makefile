@@ -69,8 +69,8 @@ bench: setup  ## side-by-side timings, written to benchmarks/results.json
 	@$(BIN)/python benchmarks/vision.py
 	@$(BIN)/python benchmarks/sweeps.py
 
-faults: setup  ## break sweeps at random moments, twenty times in each way (half an hour)
-	@COURSE_FAULTS=20 $(BIN)/python -m pytest -n auto tests/test_sweep_faults.py
+faults: setup  ## kill trainings and sweeps at random moments, twenty times in each way (40 min)
+	@COURSE_FAULTS=20 $(BIN)/python -m pytest -n auto tests/test_resume.py tests/test_sweep_faults.py
 
 clean:  ## remove the environment and all run results; downloads in data/ stay
 	rm -rf .venv runs build *.egg-info .pytest_cache .ruff_cache

@@ -19,6 +19,7 @@ from helpers.models import build_cnn, build_mlp
 from helpers.preprocessing import augmentation
 from helpers.training import CheckpointError, run, train
 
+MOMENTS = int(os.environ.get("COURSE_FAULTS", "5"))
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(200, 6)).astype("float32")
 Y = RNG.integers(0, 3, 200)
@@ -103,7 +104,7 @@ def identical(first, second):
     return all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
 
 
-def test_killed_at_twenty_random_moments_twenty_times_the_same_weights(processes, tmp_path):
+def test_killed_at_random_moments_it_ends_with_the_same_weights(processes, tmp_path):
     def trial(number):
         folder = tmp_path / str(number)
         folder.mkdir()
@@ -112,8 +113,8 @@ def test_killed_at_twenty_random_moments_twenty_times_the_same_weights(processes
         return finish(processes, dense, folder)
 
     with ThreadPoolExecutor(2) as pool:
-        whole, *killed = pool.map(trial, range(21))
-    assert [identical(whole, result) for result in killed] == [True] * 20
+        whole, *killed = pool.map(trial, range(MOMENTS + 1))
+    assert [identical(whole, result) for result in killed] == [True] * MOMENTS
 
 
 def test_convolutional_network_in_bfloat16_killed_three_times_on_its_way(processes, tmp_path):

@@ -285,7 +285,8 @@ def test_another_environment_is_another_process(tmp_path, monkeypatch):
     env = {"PATH": "/bin", "KERAS_BACKEND": "tensorflow"}
     key = connection._key(env)
     assert connection._key({**env, "CUDA_VISIBLE_DEVICES": "1", "TF_CONFIG": "{}"}) == key
-    assert connection._key({**env, "OMP_NUM_THREADS": "1"}) != key
+    assert connection._key({**env, "OMP_NUM_THREADS": "1"}) == key
+    assert connection._key({**env, "KERAS_BACKEND": "jax"}) != key
     packages = tmp_path / "site-packages"
     packages.mkdir()
     monkeypatch.setattr(sys, "path", [*sys.path, str(packages)])
@@ -293,6 +294,14 @@ def test_another_environment_is_another_process(tmp_path, monkeypatch):
     time.sleep(0.02)
     (packages / "newer-1.0.dist-info").mkdir()  # as when a package is installed
     assert connection._key(env) != key
+
+
+def test_threads_are_those_of_the_kernel(start):
+    ask = "import threadpoolctl as t; print([i['num_threads'] for i in t.threadpool_info()])"
+    one, all_ = (start(env=os.environ | more) for more in ({"OMP_NUM_THREADS": "1"}, {}))
+    assert preloaded_of(one) == preloaded_of(all_)
+    assert set(json.loads(one.run(ask))) == {1}
+    assert set(json.loads(all_.run(ask))) == {len(os.sched_getaffinity(0))}
 
 
 def test_ordinary_kernels_where_forking_is_not_possible(start, monkeypatch, caplog):
