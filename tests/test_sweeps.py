@@ -204,7 +204,9 @@ def test_a_succeeded_run_is_not_repeated(notebook, tmp_path):
 def test_a_sweep_keeps_what_succeeded_and_repeats_the_rest(notebook, tmp_path):
     grid = {"rate": [0.5, 1.0], "width": [2, 13]}
     options = {"out": tmp_path / "out", "jobs": 2, "progress": False}
+    environment = os.environ.copy()
     table = sweep(notebook, grid, **options)
+    assert os.environ == environment  # Dask allows its workers, and who starts them, one thread
     assert list(table["status"]) == ["succeeded", "failed"] * 2
     assert table["error"].iloc[1] == "ValueError: unlucky (cell 3)"
     assert list(table["accuracy"].dropna()) == [1.0, 2.0]

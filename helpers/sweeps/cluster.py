@@ -48,11 +48,24 @@ def connected(scheduler: str | None, jobs: int) -> "Iterator[Client]":
     with (
         tempfile.TemporaryDirectory() as folder,
         preloading(),
+        _environment_kept(),
         dask.config.set(settings),
         _local_cluster(jobs, folder) as cluster,
         Client(cluster) as client,
     ):
         yield client
+
+
+@contextlib.contextmanager
+def _environment_kept() -> Iterator[None]:
+    """Undo what Dask does to this process while it starts its workers, such as one thread only."""
+    before = os.environ.copy()
+    try:
+        yield
+    finally:
+        for name in os.environ.keys() - before.keys():
+            del os.environ[name]
+        os.environ.update(before)
 
 
 def _remote(scheduler: str) -> "Client":
