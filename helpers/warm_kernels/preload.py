@@ -34,6 +34,7 @@ PACKAGES = (
 )
 LINGER = 30.0  # seconds without kernels and without leases, after which it ends
 INLINE = "module://matplotlib_inline.backend_inline"
+SHUTDOWN = 5.0  # seconds for the answer to a request to shut down
 REQUEST = 1 << 20  # bytes of a request at the most
 
 
@@ -165,6 +166,9 @@ def _run_kernel(connection: socket.socket, arguments: list[str]) -> None:
     app = ForkedKernelApp.instance(parent_handle=os.getpid())  # else it prints how to connect
     app.initialize(arguments)
     app.start()
+    if app.kernel._shutdown_message is not None:
+        # Its last act is to flush what atexit closes: in a race it would wait ten seconds for that.
+        app.control_thread.join(SHUTDOWN)
 
 
 def _end_with(connection: socket.socket) -> None:
