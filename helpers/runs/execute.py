@@ -3,9 +3,10 @@
 import contextlib
 import os
 import re
+import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
@@ -46,8 +47,9 @@ def run_notebook(
     RunResult
         Also for a notebook that failed: this function raises only for defects of its own.
     """
-    import nbclient.exceptions
-    import papermill
+    with _no_grammar_of_addresses():
+        import nbclient.exceptions
+        import papermill
 
     from helpers.runs.kernels import KernelManager
 
@@ -102,6 +104,21 @@ def run_notebook(
         device=circumstances.get("device"),
         plan=circumstances.get("plan"),
     )
+
+
+@contextlib.contextmanager
+def _no_grammar_of_addresses() -> Iterator[None]:
+    """Import jsonschema without its check of international web addresses.
+
+    No notebook has one, and its grammar is built for 0.8 s in every process that imports nbformat.
+    """
+    name = "rfc3987_syntax"
+    absent = sys.modules.setdefault(name, None) is None
+    try:
+        yield
+    finally:
+        if absent:
+            sys.modules.pop(name, None)  # or another thread has done so
 
 
 def _uncoloured(lines: list[str]) -> str:
