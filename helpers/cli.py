@@ -256,7 +256,7 @@ def sweep(
         better = metric or "accuracy"
         with _interrupted_once():
             table = search(path, wanted, fixed, trials=trials, metric=better, prune=rungs, **where)
-        _show_table(table, out)
+        _show_table(table, out, better)
     if prune:
         raise CourseError("--prune goes with --search")
     runs = make_runs(path, wanted, fixed, **options)
@@ -271,12 +271,17 @@ def sweep(
 
     with _interrupted_once():
         table = execute(path, wanted, fixed, metric=metric, **where, **options)
-    _show_table(table, out)
+    _show_table(table, out, metric)
 
 
-def _show_table(table: "pd.DataFrame", out: Path) -> NoReturn:
+def _show_table(table: "pd.DataFrame", out: Path, metric: str | None) -> NoReturn:
+    from helpers.sweeps.table import excerpt
+
     shown = [*table.attrs["parameters"], *table.attrs["metrics"], "status", "seconds", "error"]
-    click.echo(table[shown].to_string(index=False, na_rep="–"))
+    rows = excerpt(table, metric)
+    click.echo(rows[shown].to_string(index=False, na_rep="–"))
+    if len(rows) < len(table):
+        click.echo(f"Of {len(table)} runs, the best and some that failed; results.csv has all")
     click.echo(f"Results: {out / 'summary.html'}")
     sys.exit(0 if (table["status"] == "succeeded").all() else 1)
 

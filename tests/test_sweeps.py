@@ -30,7 +30,7 @@ from helpers.sweeps.estimate import estimate
 from helpers.sweeps.grid import parse_grid, read_grid
 from helpers.sweeps.progress import Progress
 from helpers.sweeps.summary import write_summary
-from helpers.sweeps.table import choose_metric, make_table
+from helpers.sweeps.table import choose_metric, excerpt, make_table
 
 PARAMETERS = """\
 rate: float = 0.1  # how fast
@@ -322,6 +322,18 @@ def status_of(number, **more):
 def test_the_table_tells_parameters_from_metrics():
     table = make_table([status_of(0), status_of(1)])
     assert table.attrs == {"parameters": ["rate", "width"], "metrics": ["accuracy", "loss"]}
+
+
+def test_a_long_table_shows_the_best_and_what_failed():
+    failed = {"status": "failed", "metrics": {}, "error": "ValueError: unlucky"}
+    statuses = [status_of(n, **(failed if n % 10 == 3 else {})) for n in range(60)]
+    table = make_table(statuses)
+    assert list(excerpt(table, most=8)["key"]) == ["key59", "key58", "key57", "key56", "key55",
+                                                   "key54", "key3", "key13"]  # fmt: skip
+    assert list(excerpt(table, "loss", most=2)["key"]) == ["key59", "key58"]
+    assert excerpt(table, most=60) is table
+    all_failed = make_table([status_of(n, **failed) for n in range(9)])
+    assert len(excerpt(all_failed, most=6)) == 6
 
 
 def test_the_metric_to_compare_by():

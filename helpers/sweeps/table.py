@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from helpers.errors import ParameterError, nearest
 from helpers.files import write_atomically
+from helpers.runs.results import SUCCEEDED
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -69,6 +70,20 @@ def choose_metric(names: Sequence[str], wanted: str | None = None) -> str | None
         return wanted
     ranked = [n for n in names if n.endswith("accuracy")] + [n for n in names if "loss" in n]
     return next(iter([*ranked, *names]), None)
+
+
+def excerpt(table: "pd.DataFrame", metric: str | None = None, most: int = 30) -> "pd.DataFrame":
+    """Return a long table's best runs and some of those that failed; a short one as it is."""
+    import pandas as pd
+
+    if len(table) <= most:
+        return table
+    good = table["status"] == SUCCEEDED
+    best, failed = table[good], table[~good].head(max(most // 3, most - good.sum()))
+    by = choose_metric(table.attrs["metrics"], metric)
+    if by is not None:
+        best = best.sort_values(by, ascending=is_smaller_better(by), kind="stable")
+    return pd.concat([best.head(most - len(failed)), failed])
 
 
 def is_smaller_better(metric: str) -> bool:
