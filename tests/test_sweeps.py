@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import dask
 import nbformat
 import pandas as pd
 import psutil
@@ -24,7 +25,7 @@ from helpers.runs.parameters import read_parameters
 from helpers.runs.results import Run
 from helpers.runs.status import execute_kept, read_status, run_key
 from helpers.sweeps import make_runs, sweep
-from helpers.sweeps.cluster import worker_environments
+from helpers.sweeps.cluster import connected, worker_environments
 from helpers.sweeps.engine import keyed_runs
 from helpers.sweeps.estimate import estimate
 from helpers.sweeps.grid import parse_grid, read_grid
@@ -261,6 +262,13 @@ def test_a_cluster_started_by_hand_gives_the_same_table(notebook, tmp_path):
     local = sweep(notebook, grid, out=tmp_path / "b", jobs=1, progress=False)
     same = [name for name in local if name not in ("seconds", "host", "peak_memory_mb")]
     pd.testing.assert_frame_equal(remote[same], local[same])
+
+
+def test_workers_do_not_look_at_their_threads():
+    with connected(None, 1) as client:
+        client.wait_for_workers(1, timeout=60)
+        asked = client.run(dask.config.get, "distributed.worker.profile.enabled")
+    assert list(asked.values()) == [False]  # or they may hang, see there
 
 
 def test_a_scheduler_that_does_not_answer_is_named(notebook, tmp_path):

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -367,7 +368,7 @@ def test_runs_are_warm(tmp_path):
     assert "preload" in " ".join(psutil.Process(first.metrics["parent"]).cmdline())
 
 
-def test_a_run_s_kernel_ends_when_it_is_asked_to(tmp_path, monkeypatch):
+def test_a_run_s_kernel_ends_when_it_is_asked_to_and_leaves_no_thread(tmp_path, monkeypatch):
     asked_again = []
     terminate = WarmProvisioner.terminate
 
@@ -377,9 +378,11 @@ def test_a_run_s_kernel_ends_when_it_is_asked_to(tmp_path, monkeypatch):
 
     monkeypatch.setattr(WarmProvisioner, "terminate", note)
     path = notebook(tmp_path / "short.ipynb", "from helpers.runs import record\nrecord(x=1)")
+    before = threading.active_count()
     for _ in range(20):  # in a race with its own threads one in five did not
         assert run_notebook(Run(path), tmp_path / "out").error is None
     assert not asked_again
+    assert threading.active_count() <= before
 
 
 def test_a_dead_forked_kernel_is_a_failed_run(tmp_path):

@@ -1,5 +1,6 @@
 """Execute notebooks through papermill, several at once, each with an honest result."""
 
+import asyncio
 import contextlib
 import os
 import re
@@ -59,17 +60,18 @@ def run_notebook(
     start = time.perf_counter()
     error = cell = traceback = None
     try:
-        papermill.execute_notebook(
-            _literal(run.notebook),
-            _literal(partial),
-            run.parameters,
-            progress_bar=False,
-            kernel_name="python3",
-            execution_timeout=timeout,
-            on_cell_executed=lambda **_: on_cell(),
-            extra_arguments=QUIET_KERNEL,
-            kernel_manager_class=KernelManager,
-        )
+        with _event_loop():
+            papermill.execute_notebook(
+                _literal(run.notebook),
+                _literal(partial),
+                run.parameters,
+                progress_bar=False,
+                kernel_name="python3",
+                execution_timeout=timeout,
+                on_cell_executed=lambda **_: on_cell(),
+                extra_arguments=QUIET_KERNEL,
+                kernel_manager_class=KernelManager,
+            )
     except papermill.PapermillExecutionError as failure:
         error = f"{failure.ename}: {failure.evalue} (cell {failure.cell_index})"
         cell, traceback = failure.cell_index, _uncoloured(failure.traceback)
@@ -104,6 +106,25 @@ def run_notebook(
         device=circumstances.get("device"),
         plan=circumstances.get("plan"),
     )
+
+
+@contextlib.contextmanager
+def _event_loop() -> Iterator[None]:
+    """Close the loop that Jupyter's client makes for a run; it would stay, with its threads."""
+    from jupyter_core.utils import ensure_event_loop
+
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        loop = ensure_event_loop()
+    else:  # that of a notebook which runs another one: the client has a thread of its own there
+        yield
+        return
+    try:
+        yield
+    finally:
+        loop.run_until_complete(loop.shutdown_default_executor())
+        loop.close()
 
 
 @contextlib.contextmanager

@@ -39,6 +39,9 @@ def connected(scheduler: str | None, jobs: int) -> "Iterator[Client]":
         # A killed worker is no fault of the run that it happened to execute.
         "distributed.scheduler.allowed-failures": 10,
         "distributed.worker.daemon": False,
+        # It looks at every thread a hundred times a second, and before Python 3.11.9 that may meet
+        # the garbage collector in a deadlock (CPython's issue 106883): one run in a thousand hung.
+        "distributed.worker.profile.enabled": False,
         "distributed.nanny.pre-spawn-environ.DASK_LOGGING__DISTRIBUTED": "critical",
     }
     if scheduler is not None:
