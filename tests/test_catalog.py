@@ -17,6 +17,7 @@ from helpers.datasets import (
     DatasetUnavailable,
     FallbackWarning,
     catalog,
+    formats,
     load_dataset,
 )
 from helpers.datasets.download import download
@@ -81,6 +82,60 @@ def test_digits_are_bytes_like_other_images():
     data = load_dataset("digits", image_size=(28, 28))
     assert (data.input_shape, data.x_train.dtype) == ((28, 28), np.uint8)
     assert data.x_train.max() == 255
+
+
+def kept(tmp_path: Path) -> list[Path]:
+    return list((tmp_path / "cache" / "unpacked" / "tiny").iterdir())
+
+
+def test_a_set_is_unpacked_once(tiny, tmp_path, monkeypatch):
+    monkeypatch.setenv("COURSE_DATA", str(tmp_path / "shared"))
+    place(tmp_path / "shared", save=np.savez_compressed)
+    first = load_dataset("tiny")
+    monkeypatch.setattr(formats, "read_npz", lambda path: pytest.fail(f"{path} is read again"))
+    second = load_dataset("tiny")
+    assert (second.source, second.x_train.dtype) == (first.source, first.x_train.dtype)
+    np.testing.assert_array_equal(second.x_train, arrays()["x_train"])
+    np.testing.assert_array_equal(second.y_test, arrays()["y_test"])
+    second.x_train[:] = 0  # which is nobody else's affair
+    np.testing.assert_array_equal(load_dataset("tiny").x_train, arrays()["x_train"])
+
+
+def test_files_that_have_changed_are_verified_again(tiny, tmp_path):
+    file = place(tmp_path / "cache")
+    load_dataset("tiny")
+    (before,) = kept(tmp_path)
+    place(tmp_path / "cache", seed=1)
+    with (
+        pytest.warns(UserWarning, match="x_train .* Looking for another copy"),
+        pytest.raises(DatasetUnavailable),
+    ):
+        load_dataset("tiny")
+    place(tmp_path / "cache")
+    os.utime(file, ns=(1, 1))
+    load_dataset("tiny")
+    (after,) = kept(tmp_path)  # the earlier one has gone
+    assert after != before
+
+
+@pytest.mark.parametrize("damage", ["truncated", "missing", "empty"])
+def test_damaged_arrays_are_unpacked_again(tiny, tmp_path, damage):
+    place(tmp_path / "cache")
+    load_dataset("tiny")
+    (own,) = kept(tmp_path)
+    file = own / "x_train.npy"
+    if damage == "missing":
+        file.unlink()
+    else:
+        file.write_bytes(file.read_bytes()[:200] if damage == "truncated" else b"")
+    np.testing.assert_array_equal(load_dataset("tiny").x_train, arrays()["x_train"])
+    assert file.stat().st_size == 128 + arrays()["x_train"].nbytes  # and kept again, whole
+
+
+def test_a_folder_that_cannot_be_written_costs_time_only(tiny, tmp_path):
+    place(tmp_path / "cache")
+    (tmp_path / "cache" / "unpacked").write_text("in the way")
+    np.testing.assert_array_equal(load_dataset("tiny").x_train, arrays()["x_train"])
 
 
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])

@@ -16,6 +16,7 @@ from helpers.datasets import formats
 from helpers.datasets.dataset import Dataset, checked_dataset
 from helpers.datasets.download import download
 from helpers.datasets.sampling import holdout
+from helpers.datasets.unpacked import unpacked
 from helpers.errors import CourseError, DatasetError, DatasetUnavailable
 from helpers.files import ROOT
 
@@ -123,10 +124,10 @@ def load_named(name: str, *, progress: bool = True) -> Dataset:
     """
     for place in find(name):
         try:
-            return read(name, place)
+            return _read_kept(name, place)
         except DatasetError as error:
             warnings.warn(f"{place.label}: {error}. Looking for another copy.", stacklevel=3)
-    return read(name, fetch(name, progress=progress))
+    return _read_kept(name, fetch(name, progress=progress))
 
 
 def read(name: str, place: Place) -> Dataset:
@@ -137,17 +138,31 @@ def read(name: str, place: Place) -> Dataset:
     DatasetError
         If they are damaged.
     """
-    entry = manifest()[name]
-    paths = place.paths(name)
+    return _made(name, place, _verified(name, place))
+
+
+def _read_kept(name: str, place: Place) -> Dataset:
+    """Read a dataset as it was when its files were verified, unless they have changed since."""
+    folder = cache_dir() / "unpacked" / name
+    unpack = functools.partial(_verified, name, place)
+    return _made(name, place, unpacked(folder, place.paths(name), manifest()[name], unpack))
+
+
+def _verified(name: str, place: Place) -> dict[str, np.ndarray]:
+    entry, paths = manifest()[name], place.paths(name)
     for path, file in zip(paths, entry["files"], strict=True):
         if "digest" in file:
             formats.check_digest(path, file["digest"], path.name)
+    return _read_arrays(entry, paths)
+
+
+def _made(name: str, place: Place, arrays: dict[str, np.ndarray]) -> Dataset:
     return checked_dataset(
         name,
-        _read_arrays(entry, paths),
+        arrays,
         source=place.source(name),
-        where=paths[0].name,
-        class_names=entry["class_names"],
+        where=place.paths(name)[0].name,
+        class_names=manifest()[name]["class_names"],
     )
 
 
