@@ -52,7 +52,7 @@ def unpacked(
 
 
 def _keep(arrays: Mapping[str, np.ndarray], own: Path) -> None:
-    """Write all files or none, in place of those of an earlier version."""
+    """Write all files or none, in place of an earlier version and of what a killed process left."""
     temporary = own.with_name(f".{own.name}.{uuid.uuid4().hex}")
     try:
         temporary.mkdir(parents=True)
@@ -61,8 +61,9 @@ def _keep(arrays: Mapping[str, np.ndarray], own: Path) -> None:
                 np.save(stream, arrays[name])
                 stream.flush()
                 os.fsync(stream.fileno())
-        for earlier in own.parent.glob("[!.]*"):
-            shutil.rmtree(earlier, ignore_errors=True)
+        for other in own.parent.iterdir():
+            if other != temporary:
+                shutil.rmtree(other, ignore_errors=True)
         temporary.rename(own)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
