@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -85,7 +86,8 @@ def test_digits_are_bytes_like_other_images():
 
 
 def kept(tmp_path: Path) -> list[Path]:
-    return list((tmp_path / "cache" / "unpacked" / "tiny").iterdir())
+    folder = tmp_path / "cache" / "unpacked" / "tiny"
+    return [path for path in folder.iterdir() if path.name != ".lock"]
 
 
 def test_a_set_is_unpacked_once(tiny, tmp_path, monkeypatch):
@@ -131,6 +133,15 @@ def test_damaged_arrays_are_unpacked_again(tiny, tmp_path, damage):
         file.write_bytes(file.read_bytes()[:200] if damage == "truncated" else b"")
     np.testing.assert_array_equal(load_dataset("tiny").x_train, arrays()["x_train"])
     assert file.stat().st_size == 128 + arrays()["x_train"].nbytes  # and kept again, whole
+
+
+def test_many_may_unpack_at_once(tiny, tmp_path):
+    place(tmp_path / "cache")
+    with ThreadPoolExecutor(8) as pool:
+        for data in pool.map(lambda _: load_dataset("tiny"), range(40)):
+            np.testing.assert_array_equal(data.x_train, arrays()["x_train"])
+    (own,) = kept(tmp_path)
+    assert len(list(own.iterdir())) == 4
 
 
 def test_a_folder_that_cannot_be_written_costs_time_only(tiny, tmp_path):

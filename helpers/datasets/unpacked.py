@@ -9,7 +9,6 @@ import hashlib
 import json
 import os
 import shutil
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -42,29 +41,45 @@ def unpacked(
     stamp = [[name, s.st_size, s.st_mtime_ns] for name, s in stats]
     text = json.dumps([stamp, entry], sort_keys=True)
     own = folder / hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
-    # Copy-on-write: whoever changes an array changes their own only.
     with contextlib.suppress(OSError, ValueError):
-        return {name: np.asarray(open_memmap(own / f"{name}.npy", mode="c")) for name in ARRAYS}
+        return _mapped(own)
     arrays = unpack()
     with contextlib.suppress(OSError):
         _keep(arrays, own)
     return arrays
 
 
+def _mapped(own: Path) -> dict[str, np.ndarray]:
+    # Copy-on-write: whoever changes an array changes their own only.
+    return {name: np.asarray(open_memmap(own / f"{name}.npy", mode="c")) for name in ARRAYS}
+
+
 def _keep(arrays: Mapping[str, np.ndarray], own: Path) -> None:
-    """Write all files or none, in place of an earlier version and of what a killed process left."""
-    temporary = own.with_name(f".{own.name}.{uuid.uuid4().hex}")
-    try:
-        temporary.mkdir(parents=True)
-        for name in ARRAYS:
-            with (temporary / f"{name}.npy").open("xb") as stream:
-                np.save(stream, arrays[name])
-                stream.flush()
-                os.fsync(stream.fileno())
-        for other in own.parent.iterdir():
-            if other != temporary:
-                shutil.rmtree(other, ignore_errors=True)
-        temporary.rename(own)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
+    """Write all files or none, in place of an earlier version and of what a killed process left.
+
+    Raises
+    ------
+    OSError
+        If they cannot be written, or another process is writing them.
+    """
+    from filelock import FileLock
+
+    own.parent.mkdir(parents=True, exist_ok=True)
+    lock, temporary = own.with_name(".lock"), own.with_name(".writing")
+    with FileLock(lock, timeout=0):
+        with contextlib.suppress(OSError, ValueError):
+            _mapped(own)  # another process has been quicker
+            return
+        for other in set(own.parent.iterdir()) - {lock}:
+            shutil.rmtree(other, ignore_errors=True)
+        try:
+            temporary.mkdir()
+            for name in ARRAYS:
+                with (temporary / f"{name}.npy").open("xb") as stream:
+                    np.save(stream, arrays[name])
+                    stream.flush()
+                    os.fsync(stream.fileno())
+            temporary.rename(own)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
