@@ -25,7 +25,7 @@ from helpers.runs.parameters import read_parameters
 from helpers.runs.results import Run
 from helpers.runs.status import execute_kept, read_status, run_key
 from helpers.sweeps import make_runs, sweep
-from helpers.sweeps.cluster import connected, worker_environments
+from helpers.sweeps.cluster import connected, share
 from helpers.sweeps.engine import keyed_runs
 from helpers.sweeps.estimate import estimate
 from helpers.sweeps.grid import parse_grid, read_grid
@@ -308,12 +308,17 @@ def test_a_killed_sweep_leaves_no_process_and_resumes(notebook, tmp_path):
 def test_a_machine_is_shared_between_workers(monkeypatch):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     plain = Hardware("a processor", 8, (), 1 << 30, ())
-    assert {env["OMP_NUM_THREADS"] for env in worker_environments(3, plain)} == {"2"}
-    assert {env["TF_NUM_INTRAOP_THREADS"] for env in worker_environments(20, plain)} == {"1"}
+    ((runs, env),) = share(3, plain)
+    assert runs == 3
+    assert env["OMP_NUM_THREADS"] == "2"
+    many = share(18, plain)
+    assert {env["TF_NUM_INTRAOP_THREADS"] for _, env in many} == {"1"}
+    assert [runs for runs, _ in many] == [4, 4, 4, 3, 3]
     two = Hardware("a processor", 8, (), 1 << 30, ("A", "B"))
-    assert [e["CUDA_VISIBLE_DEVICES"] for e in worker_environments(3, two)] == ["0", "1", "0"]
+    of = [(runs, env["CUDA_VISIBLE_DEVICES"]) for runs, env in share(3, two)]
+    assert of == [(1, "0"), (1, "1"), (1, "0")]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,7")
-    assert [e["CUDA_VISIBLE_DEVICES"] for e in worker_environments(2, two)] == ["5", "7"]
+    assert [env["CUDA_VISIBLE_DEVICES"] for _, env in share(2, two)] == ["5", "7"]
 
 
 def status_of(number, **more):

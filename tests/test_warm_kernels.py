@@ -144,12 +144,7 @@ def test_a_kernel_is_forked_with_the_packages(start):
 
 def test_nothing_is_initialised_before_the_fork(start):
     preloaded = preloaded_of(start())
-    names = [
-        Path(f"/proc/{preloaded.pid}/task/{thread.id}/comm").read_text().strip()
-        for thread in preloaded.threads()
-    ]
-    assert not [name for name in names if name.startswith(("tf_", "eigen", "cuda"))]
-    assert len(names) <= (os.cpu_count() or 1) + 1  # at the most OpenBLAS's, which survive a fork
+    assert preloaded.num_threads() == 1  # TensorFlow and OpenBLAS would have more
 
 
 def test_memory_is_shared(start):

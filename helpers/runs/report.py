@@ -11,6 +11,7 @@ from helpers.files import write_atomically
 from helpers.runs.results import SUCCEEDED, RunResult
 
 TEMPLATES = Path(__file__).with_name("templates")
+EXPORTING = threading.Lock()  # an exporter keeps what it is at
 
 
 def write_summary(
@@ -64,9 +65,9 @@ def all_succeeded(results: Sequence[RunResult]) -> bool:
     return bool(results) and all(result.status == SUCCEEDED for result in results)
 
 
-@functools.lru_cache(maxsize=8)
-def _exporter(thread: int) -> Any:
-    """Return an exporter of this thread's own: it compiles its templates once, in 0.2 s."""
+@functools.cache
+def _exporter() -> Any:
+    """Return the exporter of this process: it compiles its templates once, in 0.2 s."""
     from nbconvert import HTMLExporter
 
     return HTMLExporter(template_name="course", extra_template_basedirs=[str(TEMPLATES)])
@@ -74,6 +75,6 @@ def _exporter(thread: int) -> Any:
 
 def write_html(notebook: Any, path: Path) -> None:
     """Write an executed notebook as one self-contained HTML page."""
-    exporter = _exporter(threading.get_ident())
-    page, _ = exporter.from_notebook_node(notebook, {"metadata": {"name": path.stem}})
+    with EXPORTING:
+        page, _ = _exporter().from_notebook_node(notebook, {"metadata": {"name": path.stem}})
     write_atomically(path, page)

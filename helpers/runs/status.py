@@ -92,7 +92,7 @@ def execute_kept(
             left.unlink()
         os.environ["COURSE_FALLBACK"] = "0"
         if os.environ.get("PYTHONHASHSEED") == DASK_HASH_SEED:
-            del os.environ["PYTHONHASHSEED"]
+            os.environ.pop("PYTHONHASHSEED", None)  # or another run of this worker has done so
         began = time.time()
         result = run_notebook(Run(Path(notebook), parameters), path, timeout=timeout)
         write_atomically(

@@ -1,6 +1,7 @@
 """Where the runs of a sweep are executed: workers of this machine, or of a cluster."""
 
 import contextlib
+import math
 import multiprocessing
 import os
 import tempfile
@@ -18,6 +19,9 @@ THREADS = (
     *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"),
     *("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"),
 )
+# A worker mostly waits for the kernels of its runs, and imports only once what it needs for them;
+# of a run it computes a tenth of a second itself, and no two of those at the same time.
+RUNS_PER_WORKER = 4
 RUN_MEMORY = 2 * 2**30  # bytes; the course's own notebooks need up to 1.5 GB
 GUARD = "in a script, call it under `if __name__ == '__main__':`"
 STARTS = 3  # tries to start the workers
@@ -96,12 +100,11 @@ def _local_cluster(jobs: int, folder: str) -> Any:
     from distributed.deploy.spec import SpecCluster
 
     shared = {
-        "nthreads": 1, "memory_limit": 0, "local_directory": folder, "host": "127.0.0.1",
-        "dashboard": False,
+        "memory_limit": 0, "local_directory": folder, "host": "127.0.0.1", "dashboard": False,
     }  # fmt: skip
     workers = {
-        number: {"cls": Nanny, "options": {**shared, "env": env}}
-        for number, env in enumerate(worker_environments(jobs, detect()))
+        number: {"cls": Nanny, "options": {**shared, "nthreads": runs, "env": env}}
+        for number, (runs, env) in enumerate(share(jobs, detect()))
     }
     options = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0", "protocol": "tcp://"}
     for attempt in range(STARTS):
@@ -125,18 +128,19 @@ def default_jobs() -> int:
     return len(machine.gpus) or max(1, min(machine.cores, machine.memory // RUN_MEMORY))
 
 
-def worker_environments(jobs: int, machine: Hardware) -> list[dict[str, str]]:
-    """Share a machine between workers: a GPU for each, or the threads divided.
+def share(jobs: int, machine: Hardware) -> list[tuple[int, dict[str, str]]]:
+    """Share a machine between workers: for each the runs at a time, and their environment.
 
-    Two runs at a time, each with a thread for every core, would be slower than one after the other.
+    A worker has a GPU of its own, else the threads are divided between the runs: two at a time,
+    each with a thread for every core, would be slower than one after the other.
     """
-    threads = str(max(1, machine.cores // jobs))
-    environments = []
-    for number in range(jobs):
-        env = dict.fromkeys(THREADS, threads)
-        if machine.gpus:
-            allowed = os.environ.get("CUDA_VISIBLE_DEVICES")
-            devices = allowed.split(",") if allowed else list(map(str, range(len(machine.gpus))))
-            env["CUDA_VISIBLE_DEVICES"] = devices[number % len(devices)]
-        environments.append(env)
-    return environments
+    env = dict.fromkeys(THREADS, str(max(1, machine.cores // jobs)))
+    if not machine.gpus:
+        count = math.ceil(jobs / RUNS_PER_WORKER)
+        return [(len(range(number, jobs, count)), env) for number in range(count)]
+    allowed = os.environ.get("CUDA_VISIBLE_DEVICES")
+    devices = allowed.split(",") if allowed else list(map(str, range(len(machine.gpus))))
+    return [
+        (1, env | {"CUDA_VISIBLE_DEVICES": devices[number % len(devices)]})
+        for number in range(jobs)
+    ]

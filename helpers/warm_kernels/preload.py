@@ -18,14 +18,17 @@ import sys
 import threading
 import time
 import types
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
+
+if TYPE_CHECKING:
+    from threadpoolctl import ThreadpoolController
 
 PACKAGES = (
     *("numpy", "pandas", "PIL.Image", "matplotlib.pyplot", "seaborn", "scipy.stats"),
     *("sklearn.datasets", "sklearn.linear_model", "sklearn.manifold", "sklearn.neighbors"),
     *("sklearn.cluster", "sklearn.decomposition", "sklearn.pipeline", "tqdm.auto"),
-    "threadpoolctl",
     *("IPython", "ipykernel.kernelapp", "ipykernel.ipkernel", "matplotlib_inline.backend_inline"),
     # A kernel imports these as it starts, the debugger alone in 0.2 s.
     *("ipykernel.debugger", "IPython.core.completerlib", "IPython.core.debugger", "sqlite3"),
@@ -41,7 +44,8 @@ REQUEST = 1 << 20  # bytes of a request at the most
 class Preloaded:
     """Serves requests on a socket until nobody needs it any more."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, libraries: "ThreadpoolController") -> None:
+        self._libraries = libraries
         self._listener = socket.socket(socket.AF_UNIX)
         Path(address).unlink(missing_ok=True)
         self._listener.bind(address)
@@ -85,7 +89,7 @@ class Preloaded:
             self._listener.close()
             for lease in self._leases:
                 lease.close()
-            become_kernel(connection, request, descriptors)
+            become_kernel(connection, request, descriptors, self._libraries)
         self._kernels.add(pid)
         with contextlib.suppress(OSError):
             connection.sendall(f"{pid}\n".encode())
@@ -100,7 +104,10 @@ class Preloaded:
 
 
 def become_kernel(
-    connection: socket.socket, request: dict[str, Any], descriptors: list[int]
+    connection: socket.socket,
+    request: dict[str, Any],
+    descriptors: list[int],
+    libraries: "ThreadpoolController",
 ) -> NoReturn:
     """Turn this forked process into the kernel that ``python -m ipykernel_launcher`` would be."""
     status = 1
@@ -118,12 +125,11 @@ def become_kernel(
         signal.signal(signal.SIGINT, signal.default_int_handler)
         random.seed()
         sys.modules["numpy"].random.seed()  # or all kernels would draw the same
-        limit_threads(request["env"])
         for name in [n for n in sys.modules if n.partition(".")[0] == "helpers"]:
             del sys.modules[name]  # the kernel is to import them as they are now
         sys.modules["__main__"] = types.ModuleType("__main__")
         sys.argv = ["ipykernel_launcher.py", *request["arguments"]]
-        _run_kernel(connection, request["arguments"])
+        _run_kernel(connection, request["arguments"], libraries)
         status = 0
     except SystemExit as end:
         status = end.code if isinstance(end.code, int) else int(end.code is not None)
@@ -137,24 +143,27 @@ def become_kernel(
         os._exit(status)
 
 
-def limit_threads(env: dict[str, str]) -> None:
-    """Do what libraries do with these variables when they are loaded, which they are already."""
-    import threadpoolctl
+def set_threads(libraries: "ThreadpoolController", env: Mapping[str, str]) -> None:
+    """Do what libraries do with these variables when they are loaded, which they are already.
 
+    OpenBLAS has one thread so far: more of them, started before the kernel is, would spin for a
+    tenth of a second, and slow down every copy of a shared page meanwhile.
+    """
     variables = {
         "openmp": ("OMP_NUM_THREADS",),
-        "blas": ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"),
+        "blas": ("OPENBLAS_NUM_THREADS", "GOTO_NUM_THREADS", "OMP_NUM_THREADS"),
     }
-    limits = {}
+    numbers = {"blas": len(os.sched_getaffinity(0))}
     for api, names in variables.items():
         given = [env[name].partition(",")[0] for name in names if name in env]
         if given and given[0].isdecimal() and int(given[0]):
-            limits[api] = int(given[0])
-    if limits:
-        threadpoolctl.threadpool_limits(limits)
+            numbers[api] = int(given[0])
+    libraries.limit(limits=numbers)
 
 
-def _run_kernel(connection: socket.socket, arguments: list[str]) -> None:
+def _run_kernel(
+    connection: socket.socket, arguments: list[str], libraries: "ThreadpoolController"
+) -> None:
     from ipykernel.kernelapp import IPKernelApp
 
     class ForkedKernelApp(IPKernelApp):
@@ -165,6 +174,7 @@ def _run_kernel(connection: socket.socket, arguments: list[str]) -> None:
 
     app = ForkedKernelApp.instance(parent_handle=os.getpid())  # else it prints how to connect
     app.initialize(arguments)
+    set_threads(libraries, os.environ)
     app.start()
     if app.kernel._shutdown_message is not None:
         # Its last act is to flush what atexit closes: in a race it would wait ten seconds for that.
@@ -179,15 +189,20 @@ def _end_with(connection: socket.socket) -> None:
     os.killpg(0, signal.SIGKILL)
 
 
-def preload() -> None:
-    """Import what notebooks use, in a form that can be forked."""
+def preload() -> "ThreadpoolController":
+    """Import what notebooks use, in a form that can be forked; return what sets their threads."""
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"  # see set_threads
     os.environ.setdefault("MPLBACKEND", INLINE)  # as ipykernel does before matplotlib is imported
     import helpers  # noqa: F401 - keeps TensorFlow's notices quiet
 
     for name in PACKAGES:
         importlib.import_module(name)
+    from threadpoolctl import ThreadpoolController
+
+    libraries = ThreadpoolController()
     gc.collect()
     gc.freeze()  # so that a kernel's collector does not copy the pages that it shares
+    return libraries
 
 
 def main() -> None:
@@ -198,8 +213,7 @@ def main() -> None:
     os.setsid()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     sys.path.remove(str(Path.cwd()))  # where -m has it start, which is no place to import from
-    preload()
-    server = Preloaded(sys.argv[1])
+    server = Preloaded(sys.argv[1], preload())
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     os.dup2(2, 1)  # the log
