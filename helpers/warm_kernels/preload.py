@@ -191,6 +191,7 @@ def _end_with(connection: socket.socket) -> None:
 
 def preload() -> "ThreadpoolController":
     """Import what notebooks use, in a form that can be forked; return what sets their threads."""
+    gc.disable()  # there is no garbage yet: to look for it would make imports a third slower
     os.environ["OPENBLAS_NUM_THREADS"] = "1"  # see set_threads
     os.environ.setdefault("MPLBACKEND", INLINE)  # as ipykernel does before matplotlib is imported
     import helpers  # noqa: F401 - keeps TensorFlow's notices quiet
@@ -202,6 +203,7 @@ def preload() -> "ThreadpoolController":
     libraries = ThreadpoolController()
     gc.collect()
     gc.freeze()  # so that a kernel's collector does not copy the pages that it shares
+    gc.enable()
     return libraries
 
 
