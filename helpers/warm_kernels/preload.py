@@ -201,7 +201,6 @@ def preload() -> "ThreadpoolController":
     from threadpoolctl import ThreadpoolController
 
     libraries = ThreadpoolController()
-    gc.collect()
     gc.freeze()  # so that a kernel's collector does not copy the pages that it shares
     gc.enable()
     return libraries
