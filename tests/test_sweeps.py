@@ -305,6 +305,30 @@ def test_a_killed_sweep_leaves_no_process_and_resumes(notebook, tmp_path):
     assert all(row == before.get(row["key"], row) for row in rows)
 
 
+def test_an_interrupted_sweep_keeps_its_runs_and_nothing_half(notebook, tmp_path):
+    make_notebook(notebook, BODY + "\nimport time; time.sleep(1 if width == 1 else 600)")
+    command = [sys.executable, "-m", "helpers", "sweep", str(notebook), "-g", "width=1,2,3",
+               "--jobs", "2", "--out", str(tmp_path / "out")]  # fmt: skip
+    course = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, cwd=tmp_path, text=True
+    )
+    deadline = time.monotonic() + 90
+    while len(list((tmp_path / "out").glob("runs/*/.small.*.ipynb"))) != 2 or not list(
+        (tmp_path / "out").glob("runs/*/status.json")
+    ):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    started = psutil.Process(course.pid).children(recursive=True)
+    course.send_signal(signal.SIGINT)
+    _, said = course.communicate(timeout=60)
+    assert course.returncode == 130
+    assert said.strip().endswith("Interrupted.")
+    assert psutil.wait_procs(started, timeout=30)[1] == []
+    assert not list((tmp_path / "out").glob("runs/*/.small.*"))
+    (row,) = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert row["parameters"]["width"] == 1
+
+
 def test_a_machine_is_shared_between_workers(monkeypatch):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     plain = Hardware("a processor", 8, (), 1 << 30, ())

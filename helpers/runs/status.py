@@ -3,6 +3,7 @@
 papermill's own metadata says "completed" for a dead kernel too, so nothing is concluded from it.
 """
 
+import contextlib
 import functools
 import hashlib
 import json
@@ -88,8 +89,7 @@ def execute_kept(
         if before and before["status"] == SUCCEEDED:
             return before
         (path / STATUS).unlink(missing_ok=True)
-        for left in set(path.glob(".*")) - {path / LOCK}:  # of one that was killed
-            left.unlink()
+        _remove_partial(path)  # of one that was killed
         os.environ["COURSE_FALLBACK"] = "0"
         if os.environ.get("PYTHONHASHSEED") == DASK_HASH_SEED:
             os.environ.pop("PYTHONHASHSEED", None)  # or another run of this worker has done so
@@ -104,6 +104,20 @@ def execute_kept(
         }  # fmt: skip
         write_atomically(path / STATUS, json.dumps(status, indent=2, allow_nan=False) + "\n")
         return status
+
+
+def tidy(folders: Path) -> None:
+    """Remove what interrupted runs have left in their folders, unless somebody runs them again."""
+    from filelock import FileLock, Timeout
+
+    for folder in {path.parent for path in folders.glob("*/.*.ipynb")}:
+        with contextlib.suppress(Timeout), FileLock(folder / LOCK, blocking=False):
+            _remove_partial(folder)
+
+
+def _remove_partial(folder: Path) -> None:
+    for left in set(folder.glob(".*")) - {folder / LOCK}:
+        left.unlink()
 
 
 def lost(key: str, run: Run, reason: str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from helpers.runs.parameters import read_parameters
 from helpers.runs.results import SUCCEEDED, Run
 from helpers.runs.select import find_notebooks
-from helpers.runs.status import execute_kept, lost, read_status, run_key
+from helpers.runs.status import execute_kept, lost, read_status, run_key, tidy
 from helpers.sweeps.cluster import connected, default_jobs
 from helpers.sweeps.grid import make_runs
 from helpers.sweeps.progress import Progress
@@ -96,6 +96,7 @@ def sweep(
                 finally:
                     bar.close()
     finally:
+        tidy(out / "runs")
         ended = [
             statuses[key] | {"parameters": run.parameters}
             for key, run in keyed.items()

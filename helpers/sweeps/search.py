@@ -11,6 +11,7 @@ from helpers.errors import ParameterError
 from helpers.runs.parameters import check_parameters, read_parameters
 from helpers.runs.results import SUCCEEDED, Run
 from helpers.runs.select import find_notebooks
+from helpers.runs.status import tidy
 from helpers.sweeps.cluster import connected, default_jobs
 from helpers.sweeps.engine import collect, keyed_runs, submit
 from helpers.sweeps.progress import Progress
@@ -163,6 +164,7 @@ def search(
                     bar.ended(status)
     finally:
         bar.close()
+        tidy(out / "runs")
         statuses = searching.statuses()
         if statuses:
             table = write_table(statuses, out)
