@@ -636,4 +636,5 @@ record(
     numpy_accuracy=numpy_accuracy,
     iris_accuracy=float(np.median(iris_accuracies)),
     samples_per_second=wide.samples_per_second,
+    history=wide.history,
 )

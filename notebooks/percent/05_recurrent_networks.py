@@ -391,4 +391,5 @@ record(
     text_accuracy=text_accuracy,
     text_baseline=rivals["groups of 1 to 3 letters"],
     samples_per_second=runs["LSTM"].samples_per_second,
+    history=runs["LSTM"].history,
 )
