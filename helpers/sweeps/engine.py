@@ -98,9 +98,10 @@ def sweep(
     finally:
         tidy(out / "runs")
         ended = [
-            statuses[key] | {"parameters": run.parameters}
+            status | {"parameters": run.parameters}
             for key, run in keyed.items()
-            if key in statuses
+            # One may have ended while an interruption kept it from being heard of.
+            if (status := statuses.get(key) or read_status(folders[key]))
         ]
         if ended:
             table = write_table(ended, out)
