@@ -20,7 +20,7 @@ THREADS = (
     *("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"),
 )
 # A worker mostly waits for the kernels of its runs, and imports only once what it needs for them;
-# of a run it computes a tenth of a second itself, and no two of those at the same time.
+# itself it computes 0.06 s for a short run, and no two of those at the same time.
 RUNS_PER_WORKER = 4
 RUN_MEMORY = 2 * 2**30  # bytes; the course's own notebooks need up to 1.5 GB
 GUARD = "in a script, call it under `if __name__ == '__main__':`"
