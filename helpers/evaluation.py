@@ -1,5 +1,6 @@
 """How good is a network, and where is it wrong? scikit-learn computes, ``plots`` draws."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -9,9 +10,9 @@ import tensorflow as tf
 from sklearn import metrics
 
 from helpers import plots
-from helpers.datasets import Dataset
+from helpers.datasets import Dataset, StreamingDataset
 from helpers.errors import CourseError
-from helpers.training.problem import as_input, scales_itself
+from helpers.layers import output_activation
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,7 +21,7 @@ BATCH = 512
 
 
 def predict(model: keras.Model, x: np.ndarray) -> np.ndarray:
-    """Return what a model says about samples, scaled as ``train`` scales them.
+    """Return what a model says about samples, as probabilities where it is a classifier.
 
     Parameters
     ----------
@@ -35,23 +36,20 @@ def predict(model: keras.Model, x: np.ndarray) -> np.ndarray:
         Probabilities of the classes: an output without softmax or sigmoid goes through one here,
         and a single sigmoid becomes two columns. Of a regression, its numbers.
     """
-    scaled = scales_itself(model)
+    return _outputs(model, (x[i : i + BATCH] for i in range(0, len(x), BATCH)))
+
+
+def _outputs(model: keras.Model, batches: Iterable[Any]) -> np.ndarray:
     compute = tf.function(
-        lambda batch: model(as_input(batch, scaled=scaled), training=False),
-        reduce_retracing=True,
-        autograph=False,
+        lambda batch: model(batch, training=False), reduce_retracing=True, autograph=False
     )
-    parts = [compute(tf.constant(x[i : i + BATCH])) for i in range(0, len(x), BATCH)]
-    output = np.concatenate(parts).astype(np.float32)
-    activation = getattr(model.outputs[0]._keras_history.operation, "activation", None)
-    name = getattr(activation, "__name__", "")
-    loss = getattr(model, "loss", None)
-    if name not in ("softmax", "sigmoid") and getattr(loss, "from_logits", False):
-        squash = tf.nn.softmax if output.shape[1] > 1 else tf.sigmoid
-        output = squash(output).numpy()
-    elif name != "sigmoid" or output.shape[1] > 1:
-        return output
-    return np.hstack([1 - output, output]) if output.shape[1] == 1 else output
+    output = np.concatenate([compute(tf.constant(batch)) for batch in batches]).astype(np.float32)
+    activation, loss = output_activation(model), getattr(model, "loss", None)
+    if activation not in ("softmax", "sigmoid") and getattr(loss, "from_logits", False):
+        activation = "softmax" if output.shape[1] > 1 else "sigmoid"
+        output = (tf.nn.softmax if activation == "softmax" else tf.sigmoid)(output).numpy()
+    one_sigmoid = activation == "sigmoid" and output.shape[1] == 1
+    return np.hstack([1 - output, output]) if one_sigmoid else output
 
 
 @dataclass(frozen=True, eq=False)
@@ -209,21 +207,32 @@ class Evaluation:
         return f"Evaluation: accuracy {self.accuracy:.4f}, {wrong:,} of {len(self.y):,} wrong"
 
 
-def evaluate(model: keras.Model, data: Dataset) -> Evaluation:
-    """Evaluate a model on the test set of a Dataset.
+def evaluate(model: keras.Model, data: Dataset | StreamingDataset) -> Evaluation:
+    """Evaluate a model on the test set of a Dataset, or of a folder of images that is streamed.
 
     Raises
     ------
     CourseError
         If the model has not one output for each class.
     """
-    probabilities = predict(model, data.x_test)
+    if isinstance(data, StreamingDataset):
+        labels: list[np.ndarray] = []
+
+        def images() -> Iterator[Any]:
+            for x, y in data.test:  # read once: labels are kept, images are not
+                labels.append(y.numpy())
+                yield x
+
+        probabilities = _outputs(model, images())
+        y_test = np.concatenate(labels)
+    else:
+        probabilities, y_test = predict(model, data.x_test), data.y_test
     if probabilities.shape[1] != data.class_count:
         raise CourseError(
             f"The model has {probabilities.shape[1]} outputs, {data.name} {data.class_count} "
             "classes; expected one output for each"
         )
-    return Evaluation(data.y_test, probabilities, data.class_names)
+    return Evaluation(y_test, probabilities, data.class_names)
 
 
 def mistakes_grid(evaluation: Evaluation, images: np.ndarray, count: int = 20) -> Any:

@@ -1,8 +1,11 @@
 """The networks of the course, each a built Keras model.
 
 They take samples as ``helpers.datasets`` gives them: images ``(h, w)`` or ``(h, w, 3)``, rows
-of a table, sequences. With ``keras.config.image_data_format()`` set to ``"channels_first"``, they
-compute in that layout.
+of a table, sequences. Images of bytes are scaled inside, by a ``Rescaling`` layer. With
+``keras.config.image_data_format()`` set to ``"channels_first"``, they compute in that layout.
+
+Each is built for a ``Dataset``, ``build_cnn(data)``, or for a shape and a number of classes,
+``build_cnn((28, 28), 10)``.
 """
 
 from collections.abc import Sequence
@@ -10,9 +13,11 @@ from itertools import count
 from typing import Any
 
 import keras
+import numpy as np
 from keras import layers
 
 from helpers import hardware
+from helpers.datasets import Dataset, StreamingDataset
 from helpers.errors import CourseError, nearest
 
 hardware.prepare()
@@ -89,21 +94,33 @@ def _pixels(input_shape: tuple[int, ...]) -> list[keras.Layer]:
     return []
 
 
-def _check(input_shape: Sequence[int], class_count: int) -> tuple[int, ...]:
-    shape = tuple(input_shape)
+Sample = Dataset | StreamingDataset | Sequence[int]
+
+
+def _begin(
+    sample: Sample, class_count: int | None, rescale: bool | None, *, images: bool
+) -> tuple[tuple[int, ...], int, list[keras.Layer]]:
+    """Return the shape of a sample, the number of classes, and the layers that come first."""
+    if isinstance(sample, Dataset | StreamingDataset):
+        shape, class_count = sample.input_shape, class_count or len(sample.class_names)
+        bytes_ = sample.input_dtype == np.uint8
+    else:
+        shape, bytes_ = tuple(sample), images and len(sample) > 1
     if not shape or not all(isinstance(n, int) and n > 0 for n in shape):
         raise CourseError(
-            f"input_shape is {input_shape!r}; expected the shape of one sample, such as (28, 28)"
+            f"input_shape is {shape!r}; expected the shape of one sample, such as (28, 28)"
         )
-    if class_count < 2:
+    if class_count is None or class_count < 2:
         raise CourseError(f"class_count is {class_count}; expected at least 2")
-    return shape
+    scale = bytes_ if rescale is None else rescale
+    return shape, class_count, [keras.Input(shape), *([layers.Rescaling(1 / 255)] if scale else [])]
 
 
 def build_mlp(
-    input_shape: Sequence[int],
-    class_count: int,
+    input_shape: Sample,
+    class_count: int | None = None,
     *,
+    rescale: bool | None = None,
     hidden: Sequence[int] = (512,),
     activation: str = "relu",
     dropout: float = 0.0,
@@ -120,9 +137,12 @@ def build_mlp(
     Parameters
     ----------
     input_shape
-        Shape of one sample; images are flattened inside.
+        A Dataset, or the shape of one sample; images are flattened inside.
     class_count
-        Outputs, one probability a class.
+        Outputs, one probability a class; a Dataset brings it.
+    rescale
+        Whether the network begins by dividing bytes by 255. By default, where a Dataset holds
+        bytes, and where a shape is an image's, of more than one axis.
     hidden
         Units of each hidden layer.
     activation
@@ -141,8 +161,8 @@ def build_mlp(
     CourseError
         For a shape or a number of classes that makes no network.
     """
-    shape, make = _check(input_shape, class_count), _Maker(seed, l1, l2)
-    stack: list[keras.Layer] = [keras.Input(shape)]
+    shape, class_count, stack = _begin(input_shape, class_count, rescale, images=True)
+    make = _Maker(seed, l1, l2)
     if len(shape) > 1:
         stack.append(layers.Flatten())
     for units in hidden:
@@ -151,9 +171,10 @@ def build_mlp(
 
 
 def build_cnn(
-    input_shape: Sequence[int],
-    class_count: int,
+    input_shape: Sample,
+    class_count: int | None = None,
     *,
+    rescale: bool | None = None,
     blocks: Sequence[Sequence[int]] = ((32, 64),),
     dense: int = 128,
     dropout: tuple[float, float] = (0.25, 0.5),
@@ -172,9 +193,10 @@ def build_cnn(
     Parameters
     ----------
     input_shape
-        ``(h, w)``, ``(h, w, channels)``, or ``(channels, h, w)`` where Keras is set so.
-    class_count
-        Outputs, one probability a class.
+        A Dataset, or ``(h, w)``, ``(h, w, channels)``, or ``(channels, h, w)`` where Keras is set
+        so.
+    class_count, rescale
+        As in ``build_mlp``.
     blocks
         For each block the filters of its convolutions.
     dense
@@ -191,8 +213,9 @@ def build_cnn(
     CourseError
         If the images have another number of axes, or are too small for the blocks.
     """
-    shape, make = _check(input_shape, class_count), _Maker(seed, l1, l2)
-    stack = [keras.Input(shape), *_pixels(shape)]
+    shape, class_count, stack = _begin(input_shape, class_count, rescale, images=True)
+    make = _Maker(seed, l1, l2)
+    stack += _pixels(shape)
     for block in blocks:
         for filters in block:
             stack += make.convolution(filters, kernel_size, activation, batch_normalization)
@@ -213,9 +236,10 @@ def _first_line(error: Exception) -> str:
 
 
 def build_rnn(
-    input_shape: Sequence[int],
-    class_count: int,
+    input_shape: Sample,
+    class_count: int | None = None,
     *,
+    rescale: bool | None = None,
     cell: str = "lstm",
     units: int = 32,
     activation: str = "tanh",
@@ -233,9 +257,12 @@ def build_rnn(
     Parameters
     ----------
     input_shape
-        ``(steps, features)``; an image ``(h, w)`` is h steps of w features.
+        A Dataset, or ``(steps, features)``; an image ``(h, w)`` is h steps of w features.
     class_count
-        Outputs, one probability a class.
+        Outputs, one probability a class; a Dataset brings it.
+    rescale
+        Whether the network begins by dividing bytes by 255. By default where a Dataset holds
+        bytes; a shape alone is taken for that of a sequence of other numbers.
     cell
         ``"lstm"``, ``"gru"`` or ``"simple"``.
     units
@@ -254,7 +281,8 @@ def build_rnn(
     CourseError
         For an unknown cell, or a shape that is not ``(steps, features)``.
     """
-    shape, make = _check(input_shape, class_count), _Maker(seed, l1, l2)
+    shape, class_count, stack = _begin(input_shape, class_count, rescale, images=False)
+    make = _Maker(seed, l1, l2)
     if cell not in CELLS:
         raise CourseError(f"cell is {cell!r}; expected {', '.join(CELLS)}.{nearest(cell, CELLS)}")
     if len(shape) != 2:
@@ -269,12 +297,16 @@ def build_rnn(
         **make.weights(),
     )
     reader = layers.Bidirectional(recurrent) if bidirectional else recurrent
-    stack = [keras.Input(shape), reader, *make.dropout(dropout), make.output(class_count)]
+    stack += [reader, *make.dropout(dropout), make.output(class_count)]
     return keras.Sequential(stack, name=cell if cell != "simple" else "simple_rnn")
 
 
 def build_photo_classifier(
-    input_shape: Sequence[int] = (224, 224, 3), class_count: int = 10, *, seed: int | None = 0
+    input_shape: Sample = (224, 224, 3),
+    class_count: int | None = 10,
+    *,
+    rescale: bool | None = None,
+    seed: int | None = 0,
 ) -> keras.Model:
     """Build the course's photo classifier with the functional API.
 
@@ -283,13 +315,12 @@ def build_photo_classifier(
 
     Parameters
     ----------
-    input_shape, class_count, seed
+    input_shape, class_count, rescale, seed
         As in ``build_cnn``.
     """
-    shape, make = _check(input_shape, class_count), _Maker(seed, 0.0, 0.0)
-    inputs = keras.Input(shape)
-    x = inputs
-    for layer in _pixels(shape):
+    shape, class_count, (inputs, *first) = _begin(input_shape, class_count, rescale, images=True)
+    make, x = _Maker(seed, 0.0, 0.0), inputs
+    for layer in [*first, *_pixels(shape)]:
         x = layer(x)
     x = layers.Conv2D(32, 3, activation="relu", **make.weights())(x)
     x = layers.MaxPooling2D(2)(x)

@@ -17,7 +17,7 @@ from types import ModuleType
 NOTICES = ("WARNING: All log messages before absl::InitializeLog()", "I0000 ")
 # Every training and every prediction compiles a loop of its own, which TensorFlow's warning about
 # "frequent retracing" takes for a mistake.
-COMPILED_ANEW = ("<function ArrayFeed.", "<function StreamFeed.", "<function predict.")
+COMPILED_ANEW = ("<function ArrayBatches.", "<function StreamBatches.", "<function _outputs.")
 
 
 class _TensorFlowFinder(importlib.abc.MetaPathFinder):

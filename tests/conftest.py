@@ -26,6 +26,19 @@ def own_place(tmp_path, monkeypatch):
         monkeypatch.delenv(name, raising=False)
 
 
+@pytest.fixture(scope="session")
+def processes():
+    """Return a context that starts processes with TensorFlow loaded, and nothing computed.
+
+    They are forked from one that has imported it: a second each instead of ten.
+    """
+    import multiprocessing
+
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["helpers", "tensorflow", "keras", "pandas", "sklearn"])
+    return context
+
+
 @pytest.fixture
 def course_data(monkeypatch) -> Path:
     """Return the folder of real data, or skip and say so."""

@@ -73,7 +73,7 @@ def test_on_a_processor(model, machine, precision, xla, parts, gpus):
     gpus()
     plan = hardware.plan(model(), machine=machine)
     assert (plan.devices, plan.distribution) == (("CPU:0",), "none")
-    assert (plan.precision, plan.xla, plan.parts) == (precision, xla, parts)
+    assert (plan.precision, plan.xla, plan.shards) == (precision, xla, parts)
     assert not plan.on_gpu
 
 
@@ -85,7 +85,7 @@ def test_on_a_processor(model, machine, precision, xla, parts, gpus):
 def test_parts_only_where_they_compute_the_same(layer, gpus):
     gpus()
     model = keras.Sequential([keras.Input((5, 4)), layers.LSTM(3), layer, layers.Dense(2)])
-    assert hardware.plan(model, machine=PLAIN).parts == 1
+    assert hardware.plan(model, machine=PLAIN).shards == 1
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_on_one_gpu(gpu, precision, why, gpus):
     plan = hardware.plan(convolutional(), machine=PLAIN)
     assert plan.on_gpu
     assert (plan.devices, plan.distribution) == (("GPU:0",), "none")
-    assert (plan.precision, plan.xla, plan.parts) == (precision, "step", 1)
+    assert (plan.precision, plan.xla, plan.shards) == (precision, "step", 1)
     assert why in str(plan)
     assert gpu.name in str(plan)
 
@@ -129,7 +129,7 @@ def test_model_that_augments_is_not_compiled_whole(gpus):
         ({"precision": "float32"}, "precision"),
         ({"xla": "none"}, "xla"),
         ({"xla": "step"}, "xla"),
-        ({"steps_per_call": 7}, "steps_per_call"),
+        ({"steps_per_execution": 7}, "steps_per_execution"),
     ],
 )
 def test_every_decision_can_be_overridden(override, attribute, gpus):
@@ -152,7 +152,7 @@ def test_devices_can_be_chosen(gpus):
         ({"xla": "yes"}, "xla is 'yes'; expected one of auto, none, update, step"),
         ({"devices": ("GPU:7",)}, "no device GPU:7; this machine has CPU:0"),
         ({"devices": ()}, "no device"),
-        ({"steps_per_call": 0}, "steps_per_call is 0; expected at least 1"),
+        ({"steps_per_execution": 0}, "steps_per_execution is 0; expected at least 1"),
     ],
 )
 def test_refusals(options, message, gpus):
@@ -189,8 +189,8 @@ def test_several_machines(gpus, monkeypatch):
     gpus()
     monkeypatch.setenv("TF_CONFIG", cluster(2))
     plan = hardware.plan(recurrent(), machine=PLAIN)
-    assert (plan.distribution, plan.xla, plan.parts) == ("multi_worker", "none", 1)
-    assert plan.steps_per_call == hardware.planning.STEPS_TOGETHER
+    assert (plan.distribution, plan.xla, plan.shards) == ("multi_worker", "none", 1)
+    assert plan.steps_per_execution == hardware.planning.STEPS_TOGETHER
     assert "TF_CONFIG names 2 workers" in str(plan)
     with pytest.raises(CourseError, match="xla='step' with several devices"):
         hardware.plan(recurrent(), machine=PLAIN, xla="step")
@@ -218,15 +218,15 @@ def test_plan_is_one_line_that_says_why(gpus):
     gpus()
     text = str(hardware.plan(recurrent(), machine=BF16))
     assert text == (
-        "Plan: CPU:0 · float32 · XLA for the whole step in 4 parts – no GPU, 4 cores; float32: no "
+        "Plan: CPU:0 · float32 · XLA for the whole step in 4 shards – no GPU, 4 cores; float32: no "
         "gain from less here; XLA unties the time loop"
     )
 
 
 def test_less_memory_keeps_the_rest_of_the_plan(gpus):
     gpus()
-    plan = hardware.plan(dense(), machine=PLAIN).in_pieces().in_pieces()
-    assert (plan.pieces, plan.steps_per_call, plan.precision) == (4, 1, "float32")
+    plan = hardware.plan(dense(), machine=PLAIN).in_microbatches().in_microbatches()
+    assert (plan.microbatches, plan.steps_per_execution, plan.precision) == (4, 1, "float32")
 
 
 def classifier(*layers):

@@ -8,8 +8,10 @@ import pytest
 from keras import layers
 
 from helpers import models
+from helpers.datasets import load_dataset
 from helpers.errors import CourseError
 from helpers.models import build_cnn, build_mlp, build_photo_classifier, build_rnn
+from helpers.preprocessing import scale
 
 
 def weights(*sizes):
@@ -73,13 +75,41 @@ def kinds(model):
 def test_layers_of_the_cnn():
     model = build_cnn((28, 28), 10)
     assert kinds(model) == [
-        "Reshape", "Conv2D", "Conv2D", "MaxPooling2D", "Dropout", "Flatten", "Dense", "Dropout",
+        "Rescaling", "Reshape", "Conv2D", "Conv2D", "MaxPooling2D", "Dropout", "Flatten", "Dense", "Dropout",
         "Dense",
     ]  # fmt: skip
     assert [x.rate for x in model.layers if isinstance(x, layers.Dropout)] == [0.25, 0.5]
     assert [x.activation.__name__ for x in model.layers if hasattr(x, "activation")] == [
         "relu", "relu", "relu", "softmax",
     ]  # fmt: skip
+
+
+BYTES = load_dataset("digits")
+FLOATS = scale(BYTES)
+
+
+@pytest.mark.parametrize("build", [build_mlp, build_cnn, build_photo_classifier])
+def test_bytes_are_scaled_inside_the_network(build):
+    def scales(model):
+        return kinds(model)[0] == "Rescaling" or kinds(model)[1] == "Rescaling"
+
+    assert scales(build(BYTES))
+    assert scales(build((8, 8), 10))
+    assert not scales(build(FLOATS))
+    assert not scales(build((8, 8), 10, rescale=False))
+    assert build(BYTES).output_shape == (None, 10)
+
+
+def test_sequences_are_scaled_only_where_they_are_bytes():
+    assert kinds(build_rnn(BYTES))[0] == "Rescaling"
+    assert kinds(build_rnn(FLOATS))[0] == "LSTM"
+    assert kinds(build_rnn((8, 8), 10))[0] == "LSTM"
+    assert kinds(build_rnn((8, 8), 10, rescale=True))[0] == "Rescaling"
+
+
+def test_tables_are_not_scaled():
+    assert kinds(build_mlp(load_dataset("iris")))[0] == "Dense"
+    assert kinds(build_mlp((784,), 10))[0] == "Dense"
 
 
 def test_relu_variant_keeps_the_gates():
@@ -138,6 +168,7 @@ def test_channels_first(channels_first, shape):
         (lambda: build_mlp((), 3), r"input_shape is \(\)"),
         (lambda: build_mlp((0, 3), 3), "input_shape is"),
         (lambda: build_mlp((4,), 1), "class_count is 1; expected at least 2"),
+        (lambda: build_mlp((4,)), "class_count is None; expected at least 2"),
         (lambda: build_cnn((28,), 3), "a convolution expects images"),
         (lambda: build_cnn((4, 4), 3), "too small for blocks"),
         (lambda: build_rnn((28, 28), 3, cell="lstmm"), "cell is 'lstmm'.*lstm"),

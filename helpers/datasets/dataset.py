@@ -50,6 +50,11 @@ class Dataset:
         return self.x_train.shape[1:]
 
     @property
+    def input_dtype(self) -> np.dtype:
+        """The type of its numbers; bytes (uint8) are scaled by the course's networks."""
+        return self.x_train.dtype
+
+    @property
     def class_count(self) -> int:
         """How many classes there are."""
         return len(self.class_names)

@@ -103,6 +103,11 @@ class StreamingDataset:
         """How many classes there are."""
         return len(self.class_names)
 
+    @property
+    def input_dtype(self) -> np.dtype:
+        """The type of its numbers, bytes (uint8)."""
+        return np.dtype(np.uint8)
+
     def __repr__(self) -> str:
         shape = "×".join(map(str, self.input_shape))
         return (

@@ -4,7 +4,6 @@ from helpers.hardware.detection import FEATURES, Hardware, detect
 from helpers.hardware.planning import (
     Gpu,
     Plan,
-    flat_layers,
     inference_plan,
     multi_worker_strategy,
     plan,
@@ -17,7 +16,6 @@ __all__ = [
     "Hardware",
     "Plan",
     "detect",
-    "flat_layers",
     "inference_plan",
     "multi_worker_strategy",
     "plan",

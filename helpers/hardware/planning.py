@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from helpers.errors import CourseError, nearest
 from helpers.hardware.detection import Hardware, detect
+from helpers.layers import flat_layers, seed_generators
 
 if TYPE_CHECKING:
     import keras
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 # What XLA compiles: nothing, the update of the weights, or the gradients too.
 XLA = ("none", "update", "step")
-DECIDED: "list[Plan]" = []  # in this process, the latest last; a run's record tells it
 STEPS_WORTH_COMPILING = 100  # in an epoch
 STEPS_TOGETHER = 32  # in one call on several machines, whose own pace must not decide
 
@@ -51,15 +51,15 @@ class Plan:
     xla : str
         What XLA compiles: ``"none"``, ``"update"`` (of the weights) or ``"step"`` (the gradients
         as well).
-    parts : int
+    shards : int
         Parts of a batch whose gradients are computed side by side. An XLA computation uses one
-        core of a CPU, so there are as many parts as cores.
-    steps_per_call : int or None
+        core of a CPU, so there are as many shards as cores.
+    steps_per_execution : int or None
         Steps in one call of the compiled loop; None for as many as take a quarter of a second.
     distribution : str
         ``"none"``, ``"mirrored"`` (several devices) or ``"multi_worker"`` (several machines).
-    pieces : int
-        Pieces in which a batch is computed one after the other, to fit into memory.
+    microbatches : int
+        Parts of a batch that are computed one after the other, to fit into memory.
     reasons : tuple of str
         Why, in a few words each.
     """
@@ -67,10 +67,10 @@ class Plan:
     devices: tuple[str, ...]
     precision: str
     xla: str
-    parts: int = 1
-    steps_per_call: int | None = None
+    shards: int = 1
+    steps_per_execution: int | None = None
     distribution: str = "none"
-    pieces: int = 1
+    microbatches: int = 1
     reasons: tuple[str, ...] = ()
 
     @property
@@ -82,21 +82,16 @@ class Plan:
         shown = {
             "none": "no XLA",
             "update": "XLA for the weight update",
-            "step": "XLA for the whole step" + (f" in {self.parts} parts" * (self.parts > 1)),
+            "step": "XLA for the whole step" + (f" in {self.shards} shards" * (self.shards > 1)),
         }
         where = " + ".join(self.devices)
         if self.distribution != "none":
             where += f" ({self.distribution})"
         return f"Plan: {where} · {self.precision} · {shown[self.xla]} – " + "; ".join(self.reasons)
 
-    def in_pieces(self) -> "Plan":
-        """Return the plan for batches of half the size in memory; the mathematics stay."""
-        return replace(self, pieces=self.pieces * 2, steps_per_call=1)
-
-
-def flat_layers(model: "keras.Model") -> "list[keras.Layer]":
-    """Return every layer of a model, however deep it is nested."""
-    return list(model._flatten_layers(include_self=False))
+    def in_microbatches(self) -> "Plan":
+        """Return the plan for batches of half the size in memory."""
+        return replace(self, microbatches=self.microbatches * 2, steps_per_execution=1)
 
 
 @cache
@@ -157,8 +152,8 @@ def plan(
     devices: tuple[str, ...] | str = "auto",
     precision: str = "auto",
     xla: str = "auto",
-    steps_per_call: int | None = None,
-    steps: int | None = None,
+    steps_per_execution: int | None = None,
+    steps_per_epoch: int | None = None,
     machine: Hardware | None = None,
 ) -> Plan:
     """Decide how a model is trained on this machine. Every decision can be overridden.
@@ -174,10 +169,10 @@ def plan(
         ``"auto"`` or one of ``PRECISIONS``.
     xla
         ``"auto"`` or one of ``XLA``.
-    steps_per_call
+    steps_per_execution
         Steps in one call of the compiled loop; None for as many as take a quarter of a second.
-    steps
-        In an epoch, where that is known: for a few, XLA takes longer to compile than it saves.
+    steps_per_epoch
+        Where it is known: for a few, XLA takes longer to compile than it saves.
     machine
         What to plan for; by default what ``detect()`` finds.
 
@@ -188,31 +183,36 @@ def plan(
     """
     _check_choice("precision", precision, ("auto", *PRECISIONS))
     _check_choice("xla", xla, ("auto", *XLA))
-    if steps_per_call is not None and steps_per_call < 1:
-        raise CourseError(f"steps_per_call is {steps_per_call}; expected at least 1, or None")
+    if steps_per_execution is not None and steps_per_execution < 1:
+        raise CourseError(
+            f"steps_per_execution is {steps_per_execution}; expected at least 1, or None"
+        )
     machine = machine or detect()
     gpus = _usable_gpus()
     reasons: list[str] = []
     chosen = _choose_devices(devices, gpus, machine, reasons)
     distribution = _choose_distribution(chosen, reasons)
     if distribution == "multi_worker":  # where every call has to be the same on every machine
-        steps_per_call = steps_per_call or STEPS_TOGETHER
+        steps_per_execution = steps_per_execution or STEPS_TOGETHER
     draft = Plan(
-        chosen, "float32", "none", steps_per_call=steps_per_call, distribution=distribution
+        chosen,
+        "float32",
+        "none",
+        steps_per_execution=steps_per_execution,
+        distribution=distribution,
     )
     traits = _traits(model)
     if precision == "auto":
         precision = _choose_precision(draft, traits, gpus, machine, reasons)
     draft = replace(draft, precision=precision)
     if xla == "auto":
-        xla = _choose_xla(draft, traits, steps, reasons)
+        xla = _choose_xla(draft, traits, steps_per_epoch, reasons)
     elif xla != "none" and distribution != "none":
         raise CourseError(f"xla={xla!r} with several devices; expected 'none' or 'auto'")
     elif xla == "step" and "augmented" in traits:
         raise CourseError("xla='step' cannot compile augmentation layers inside the model")
-    parts = machine.cores if _splits(model, draft, xla) else 1
-    DECIDED.append(replace(draft, xla=xla, parts=parts, reasons=tuple(reasons)))
-    return DECIDED[-1]
+    shards = machine.cores if _can_be_sharded(model, draft, xla) else 1
+    return replace(draft, xla=xla, shards=shards, reasons=tuple(reasons))
 
 
 def inference_plan(
@@ -223,7 +223,7 @@ def inference_plan(
     oneDNN and cuDNN have the convolutions ready, where XLA would compile for each batch size.
     """
     full = plan(model, precision=precision, xla="none", machine=machine)
-    return replace(full, devices=full.devices[:1], distribution="none", steps_per_call=None)
+    return replace(full, devices=full.devices[:1], distribution="none", steps_per_execution=None)
 
 
 def _check_choice(name: str, value: Any, known: tuple[str, ...]) -> None:
@@ -277,16 +277,23 @@ def _choose_distribution(devices: tuple[str, ...], reasons: list[str]) -> str:
 
 
 def _traits(model: "keras.Model") -> set[str]:
-    names = {kind.__name__ for layer in flat_layers(model) for kind in type(layer).__mro__}
+    from keras import layers
+
+    depthwise = (layers.DepthwiseConv1D, layers.DepthwiseConv2D)
+    convolutions = (
+        *(layers.Conv1D, layers.Conv2D, layers.Conv3D, *depthwise),
+        *(layers.Conv1DTranspose, layers.Conv2DTranspose, layers.Conv3DTranspose),
+    )
+    kinds = {
+        "convolutional": convolutions,
+        "depthwise": depthwise,
+        "recurrent": layers.RNN,
+        # The class that all augmentation layers share has no public name of its own.
+        "augmented": layers.RandomFlip.__base__,
+    }
+    found = flat_layers(model)
     return {
-        trait
-        for trait, kinds in {
-            "convolutional": ("BaseConv", "BaseDepthwiseConv", "BaseConvTranspose"),
-            "recurrent": ("RNN",),
-            "augmented": ("BaseImagePreprocessingLayer",),
-            "depthwise": ("BaseDepthwiseConv",),
-        }.items()
-        if not names.isdisjoint(kinds)
+        trait for trait, kind in kinds.items() if any(isinstance(layer, kind) for layer in found)
     }
 
 
@@ -322,13 +329,16 @@ def _choose_precision(
     return "float32"
 
 
-def _choose_xla(draft: Plan, traits: set[str], steps: int | None, reasons: list[str]) -> str:
+def _choose_xla(
+    draft: Plan, traits: set[str], steps_per_epoch: int | None, reasons: list[str]
+) -> str:
     if draft.distribution != "none":
         return "none"
     # Compiling takes 0.5–2 s on a CPU, and saves 1–5 ms a step. Epochs do not count: a training
     # that is resumed with more of them is to compute as before.
-    if steps is not None and steps < STEPS_WORTH_COMPILING and not draft.on_gpu:
-        reasons.append(f"XLA is not worth compiling for {steps} steps an epoch")
+    few = steps_per_epoch is not None and steps_per_epoch < STEPS_WORTH_COMPILING
+    if few and not draft.on_gpu:
+        reasons.append(f"XLA is not worth compiling for {steps_per_epoch} steps an epoch")
         return "none"
     if "augmented" in traits:
         return "update"
@@ -344,12 +354,13 @@ def _choose_xla(draft: Plan, traits: set[str], steps: int | None, reasons: list[
     return "update"
 
 
-def _splits(model: "keras.Model", draft: Plan, xla: str) -> bool:
-    """Tell whether a batch may be computed in parts, one on each core, without other results."""
+def _can_be_sharded(model: "keras.Model", draft: Plan, xla: str) -> bool:
+    """Tell whether the shards of a batch give the results of the whole."""
     if xla != "step" or draft.on_gpu or draft.distribution != "none":
         return False
-    # Batch statistics would differ from the whole batch's, and parts that draw random numbers
-    # from one state would wait for one another.
+    # Batch statistics would differ from the whole batch's, and shards that draw random numbers
+    # from one state would wait for one another. (A random layer with a rate of 0 draws none.)
+    states = {id(generator.state) for generator in seed_generators(model)}
     rates = ("rate", "dropout", "recurrent_dropout", "stddev")
     random = any(getattr(x, rate, 0) for x in flat_layers(model) for rate in rates)
-    return not random and all("seed" in v.name for v in model.non_trainable_variables)
+    return not random and all(id(v) in states for v in model.non_trainable_variables)

@@ -2,8 +2,8 @@
 
 from helpers import hardware
 from helpers.training.checkpoint import CheckpointError
+from helpers.training.data import TrainingError
 from helpers.training.loop import TrainingResult, train
-from helpers.training.problem import TrainingError
 
 hardware.prepare()
 

@@ -1,8 +1,10 @@
 """One file from which a training goes on exactly where it was."""
 
 import hashlib
+import inspect
 import io
 import json
+import re
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,11 +16,12 @@ import tensorflow as tf
 
 from helpers.errors import CourseError
 from helpers.files import write_atomically
-from helpers.hardware import flat_layers
+from helpers.layers import flat_layers
 from helpers.training.distribution import is_chief
 
 # Names that Keras counts up anew in every process, and what only repeats the layers.
 IGNORED = {"name", "inbound_nodes", "input_layers", "output_layers", "layers", "build_config"}
+SIMPLE = (bool, int, float, str, type(None))
 
 
 class CheckpointError(CourseError):
@@ -35,7 +38,7 @@ class Checkpoint:
     configuration
         What makes the training the one it is; a file with another one is refused.
     variables
-        Everything that training changes: weights, optimizer, metrics, random states.
+        By path, everything that training changes: weights, optimizer, metrics, random states.
     callbacks
         Keras callbacks, whose simple attributes are part of the state.
     """
@@ -44,26 +47,28 @@ class Checkpoint:
         self,
         path: str | Path,
         configuration: dict[str, Any],
-        variables: Sequence[Any],
+        variables: dict[str, Any],
         callbacks: Sequence[keras.callbacks.Callback],
     ) -> None:
         self._path = Path(path)
-        self._configuration = json.loads(json.dumps(_without_names(configuration), default=str))
-        self._variables, self._callbacks = variables, callbacks
         if self._path.is_dir():
             raise CheckpointError(f"{path} is a folder; expected the name of a file")
+        self._variables, self._callbacks = variables, _by_class(callbacks)
+        settings = {name: _settings(callback) for name, callback in self._callbacks.items()}
+        forms = {name: [str(v.dtype), *v.shape] for name, v in variables.items()}
+        whole = configuration | {"callbacks": settings, "variables": forms}
+        self._configuration = json.loads(json.dumps(_plain(whole), default=_named))
 
     def save(self, position: dict[str, Any]) -> None:
         """Write the state, and where the training stands.
 
         Of several machines the first one writes, but all have to call: they read metrics together.
         """
-        arrays = {f"v{i}": _numpy(v) for i, v in enumerate(self._variables)}
-        states = []
-        for number, callback in enumerate(self._callbacks):
-            simple, arrays_of = _callback_state(callback)
-            states.append(simple)
-            arrays |= {f"c{number}.{name}": a for name, a in arrays_of.items()}
+        arrays = {f"v {name}": _numpy(v) for name, v in self._variables.items()}
+        states = {}
+        for name, callback in self._callbacks.items():
+            states[name], lists = _state(callback)
+            arrays |= {f"c {name} {key}": a for key, a in lists.items()}
         content = {"configuration": self._configuration, "position": position, "callbacks": states}
         buffer = io.BytesIO()
         np.savez(buffer, about=np.array(json.dumps(content)), **arrays)
@@ -84,12 +89,14 @@ class Checkpoint:
             return None
         content, arrays = self._read()
         self._compare(content["configuration"])
-        for i, variable in enumerate(self._variables):
-            variable.assign(arrays[f"v{i}"])
-        for number, callback in enumerate(self._callbacks):
-            prefix = f"c{number}."
-            own = {k.removeprefix(prefix): a for k, a in arrays.items() if k.startswith(prefix)}
-            vars(callback).update(content["callbacks"][number] | _lists(own))
+        for name, variable in self._variables.items():
+            variable.assign(arrays[f"v {name}"])
+        for name, callback in self._callbacks.items():
+            lists: dict[str, list[np.ndarray]] = {}
+            for key in sorted(k for k in arrays if k.startswith(f"c {name} ")):
+                attribute = key.removeprefix(f"c {name} ").rpartition(".")[0]
+                lists.setdefault(attribute, []).append(arrays[key])
+            vars(callback).update(content["callbacks"][name] | lists)
         return content["position"]
 
     def _read(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
@@ -117,6 +124,64 @@ class Checkpoint:
                 )
 
 
+def variables_by_path(**owners: Any) -> dict[str, Any]:
+    """Return every variable of models, optimizers, metrics … once, under a path without counters.
+
+    Keras counts the names of layers up in a process (``dense_3``); here equal ones are numbered.
+    """
+    found: dict[str, Any] = {}
+    for owner, things in owners.items():
+        for variable in (
+            v for t in keras.tree.flatten(things) for v in getattr(t, "variables", ())
+        ):
+            if any(variable is other for other in found.values()):
+                continue
+            path = re.sub(r"_\d+(?=[/_]|$)", "", f"{owner}/{variable.path}")
+            equal = sum(name == path or name.startswith(f"{path} ") for name in found)
+            found[f"{path} {equal + 1}" if equal else path] = variable
+    return found
+
+
+def describe(thing: Any) -> Any:
+    """Return what tells data, a loss, an augmentation … from another, in every process."""
+    if isinstance(thing, dict):
+        return {str(key): describe(value) for key, value in thing.items()}
+    if isinstance(thing, list | tuple):
+        return [describe(value) for value in thing]
+    if isinstance(thing, np.ndarray):
+        about = f"{thing.dtype}{thing.shape} ".encode()
+        return _digest(about, np.ascontiguousarray(thing).view(np.uint8).data)
+    if isinstance(thing, tf.data.Dataset):
+        return str(thing.element_spec)
+    if isinstance(thing, keras.Model):
+        layers = [
+            [type(x).__name__, _plain(x.get_config()), [v.shape for v in x.variables]]
+            for x in flat_layers(thing)
+        ]
+        return _digest(json.dumps(layers, default=_named).encode())
+    if callable(thing) or hasattr(thing, "get_config"):
+        config = thing.get_config() if hasattr(thing, "get_config") else {}
+        return {"class": _named(thing)} | _plain(config)
+    return thing
+
+
+def _digest(*content: Any) -> str:
+    digest = hashlib.blake2b(digest_size=8)
+    for part in content:
+        digest.update(part)
+    return digest.hexdigest()
+
+
+def _plain(config: Any) -> Any:
+    if isinstance(config, dict):
+        return {k: _plain(v) for k, v in config.items() if k not in IGNORED}
+    return [_plain(v) for v in config] if isinstance(config, list | tuple) else config
+
+
+def _named(thing: Any) -> str:
+    return getattr(thing, "__qualname__", type(thing).__name__)  # no address, no counter
+
+
 def _short(value: Any) -> str:
     text = str(value)
     return text if len(text) <= 60 else text[:57] + "…"
@@ -126,52 +191,32 @@ def _numpy(variable: Any) -> np.ndarray:
     return np.asarray(keras.ops.convert_to_numpy(variable))
 
 
-def _callback_state(callback: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+def _by_class(callbacks: Sequence[Any]) -> dict[str, Any]:
+    """Name the callbacks that have a state; others, such as a LambdaCallback, may come and go."""
+    found: dict[str, Any] = {}
+    for callback in callbacks:
+        if any(_state(callback)):
+            name = type(callback).__name__
+            equal = sum(type(other).__name__ == name for other in found.values())
+            found[f"{name} {equal + 1}" if equal else name] = callback
+    return found
+
+
+def _settings(callback: Any) -> dict[str, Any]:
+    """Return the attributes that a callback was made with, not those that training changes."""
+    names = inspect.signature(type(callback).__init__).parameters
+    return {k: v for k, v in vars(callback).items() if k in names and isinstance(v, SIMPLE)}
+
+
+def _state(callback: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     simple, arrays = {}, {}
     for name, value in vars(callback).items():
         if name in ("_model", "params", "validation_data"):
             continue
         if isinstance(value, np.generic):
             value = value.item()
-        if value is None or isinstance(value, bool | int | float | str):
+        if isinstance(value, SIMPLE):
             simple[name] = value
         elif isinstance(value, list) and all(isinstance(a, np.ndarray) for a in value):
             arrays |= {f"{name}.{i:06}": a for i, a in enumerate(value)}
     return simple, arrays
-
-
-def _lists(arrays: dict[str, np.ndarray]) -> dict[str, list[np.ndarray]]:
-    lists: dict[str, list[np.ndarray]] = {}
-    for key in sorted(arrays):
-        lists.setdefault(key.rpartition(".")[0], []).append(arrays[key])
-    return lists
-
-
-def describe_model(model: keras.Model) -> str:
-    """Return a digest of a model's layers and shapes, without the names of its layers."""
-    layers = [
-        [type(x).__name__, _without_names(x.get_config()), [v.shape for v in x.variables]]
-        for x in flat_layers(model)
-    ]
-    return _digest(json.dumps(layers, default=str))
-
-
-def _without_names(config: Any) -> Any:
-    if isinstance(config, dict):
-        return {k: _without_names(v) for k, v in config.items() if k not in IGNORED}
-    return [_without_names(v) for v in config] if isinstance(config, list | tuple) else config
-
-
-def describe_data(source: Any) -> str:
-    """Return a digest of arrays, or the shape of a stream."""
-    if isinstance(source, tf.data.Dataset):
-        return str(source.element_spec)
-    digest = hashlib.blake2b(digest_size=8)
-    for array in keras.tree.flatten(source):
-        digest.update(str((array.dtype, array.shape)).encode())
-        digest.update(np.ascontiguousarray(array).view(np.uint8).data)
-    return digest.hexdigest()
-
-
-def _digest(text: str) -> str:
-    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()

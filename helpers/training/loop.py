@@ -7,31 +7,39 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from helpers import hardware
 from helpers.hardware import Plan
-from helpers.training.checkpoint import Checkpoint, describe_data, describe_model
-from helpers.training.distribution import make_strategy, replicated
-from helpers.training.feeds import Feed, count_steps, make_feed
-from helpers.training.problem import (
-    Problem,
-    TrainingError,
-    as_input,
-    build_optimizer,
+from helpers.layers import seed_generators
+from helpers.training.acceleration import (
+    Execution,
+    Gradients,
+    accelerate,
+    accelerate_update,
+    in_precision,
+    with_quick_dropout,
+)
+from helpers.training.batches import count_batches, make_batches
+from helpers.training.checkpoint import Checkpoint, describe, variables_by_path
+from helpers.training.checks import (
+    check_arguments,
+    check_fit,
     check_labels,
-    class_weight_vector,
+    check_scale,
+    require_finite,
+    require_finite_weights,
+)
+from helpers.training.data import Task, make_task
+from helpers.training.distribution import fresh, of_share, on_devices, on_replicas
+from helpers.training.objective import (
+    build_optimizer,
+    class_weights_of,
     default_loss,
     default_metrics,
-    explain_nan,
-    pose,
-    scales_itself,
 )
 from helpers.training.progress import Progress
-from helpers.training.run import Run
-from helpers.training.steps import Steps
-from helpers.training.tuning import seed_generators, tuned
+from helpers.training.state import Results, State
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,8 +52,8 @@ class TrainingResult:
     Attributes
     ----------
     history : DataFrame
-        A row for each epoch, from 1: ``loss``, the metrics, the same of the validation with
-        ``val_`` before them, and ``seconds``.
+        A row for each epoch, from 1: ``loss`` (of all outputs together), the metrics, the same of
+        the validation with ``val_`` before them, and ``seconds``.
     plan : Plan
         What it ran on, and why.
     samples_per_second : float
@@ -85,14 +93,18 @@ def train(
 ) -> TrainingResult:
     """Train a built Keras model, quickly and reproducibly, on what this machine has.
 
+    What it computes is what Keras's ``fit`` computes, with two exceptions: batch normalization
+    takes its statistics from the whole batch on several devices, and from parts of it where a
+    batch does not fit into memory (a warning says so).
+
     Parameters
     ----------
     model : keras.Model
-        Any built model. Its weights are changed in place.
+        Any built model. Its weights are changed in place. It takes the data as they are: scaling
+        is a layer of the model (``Rescaling``), so that ``predict`` and ``save`` have it too.
     data
         A ``Dataset`` (its training part), a pair ``(x, y)`` of arrays (or lists or dicts of them),
-        or a ``tf.data.Dataset`` of batches ``(x, y)`` or ``(x, y, sample_weight)``. Images of
-        bytes are scaled to [0, 1], unless the model has a layer for it.
+        or a ``tf.data.Dataset`` of batches ``(x, y)`` or ``(x, y, sample_weight)``.
     epochs
         Times through the data.
     batch_size
@@ -107,8 +119,8 @@ def train(
     validation_data
         Data to validate on instead, of any kind that ``data`` may be.
     augmentation
-        A layer, a model or a function for batches of images, such as
-        ``preprocessing.augmentation()``.
+        A layer or a model, such as ``preprocessing.augmentation()``, or a function ``f(x)`` of a
+        batch of images ``(n, h, w, channels)`` in float32, with the values of the data.
     class_weight
         A weight for each class, or ``"balanced"``.
     callbacks
@@ -136,101 +148,124 @@ def train(
     CheckpointError
         If the checkpoint is damaged or belongs to another training.
     """
-    _check(model, epochs, batch_size)
-    task = pose(data, validation_split, validation_data, seed)
-    if isinstance(task.train, tf.data.Dataset) and batch_size is not None:
-        raise TrainingError(f"batch_size={batch_size} with a stream, which brings its own batches")
+    # Prepare: the data, the plan, the objective.
+    task = make_task(data, validation_split, validation_data, seed)
+    check_arguments(model, epochs, batch_size, task)
     batch_size = batch_size or 128
-    callbacks = list(callbacks)
-    if early_stopping is not None:
-        callbacks.append(_stop_early(early_stopping, task))
-    steps = count_steps(task.train, batch_size)
-    plan = plan or hardware.plan(model, precision=precision, xla=xla, steps=steps)
+    callbacks = [*callbacks, *_early_stopping(early_stopping, task)]
+    per_epoch = count_batches(task.train, batch_size)
+    plan = plan or hardware.plan(model, precision=precision, xla=xla, steps_per_epoch=per_epoch)
     if any(map(_wants_batches, callbacks)):
-        plan = replace(plan, steps_per_call=1)
+        plan = replace(plan, steps_per_execution=1)
     loss = default_loss(model, task) if loss is None else loss
+    metrics = default_metrics(loss) if metrics is None else metrics
     check_labels(model, loss, task)
-    weights = class_weight_vector(class_weight, task)
+    check_scale(model, task)
+    augment, weight_of = _augmentation(augmentation), class_weights_of(class_weight, task)
+    batches = make_batches(task.train, batch_size, plan, seed)
+    held_out = task.validation and make_batches(task.validation, batch_size, plan)
     bar = Progress(epochs, shown=progress)
     bar.note(str(plan))
 
-    feed = make_feed(task.train, batch_size, plan, seed)
-    validation = task.validation and make_feed(task.validation, batch_size, plan)
-    strategy = make_strategy(plan)
-    with strategy.scope(), replicated(model, strategy) as worker, tuned(worker, plan):
-        worker.compile(
+    with on_devices(model, plan, metrics) as net, in_precision(net, plan):
+        net.compile(
             build_optimizer(optimizer, learning_rate, plan.precision),
             loss=loss,
-            metrics=default_metrics(loss) if metrics is None else metrics,
+            metrics=metrics if net is model else fresh(metrics),
         )
-        _try(worker, feed)
-        seed_generators(worker, seed)
-        seed_generators(augmentation, seed + 1)
-        mean_loss = keras.metrics.Mean("loss")
-        state = _variables(worker, worker.optimizer, mean_loss, *worker.metrics, augmentation)
-        store = None
+        check_fit(net, batches.sample())
+        forward = with_quick_dropout(net, plan)
+        _seed(seed, forward, augmentation)
+        weights, results = net.trainable_variables, Results(net)
+
+        def gradients(x: Any, y: Any, weight: Any, share: Any) -> Gradients:
+            with tf.GradientTape() as tape:
+                predicted = forward(x, training=True)
+                batch_loss = net.compute_loss(x, y, predicted, weight)
+                scaled = net.optimizer.scale_loss(of_share(batch_loss, share))
+            slopes = tape.gradient(scaled, weights, unconnected_gradients="zero")
+            return batch_loss, predicted, [tf.convert_to_tensor(s) for s in slopes]
+
+        def update(slopes: list[tf.Tensor]) -> None:
+            net.optimizer.apply(slopes, weights)
+
+        def step(gradients: Any, update: Any, batch: Any, share: Any = None) -> tf.Tensor:
+            x, y, weight = keras.utils.unpack_x_y_sample_weight(batch)
+            x, weight = augment(x), weight_of(y, weight)
+            batch_loss, predicted, slopes = gradients(x, y, weight, share)
+            # Nothing changes before all is computed: running out of memory leaves no trace.
+            with tf.control_dependencies([batch_loss, *slopes]):
+                results.add(x, y, predicted, weight, batch_loss, share)
+                return of_share(batch_loss, share) + update(slopes)
+
+        def validation_step(batch: Any, share: Any = None) -> tf.Tensor:
+            x, y, weight = keras.utils.unpack_x_y_sample_weight(batch)
+            predicted = net(x, training=False)
+            batch_loss = net.compute_loss(x, y, predicted, weight, training=False)
+            results.add(x, y, predicted, weight, batch_loss, share)
+            return batch_loss
+
+        def take_steps(plan: Plan) -> Callable[[int], float]:
+            quick = partial(step, accelerate(gradients, plan), accelerate_update(update, plan))
+            return batches.loop(on_replicas(quick), plan)
+
+        execution = Execution(take_steps, plan, batches, net)
+        validate = held_out and held_out.over_all(on_replicas(validation_step))
+        hooks = keras.callbacks.CallbackList(callbacks, model=net, epochs=epochs, steps=per_epoch)
+        hooks.on_train_begin()
+        state = State(net)
         if checkpoint is not None:
-            configuration = {
-                "model": describe_model(worker),
-                "data": describe_data(task.train),
-                "optimizer": worker.optimizer.get_config(),
-                "loss": _described(worker.loss),
-                "batch_size": batch_size,
-                "class_weight": class_weight,
-                "augmentation": _described(augmentation),
-                "seed": seed,
-                "precision": plan.precision,
-                "xla": plan.xla,
-            }
-            store = Checkpoint(checkpoint, configuration, state, callbacks)
-        run = Run(
-            model=worker,
-            feed=feed,
-            validation=validation,
-            plan=plan,
-            make_steps=partial(
-                Steps,
-                worker,
-                strategy=strategy,
-                augmentation=augmentation,
-                class_weight=weights,
-                mean_loss=mean_loss,
-            ),
-            mean_loss=mean_loss,
-            callbacks=keras.callbacks.CallbackList(
-                callbacks, model=worker, epochs=epochs, steps=feed.steps, verbose=0
-            ),
-            store=store,
-            bar=bar,
-            explain=partial(explain_nan, task, worker),
-        )
+            settings = {
+                "model": net, "data": task.train, "validation": task.validation,
+                "optimizer": net.optimizer, "loss": loss, "metrics": metrics,
+                "batch_size": batch_size, "class_weight": class_weight,
+                "augmentation": augmentation, "seed": seed,
+                "precision": plan.precision, "xla": plan.xla,
+            }  # fmt: skip
+            changing = variables_by_path(
+                model=[net, forward], optimizer=net.optimizer, augmentation=augmentation,
+                metrics=[results.loss, *net.metrics],
+            )  # fmt: skip
+            state.restore(Checkpoint(checkpoint, describe(settings), changing, callbacks))
         try:
-            history = run.loop(epochs)
+            for epoch in state.epochs(epochs):
+                hooks.on_epoch_begin(epoch - 1)
+                bar.start_epoch(epoch)
+                if state.position == 0:
+                    results.reset()
+                batches.begin(epoch, state.position)
+                while not batches.is_finished():
+                    hooks.on_train_batch_begin(batches.position)
+                    last_loss = execution.take()
+                    require_finite(last_loss, net, task, batches.last, epoch, batches.position)
+                    logs = results.read()
+                    hooks.on_train_batch_end(batches.position - 1, logs)
+                    bar.update(batches.position, batches.per_epoch, logs)
+                    state.save_at_times(batches.position)
+                require_finite_weights(net, task, batches, epoch)
+                logs = results.read()
+                if validate:
+                    hooks.on_test_begin()
+                    results.reset()
+                    validate()
+                    found = results.read()
+                    hooks.on_test_end(found)
+                    logs |= {f"val_{name}": value for name, value in found.items()}
+                hooks.on_epoch_end(epoch - 1, logs)
+                bar.end_epoch(logs)
+                state.end_epoch(logs)
+            hooks.on_train_end()
+            net.optimizer.finalize_variable_values(weights)
         finally:
             bar.close()
-    return TrainingResult(history, run.plan, run.steps_per_second() * feed.batch_size, model)
+    return TrainingResult(state.history(), execution.plan, execution.samples_per_second(), model)
 
 
-def _check(model: Any, epochs: int, batch_size: int | None) -> None:
-    if not isinstance(model, keras.Model):
-        raise TrainingError(f"model is {type(model).__name__}; expected a Keras model")
-    if not model.built or not model.outputs:
-        raise TrainingError(
-            "The model is not built: begin it with keras.Input(shape), or make it with the "
-            "functional API"
-        )
-    if not isinstance(epochs, int | np.integer) or epochs < 1:
-        raise TrainingError(f"epochs is {epochs!r}; expected a whole number of at least 1")
-    if batch_size is not None and (not isinstance(batch_size, int | np.integer) or batch_size < 1):
-        raise TrainingError(f"batch_size is {batch_size!r}; expected a whole number of at least 1")
-
-
-def _stop_early(patience: int, task: Problem) -> keras.callbacks.Callback:
-    return keras.callbacks.EarlyStopping(
-        monitor="loss" if task.validation is None else "val_loss",
-        patience=patience,
-        restore_best_weights=True,
-    )
+def _early_stopping(patience: int | None, task: Task) -> list[keras.callbacks.Callback]:
+    if patience is None:
+        return []
+    watched = "loss" if task.validation is None else "val_loss"
+    return [keras.callbacks.EarlyStopping(watched, patience=patience, restore_best_weights=True)]
 
 
 def _wants_batches(callback: keras.callbacks.Callback) -> bool:
@@ -245,39 +280,24 @@ def _wants_batches(callback: keras.callbacks.Callback) -> bool:
     )
 
 
-def _try(model: keras.Model, feed: Feed) -> None:
-    """Compute two samples: Keras builds its losses and metrics, and what does not fit shows."""
-    batch = feed.sample()
-    if batch is None:
-        raise TrainingError("The stream is empty; expected at least one batch")
-    x, y, weight = keras.utils.unpack_x_y_sample_weight(batch)
-    x = as_input(x, scaled=scales_itself(model))
-    try:
-        predicted = model(x)
-        model.compute_loss(x=x, y=y, y_pred=predicted, sample_weight=weight, training=False)
-        model.compute_metrics(x, y, predicted, sample_weight=weight)
-        model.optimizer.build(model.trainable_variables)
-    except (ValueError, TypeError, tf.errors.InvalidArgumentError) as error:
-        shapes = keras.tree.map_structure(lambda a: (None, *a.shape[1:]), (x, y))
-        raise TrainingError(
-            f"The model {model.name!r} (input {model.input_shape}, output {model.output_shape}) "
-            f"does not fit the data (x and y: {shapes}) with loss {_described(model.loss)}: "
-            f"{' '.join(str(error).split())[:300]}"
-        ) from error
-    model.reset_metrics()
+def _augmentation(change: Any) -> Callable[[Any], Any]:
+    """Return what changes a batch of inputs; grey images get a channel for it."""
+    if change is None:
+        return lambda x: x
+    layer = isinstance(change, keras.Layer)
+    # A function of the user's may hold an ``if`` on a tensor, which needs AutoGraph.
+    call = partial(change, training=True) if layer else tf.function(change)
+
+    def on_images(x: tf.Tensor) -> tf.Tensor:
+        x = tf.cast(x, tf.float32)
+        return call(x[..., None])[..., 0] if x.shape.rank == 3 else call(x)
+
+    return lambda x: keras.tree.map_structure(on_images, x)
 
 
-def _variables(*owners: Any) -> list[Any]:
-    """Return every variable of a model, an optimizer, metrics …, each once."""
-    found = [v for owner in owners for v in getattr(owner, "variables", ())]
-    return list({id(v): v for v in found}.values())
-
-
-def _described(thing: Any) -> Any:
-    """Return what tells a loss or an augmentation from another one, the same in every process."""
-    if thing is None or isinstance(thing, str | list | tuple | dict):
-        return thing
-    if isinstance(thing, keras.Model):
-        return describe_model(thing)
-    config = thing.get_config() if hasattr(thing, "get_config") else {}
-    return [getattr(thing, "__name__", type(thing).__name__), config]
+def _seed(seed: int, *modules: Any) -> None:
+    """Give the random layers of a model and of an augmentation states that follow from a seed."""
+    for order, module in enumerate(modules):
+        states = seed_generators(module) if isinstance(module, keras.Layer) else []
+        for number, generator in enumerate(states):
+            generator.state.assign([((seed + order) * 1_000_003 + number) % 2**32, 0])
