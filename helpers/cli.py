@@ -98,7 +98,7 @@ def list_data() -> None:
         where = place.source(name) if place else f"not here ({download_size(name)} to download)"
         click.echo(f"{name:14} {entry['n_train'] + entry['n_test']:>7,}  {entry['title']}: {where}")
     for name in catalog.EMBEDDED:
-        click.echo(f"{name:14} {'':>7}  comes with scikit-learn")
+        click.echo(f"{name:14} {'':>7}  comes with {catalog.PACKAGES[name]}")
 
 
 def _known_names(names: tuple[str, ...]) -> tuple[str, ...]:
@@ -125,7 +125,7 @@ def fetch(names: tuple[str, ...]) -> None:
         if name in downloadable:
             click.echo(f"{name}: {catalog.load_named(name).source}")
         else:
-            click.echo(f"{name}: comes with scikit-learn")
+            click.echo(f"{name}: comes with {catalog.PACKAGES[name]}")
 
 
 @data.command()
@@ -137,7 +137,7 @@ def verify(names: tuple[str, ...]) -> None:
 
     good = True
     for name in set(names) & set(catalog.EMBEDDED):
-        click.echo(f"{name}: comes with scikit-learn")
+        click.echo(f"{name}: comes with {catalog.PACKAGES[name]}")
     for name in _known_names(names) if names else catalog.manifest():
         places = list(catalog.find(name))
         if not places:

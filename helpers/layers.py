@@ -1,10 +1,16 @@
-"""What a Keras model is made of: its layers, its random states, the activation of its outputs."""
+"""What Keras models and objectives are made of: layers, random states, outputs, descriptions."""
 
+import hashlib
+import json
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import keras
+
+# Names that Keras counts up anew in every process, and what only repeats the layers.
+IGNORED = {"name", "inbound_nodes", "input_layers", "output_layers", "layers", "build_config"}
 
 
 def flat_layers(model: "keras.Layer") -> "list[keras.Layer]":
@@ -31,6 +37,15 @@ def _parts(whole: Any, seen: set[int]) -> Iterator[Any]:
             seen.add(id(part))
             yield part
             yield from _parts(part, seen)
+
+
+def seed_layers(module: Any, seed: int) -> None:
+    """Give the random layers of a model or an augmentation states that follow from a seed."""
+    import keras
+
+    generators = seed_generators(module) if isinstance(module, keras.Layer) else []
+    for number, generator in enumerate(generators):
+        generator.state.assign([(seed * 1_000_003 + number) % 2**32, 0])
 
 
 def as_functional(model: "keras.Model") -> "keras.Model":
@@ -65,3 +80,69 @@ def output_activation(model: "keras.Model") -> str:
         layer = layer.layer
     name = getattr(getattr(layer, "activation", None), "__name__", "")
     return "" if name == "linear" else name
+
+
+def variables_by_path(**owners: Any) -> dict[str, Any]:
+    """Return every variable of models, optimizers, metrics … once, under a path without counters.
+
+    Keras counts the names of layers up in a process (``dense_3``); here equal ones are numbered.
+    """
+    import keras
+
+    found: dict[str, Any] = {}
+    for owner, things in owners.items():
+        for variable in (
+            v for t in keras.tree.flatten(things) for v in getattr(t, "variables", ())
+        ):
+            if any(variable is other for other in found.values()):
+                continue
+            path = re.sub(r"_\d+(?=[/_]|$)", "", f"{owner}/{variable.path}")
+            equal = sum(name == path or name.startswith(f"{path} ") for name in found)
+            found[f"{path} {equal + 1}" if equal else path] = variable
+    return found
+
+
+def describe(thing: Any) -> Any:
+    """Return what tells data, a loss, an augmentation … from another, in every process."""
+    import keras
+    import numpy as np
+    import tensorflow as tf
+
+    if isinstance(thing, dict):
+        return {str(key): describe(value) for key, value in thing.items()}
+    if isinstance(thing, list | tuple):
+        return [describe(value) for value in thing]
+    if isinstance(thing, np.ndarray):
+        about = f"{thing.dtype}{thing.shape} ".encode()
+        return _digest(about, np.ascontiguousarray(thing).view(np.uint8).data)
+    if isinstance(thing, tf.data.Dataset):
+        return str(thing.element_spec)
+    if isinstance(thing, keras.Model):
+        layers = [
+            [type(x).__name__, plain(x.get_config()), [v.shape for v in x.variables]]
+            for x in flat_layers(thing)
+        ]
+        return _digest(json.dumps(layers, default=name_of).encode())
+    if callable(thing) or hasattr(thing, "get_config"):
+        config = thing.get_config() if hasattr(thing, "get_config") else {}
+        return {"class": name_of(thing)} | plain(config)
+    return thing
+
+
+def _digest(*content: Any) -> str:
+    digest = hashlib.blake2b(digest_size=8)
+    for part in content:
+        digest.update(part)
+    return digest.hexdigest()
+
+
+def plain(config: Any) -> Any:
+    """Return a configuration without names that Keras counts, and without what repeats layers."""
+    if isinstance(config, dict):
+        return {k: plain(v) for k, v in config.items() if k not in IGNORED}
+    return [plain(v) for v in config] if isinstance(config, list | tuple) else config
+
+
+def name_of(thing: Any) -> str:
+    """Return a function's or a class's name: no address, no counter."""
+    return getattr(thing, "__qualname__", type(thing).__name__)

@@ -66,8 +66,9 @@ def scale(data: Dataset) -> Dataset:
     if data.x_train.dtype == np.uint8:
         return _convert(data, lambda x: np.divide(x, 255, dtype=np.float32))
     if data.kind == "images":
-        low, high = data.x_train.min(), data.x_train.max()
-        spread = (high - low) or 1
+        # As Python's floats: the spread of a type's whole range does not fit into that type.
+        low, high = float(data.x_train.min()), float(data.x_train.max())
+        spread = (high - low) or 1.0
         return _convert(data, lambda x: ((x - low) / spread).astype(np.float32))
     from sklearn.preprocessing import MinMaxScaler
 

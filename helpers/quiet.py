@@ -8,13 +8,20 @@ import importlib.abc
 import logging
 import os
 import shutil
+import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Sequence
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
-NOTICES = ("WARNING: All log messages before absl::InitializeLog()", "I0000 ")
+NOTICES = (b"WARNING: All log messages before absl::InitializeLog()", b"I0000 ")
+FILTER = """
+import sys
+for line in sys.stdin.buffer:
+    if not line.startswith(NOTICES):
+        sys.stderr.buffer.write(line)
+        sys.stderr.buffer.flush()
+"""
 # Every training and every prediction compiles a loop of its own, which TensorFlow's warning about
 # "frequent retracing" takes for a mistake.
 COMPILED_ANEW = ("<function ArrayBatches.", "<function StreamBatches.", "<function _outputs.")
@@ -37,23 +44,24 @@ class _TensorFlowFinder(importlib.abc.MetaPathFinder):
 
 def _without_notices(execute: Callable[[ModuleType], None]) -> Callable[[ModuleType], None]:
     def exec_module(module: ModuleType) -> None:
-        # The notices are written by C++ code, so the file descriptor has to be redirected.
+        # The notices are written by C++ code, so the file descriptor has to be redirected; and a
+        # process of its own filters it, since an import may abort: then the reason is to be read.
+        command = [sys.executable, "-I", "-S", "-c", f"{NOTICES = }\n{FILTER}"]
         try:
             stderr = os.dup(2)
-        except OSError:  # a process without standard error has nothing to keep clean
+            reader = subprocess.Popen(command, stdin=subprocess.PIPE)
+        except OSError:  # no standard error to keep clean, or no process to do it
             execute(module)
             return
-        with tempfile.TemporaryFile() as capture:
-            os.dup2(capture.fileno(), 2)
-            try:
-                execute(module)
-            finally:
-                os.dup2(stderr, 2)
-                os.close(stderr)
-                capture.seek(0)
-                for line in capture.read().decode(errors="replace").splitlines(keepends=True):
-                    if not line.startswith(NOTICES) and sys.stderr is not None:
-                        sys.stderr.write(line)
+        assert reader.stdin is not None
+        os.dup2(reader.stdin.fileno(), 2)
+        try:
+            execute(module)
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+            reader.stdin.close()
+            reader.wait()
 
     return exec_module
 

@@ -168,7 +168,9 @@ def test_damaged_copy_is_passed_over(tiny, tmp_path, monkeypatch):
     damaged = place(tmp_path / "cache", seed=1)
     content = damaged.read_bytes()
     place(tmp_path / "shared")
-    with pytest.warns(UserWarning, match=r"x_train is damaged.*another copy"):
+    with pytest.warns(
+        UserWarning, match=r"x_train is not what was published \(damaged\).*another copy"
+    ):
         data = load_dataset("tiny")
     assert data.source == "$COURSE_DATA/tiny.npz"
     assert damaged.read_bytes() == content
@@ -219,7 +221,7 @@ def test_wrong_content_from_the_server_is_not_kept(tiny, server, tmp_path, monke
     monkeypatch.delenv("COURSE_OFFLINE")
     monkeypatch.setenv("COURSE_MIRROR", server.url)
     server.content = place(tmp_path / "elsewhere", seed=1).read_bytes()
-    with pytest.raises(DatasetError, match="x_train is damaged"):
+    with pytest.raises(DatasetError, match=r"x_train is not what was published \(damaged\)"):
         load_dataset("tiny", progress=False)
     assert [p.name for p in (tmp_path / "cache").iterdir() if not p.name.startswith(".")] == []
 
@@ -248,7 +250,9 @@ def test_idx_files_and_their_digests(manifest, tmp_path):
     np.testing.assert_array_equal(load_dataset("four").x_test, arrays()["x_test"])
     (folder / "x_test.gz").write_bytes(gzip.compress(idx(arrays(1)["x_test"])))
     with (
-        pytest.warns(UserWarning, match=r"x_test\.gz is damaged"),
+        pytest.warns(
+            UserWarning, match=r"x_test\.gz is not what was published \(damaged, or packed anew\)"
+        ),
         pytest.raises(DatasetUnavailable),
     ):
         load_dataset("four")
@@ -277,7 +281,10 @@ def test_one_changed_byte_of_real_mnist_is_noticed(course_data, tmp_path, monkey
     (tmp_path / "cache").mkdir()
     np.savez(tmp_path / "cache" / "mnist.npz", **content)
     monkeypatch.delenv("COURSE_DATA")
-    with pytest.warns(UserWarning, match="x_train is damaged"), pytest.raises(DatasetUnavailable):
+    with (
+        pytest.warns(UserWarning, match=r"x_train is not what was published \(damaged\)"),
+        pytest.raises(DatasetUnavailable),
+    ):
         load_dataset("mnist")
 
 

@@ -53,6 +53,35 @@ def test_detect_agrees_with_the_system():
     assert set(found.features) <= set(hardware.FEATURES)
 
 
+ALL = hardware.FEATURES
+
+
+@pytest.mark.parametrize(
+    ("name", "features", "kind"),
+    [
+        ("", ALL, "AMX"),
+        ("ALL", ALL, "AMX"),
+        ("AVX512_CORE_AMX", ALL, "AMX"),
+        ("AVX512_CORE_BF16", ALL[:3], "bfloat16"),
+        ("AVX512_CORE_FP16", ALL[:3], "bfloat16"),
+        ("AVX512_CORE", ALL[:2], "AVX-512"),
+        ("avx512_core_vnni", ALL[:2], "AVX-512"),
+        ("AVX2", ALL[:1], "AVX2"),
+        ("AVX2_VNNI", ALL[:1], "AVX2"),
+        ("SSE41", (), "other"),
+        ("no such thing", ALL, "AMX"),
+    ],
+)
+@pytest.mark.parametrize("variable", ["ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA"])
+def test_detect_honours_the_limit_that_onednn_honours(name, features, kind, variable, monkeypatch):
+    monkeypatch.delenv("ONEDNN_MAX_CPU_ISA", raising=False)
+    monkeypatch.setattr(hardware.detection, "_cpu", lambda: ("the newest", set(ALL)))
+    monkeypatch.setenv(variable, name)
+    found = hardware.detect()
+    assert found.features == features
+    assert found.kind == kind
+
+
 def test_detect_counts_only_the_cores_it_may_use():
     code = "from helpers.hardware import detect; print(detect().cores)"
     command = [sys.executable, "-c", f"import os; os.sched_setaffinity(0, {{0}}); {code}"]
@@ -203,15 +232,10 @@ def test_cluster_of_one_is_none(gpus, monkeypatch):
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '"worker"'])
-def test_broken_cluster_is_refused_before_anything_computes(text):
-    done = subprocess.run(
-        [sys.executable, "-c", "import helpers.models"],
-        env=os.environ | {"TF_CONFIG": text},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 1
-    assert "TF_CONFIG cannot be read" in done.stderr.splitlines()[-1]
+def test_broken_cluster_is_refused(text, gpus, monkeypatch):
+    monkeypatch.setenv("TF_CONFIG", text)
+    with pytest.raises(CourseError, match="TF_CONFIG cannot be read"):
+        hardware.plan(dense(), machine=PLAIN)
 
 
 def test_plan_is_one_line_that_says_why(gpus):

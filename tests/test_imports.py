@@ -1,5 +1,7 @@
 """Nothing that does not compute imports what is slow to import."""
 
+import os
+import signal
 import subprocess
 import sys
 
@@ -47,3 +49,18 @@ def test_tensorflow_starts_without_notices():
     )
     assert done.stdout.strip() == "tensorflow"
     assert done.stderr == ""
+
+
+def test_an_import_that_aborts_says_why(tmp_path):
+    """As TensorFlow's does on a processor without AVX."""
+    (tmp_path / "tensorflow.py").write_text(
+        "import os\nos.write(2, b'I0000 a notice\\nThis processor lacks AVX.\\n')\nos.abort()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", "import helpers, tensorflow"],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+    )
+    assert done.returncode == -signal.SIGABRT
+    assert done.stderr.strip() == "This processor lacks AVX."

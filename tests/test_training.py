@@ -16,10 +16,10 @@ from keras import layers
 
 from helpers import hardware
 from helpers.datasets import load_dataset
+from helpers.dropout import with_quick_dropout
 from helpers.models import build_cnn, build_mlp, build_rnn
 from helpers.preprocessing import augmentation
 from helpers.training import TrainingError, train
-from helpers.training.acceleration import with_quick_dropout
 from helpers.training.data import make_task
 from helpers.training.objective import default_loss
 

@@ -3,8 +3,11 @@
 import contextlib
 import json
 import os
+import resource
 import shutil
 import signal
+import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -298,6 +301,34 @@ def test_threads_are_those_of_the_kernel(start):
     assert preloaded_of(one) == preloaded_of(all_)
     assert set(json.loads(one.run(ask))) == {1}
     assert set(json.loads(all_.run(ask))) == {len(os.sched_getaffinity(0))}
+
+
+def test_a_kernel_has_the_cores_and_limits_of_who_asks(start):
+    first = start()
+    cores, soft = os.sched_getaffinity(0), resource.getrlimit(resource.RLIMIT_CORE)
+    try:
+        os.sched_setaffinity(0, {min(cores)})
+        resource.setrlimit(resource.RLIMIT_CORE, (0, soft[1]))
+        second = start()
+    finally:
+        os.sched_setaffinity(0, cores)
+        resource.setrlimit(resource.RLIMIT_CORE, soft)
+    code = "import os, resource; print(len(os.sched_getaffinity(0)), resource.getrlimit(4)[0])"
+    assert first.run(code).split()[0] == str(len(cores))
+    assert second.run(code).split() == ["1", "0"]
+
+
+def test_a_client_that_dies_while_it_asks_costs_nothing():
+    def process(connection):
+        about = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+        return struct.unpack("3i", about)[0]
+
+    with connection.lease() as held:
+        for _ in range(5):
+            with connection.connect(os.environ) as asking:
+                asking.sendall(b'{"lease": true}\n')
+        with connection.lease() as again:
+            assert process(again) == process(held)
 
 
 def test_ordinary_kernels_where_forking_is_not_possible(start, monkeypatch, caplog):

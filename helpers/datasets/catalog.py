@@ -20,8 +20,11 @@ from helpers.datasets.unpacked import unpacked
 from helpers.errors import CourseError, DatasetError, DatasetUnavailable
 from helpers.files import ROOT
 
-# They come with the installed packages: four with scikit-learn, the last one with Babel.
-EMBEDDED = ("digits", "iris", "wine", "breast_cancer", "languages")
+# They come with installed packages, whose names these are.
+PACKAGES = dict.fromkeys(("digits", "iris", "wine", "breast_cancer"), "scikit-learn") | {
+    "languages": "Babel"
+}
+EMBEDDED = tuple(PACKAGES)
 # Languages in Latin letters, as Babel abbreviates them.
 LANGUAGES = (
     *("cs", "da", "de", "en", "es", "fi", "fr", "hr", "hu"),

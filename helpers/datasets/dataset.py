@@ -61,10 +61,19 @@ class Dataset:
 
     @property
     def kind(self) -> str:
-        """``"images"``, ``"table"`` or ``"text"``."""
+        """``"images"``, ``"sequences"``, ``"table"`` or ``"text"``.
+
+        Images are ``(n, h, w)``, or have 1, 3 or 4 channels, ``(n, h, w, c)`` or ``(n, c, h, w)``.
+        What has more than one axis otherwise, or names for its features, is a sequence.
+        """
         if self.x_train.dtype == object:
             return "text"
-        return "images" if self.x_train.ndim > 2 else "table"
+        if len(self.input_shape) == 1:
+            return "table"
+        channels = {self.input_shape[0], self.input_shape[-1]} if self.x_train.ndim == 4 else {1}
+        if self.x_train.ndim > 4 or self.feature_names or channels.isdisjoint({1, 3, 4}):
+            return "sequences"
+        return "images"
 
     def subset(self, n_samples: int | None, seed: int = 0) -> "Dataset":
         """Return a stratified random part: at most ``n_samples`` training samples.

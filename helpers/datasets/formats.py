@@ -206,7 +206,8 @@ def check_digest(content: bytes | np.ndarray | Path, expected: str, what: str) -
     else:
         found = hashlib.new(algorithm, content, usedforsecurity=False).hexdigest()
     if found != digest:
+        why = "damaged, or packed anew" if isinstance(content, Path) else "damaged"
         raise DatasetError(
-            f"{what} is damaged: its {algorithm} is {found[:12]}…, expected {digest[:12]}…: "
-            "fetch it again"
+            f"{what} is not what was published ({why}): its {algorithm} is {found[:12]}…, expected "
+            f"{digest[:12]}…: fetch it again"
         )

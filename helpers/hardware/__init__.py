@@ -5,9 +5,10 @@ from helpers.hardware.planning import (
     Gpu,
     Plan,
     inference_plan,
-    multi_worker_strategy,
+    is_chief,
     plan,
     prepare,
+    strategy,
 )
 
 __all__ = [
@@ -17,7 +18,8 @@ __all__ = [
     "Plan",
     "detect",
     "inference_plan",
-    "multi_worker_strategy",
+    "is_chief",
     "plan",
     "prepare",
+    "strategy",
 ]

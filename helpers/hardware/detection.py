@@ -7,8 +7,17 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-# The processor features that decide how fast a network can run.
-FEATURES = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
+# The processor features that decide how fast a network can run, each with what oneDNN calls the
+# first of its instruction sets that has it (oneDNN, "CPU dispatcher control").
+ISAS = {
+    "avx2": ("AVX2", "AVX2_VNNI", "AVX2_VNNI_2"),
+    "avx512f": ("AVX512_CORE", "AVX512_CORE_VNNI"),
+    "avx512_bf16": ("AVX512_CORE_BF16", "AVX512_CORE_FP16"),
+    "amx_bf16": ("AVX512_CORE_AMX", "AVX512_CORE_AMX_FP16"),
+}
+FEATURES = tuple(ISAS)
+LESSER = ("SSE41", "AVX")
+KINDS = {"amx_bf16": "AMX", "avx512_bf16": "bfloat16", "avx512f": "AVX-512", "avx2": "AVX2"}
 
 
 @dataclass(frozen=True)
@@ -22,7 +31,8 @@ class Hardware:
     cores : int
         Cores that this process may use.
     features : tuple of str
-        Those of ``FEATURES`` that the processor has (known on Linux only).
+        Those of ``FEATURES`` that the processor has (known on Linux only), and that
+        ``ONEDNN_MAX_CPU_ISA`` leaves it.
     memory : int
         Bytes of main memory.
     gpus : tuple of str
@@ -35,6 +45,11 @@ class Hardware:
     memory: int
     gpus: tuple[str, ...]
 
+    @property
+    def kind(self) -> str:
+        """The kind of processor: ``"AMX"``, ``"bfloat16"``, ``"AVX-512"``, ``"AVX2"`` or other."""
+        return next((kind for f, kind in KINDS.items() if f in self.features), "other")
+
 
 def detect() -> Hardware:
     """Find out what this machine has."""
@@ -44,7 +59,7 @@ def detect() -> Hardware:
     return Hardware(
         cpu=name,
         cores=_cores(),
-        features=tuple(feature for feature in FEATURES if feature in flags),
+        features=tuple(f for f in FEATURES if f in flags and f in _allowed()),
         memory=psutil.virtual_memory().total,
         gpus=_gpus(),
     )
@@ -58,6 +73,15 @@ def _cores() -> int:
         allowed = os.cpu_count() or 1
     threads = os.environ.get("TF_NUM_INTRAOP_THREADS", "")
     return min(allowed, int(threads)) if threads.isdigit() and int(threads) else allowed
+
+
+def _allowed() -> tuple[str, ...]:
+    """Return the features that oneDNN is allowed to use; a name that it does not know allows all."""
+    name = os.environ.get("ONEDNN_MAX_CPU_ISA") or os.environ.get("DNNL_MAX_CPU_ISA") or ""
+    if name.upper() in LESSER:
+        return ()
+    number = next((i for i, names in enumerate(ISAS.values()) if name.upper() in names), None)
+    return FEATURES if number is None else FEATURES[: number + 1]
 
 
 def _cpu() -> tuple[str, set[str]]:

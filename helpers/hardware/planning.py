@@ -125,6 +125,36 @@ def multi_worker_strategy() -> "tf.distribute.Strategy":
     return tf.distribute.MultiWorkerMirroredStrategy()
 
 
+@cache  # a second one for the same devices would take the first one's keys, and crash
+def _mirrored_strategy(devices: tuple[str, ...]) -> "tf.distribute.Strategy":
+    import tensorflow as tf
+
+    return tf.distribute.MirroredStrategy(list(devices))
+
+
+def strategy(plan: Plan) -> "tf.distribute.Strategy":
+    """Return the strategy over the devices of a plan."""
+    import tensorflow as tf
+
+    if plan.distribution == "multi_worker":
+        return multi_worker_strategy()
+    if plan.distribution == "mirrored":
+        return _mirrored_strategy(plan.devices)
+    return tf.distribute.get_strategy()
+
+
+def is_chief() -> bool:
+    """Tell whether this process writes what all workers share: it is the first, or the only one."""
+    import tensorflow as tf
+
+    resolver = tf.distribute.get_strategy().cluster_resolver
+    if resolver is None or resolver.task_type is None:
+        return True
+    return resolver.task_type == "chief" or (
+        resolver.task_id == 0 and "chief" not in resolver.cluster_spec().jobs
+    )
+
+
 def _workers() -> int:
     """Return how many machines ``TF_CONFIG`` names that compute."""
     try:

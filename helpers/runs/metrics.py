@@ -20,8 +20,8 @@ def record(**metrics: Any) -> None:
         Numbers, strings, booleans or ``None``; NumPy scalars become Python's, and NaN and infinity
         become ``None``, which JSON can hold. A later record of the same name wins. ``dataset``
         should be among them: the name of the set that was really used. A DataFrame, such as the
-        ``history`` of a training, is kept as learning curves. Beside them goes what the run needed:
-        its memory so far, and the device and plan of the last training.
+        ``history`` of a training, is kept as learning curves; the ``plan`` of a training tells on
+        which device, and how, it ran. Beside them goes the memory that the run needed so far.
 
     Raises
     ------
@@ -30,24 +30,17 @@ def record(**metrics: Any) -> None:
     """
     from IPython.display import display
 
+    about = {"peak_memory_mb": _peak_memory()}
+    for name in [n for n, value in metrics.items() if hasattr(value, "devices")]:
+        plan = metrics.pop(name)
+        about |= {"device": " + ".join(plan.devices), "plan": str(plan)}
     clean = {name: _clean(name, value) for name, value in metrics.items()}
     listed = ", ".join(f"{name} = {_shown(value)}" for name, value in clean.items())
     display(
         {MEDIA_TYPE: clean, "text/plain": f"recorded: {listed}"},
-        metadata={MEDIA_TYPE: _circumstances()},
+        metadata={MEDIA_TYPE: about},
         raw=True,
     )
-
-
-def _circumstances() -> dict[str, Any]:
-    found: dict[str, Any] = {"peak_memory_mb": _peak_memory()}
-    planning = sys.modules.get(
-        "helpers.hardware.planning"
-    )  # where nothing is trained, there is none
-    if planning and planning.DECIDED:
-        plan = planning.DECIDED[-1]
-        found |= {"device": " + ".join(plan.devices), "plan": str(plan)}
-    return found
 
 
 def _peak_memory() -> float:

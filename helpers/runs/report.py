@@ -55,7 +55,11 @@ def find_fallbacks(
     for result in results:
         asked = {**defaults.get(result.notebook, {}), **result.parameters}.get("dataset")
         # A set that was asked for by its path is named after the file.
-        if asked and result.dataset and result.dataset not in {asked, Path(asked).stem}:
+        if (
+            asked
+            and result.dataset
+            and result.dataset not in {asked, Path(asked).stem, Path(asked).name}
+        ):
             pairs.add((asked, result.dataset))
     return sorted(pairs)
 

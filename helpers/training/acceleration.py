@@ -11,7 +11,7 @@ import keras
 import tensorflow as tf
 
 from helpers.hardware import Plan
-from helpers.layers import as_functional, flat_layers, output_layers
+from helpers.layers import flat_layers, output_layers
 from helpers.training.data import TrainingError
 from helpers.training.distribution import count_rows
 
@@ -38,52 +38,24 @@ def in_precision(model: keras.Model, plan: Plan) -> Iterator[None]:
             layer.dtype_policy = policy
 
 
-def with_quick_dropout(model: keras.Model, plan: Plan) -> keras.Model:
-    """Return a model of the same layers, except that on a CPU its dropout is quicker."""
-    if plan.on_gpu or not any(map(_can_be_quick, flat_layers(model))):
-        return model
+def accelerate(gradients: Any, update: Any, plan: Plan) -> tuple[Any, Any]:
+    """Return both functions as a plan says: by XLA, in shards or microbatches.
 
-    def shared_or_quick(layer: keras.Layer) -> keras.Layer:
-        return QuickDropout.from_config(layer.get_config()) if _can_be_quick(layer) else layer
-
-    plain = as_functional(model)
-    return keras.models.clone_model(plain, clone_function=shared_or_quick, recursive=True)
-
-
-class QuickDropout(keras.layers.Dropout):
-    """Dropout that draws its units from random bytes, or pairs of them where the rate needs it.
-
-    Keras draws a random float for each, which costs 3 of the 22 ms of a step of the course's CNN.
+    The update then returns 0, or NaN where a gradient is not a finite number.
     """
 
-    def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
-        if not training:
-            return inputs
-        bits, threshold = _threshold(self.rate)
-        kind = tf.uint8 if bits == 8 else tf.uint16
-        seed, count = tf.cast(self.seed_generator.next(), tf.int32), tf.size(inputs)
-        words = tf.random.stateless_uniform([count * bits // 32 + 1], seed, None, None, tf.uint32)
-        drawn = tf.reshape(tf.bitcast(words, kind), [-1])[:count]
-        kept = tf.reshape(drawn >= tf.constant(threshold, kind), tf.shape(inputs))
-        scale = 2**bits / (2**bits - threshold)  # of the rate that is drawn: the mean is exact
-        return inputs * (tf.cast(kept, inputs.dtype) * tf.cast(scale, inputs.dtype))
+    def checked(slopes: list[tf.Tensor]) -> tf.Tensor:
+        update(slopes)
+        if plan.precision == "mixed_float16":  # whose optimizer skips what is not finite
+            return tf.constant(0.0)
+        # Some processors' ReLU turns a NaN into 0: the loss looks sound, a gradient does not.
+        return tf.add_n([tf.reduce_sum(s) for s in slopes]) * 0.0
+
+    quick_update = checked if plan.xla == "none" else compiled(checked, jit_compile=True)
+    return _accelerated(gradients, plan), quick_update
 
 
-def _threshold(rate: float) -> tuple[int, int]:
-    """Return how many bits are drawn, and below which number a unit is dropped."""
-    bits = 8 if (rate * 256).is_integer() else 16
-    return bits, round(rate * 2**bits)
-
-
-def _can_be_quick(layer: keras.Layer) -> bool:
-    if type(layer) is not keras.layers.Dropout or layer.noise_shape or not 0 < layer.rate < 1:
-        return False
-    bits, threshold = _threshold(layer.rate)
-    return abs(threshold / 2**bits - layer.rate) < 0.01 * layer.rate and threshold < 2**bits
-
-
-def accelerate(gradients: Callable[..., Gradients], plan: Plan) -> Callable[..., Gradients]:
-    """Compute the gradients of a batch as a plan says: by XLA, in shards, or in microbatches."""
+def _accelerated(gradients: Callable[..., Gradients], plan: Plan) -> Callable[..., Gradients]:
     if plan.microbatches > 1:
         return _in_microbatches(gradients, plan.microbatches)
     if plan.xla != "step":
@@ -123,19 +95,19 @@ def _in_microbatches(gradients: Callable[..., Gradients], count: int) -> Callabl
             own = _each(lambda a: a[start : start + size], batch)
             loss, predicted, slopes = gradients(*own, share)
             part = tf.cast(count_rows(own), tf.float32) / tf.cast(rows, tf.float32)
-            return loss * part, keras.tree.flatten(predicted), [s * part for s in slopes]
+            return loss * part, predicted, [s * part for s in slopes]
 
         def add(start: Any, loss: Any, seen: Any, sums: Any) -> tuple[Any, ...]:
             more, predicted, slopes = part(start)
-            seen = [tf.concat(p, 0) for p in zip(seen, predicted, strict=True)]
+            seen = keras.tree.map_structure(lambda *p: tf.concat(p, 0), seen, predicted)
             sums = [a + b for a, b in zip(sums, slopes, strict=True)]
             return start + size, loss + more, seen, sums
 
         first = (size, *part(0))
-        grows = [tf.TensorShape([None, *p.shape[1:]]) for p in first[2]]
+        grows = keras.tree.map_structure(lambda p: tf.TensorShape([None, *p.shape[1:]]), first[2])
         shapes = (first[0].shape, first[1].shape, grows, [s.shape for s in first[3]])
         _, loss, seen, sums = tf.while_loop(lambda start, *_: start < rows, add, first, shapes)
-        return loss, seen[0] if len(seen) == 1 else seen, sums
+        return loss, seen, sums
 
     return quick
 
@@ -145,32 +117,10 @@ def _each(function: Callable[[Any], Any], batch: Any) -> Any:
     return keras.tree.map_structure(lambda a: None if a is None else function(a), batch)
 
 
-def accelerate_update(update: Callable[[list[tf.Tensor]], None], plan: Plan) -> Any:
-    """Compile the update of the weights; let it return 0, or NaN for a gradient that is none."""
-
-    def checked(slopes: list[tf.Tensor]) -> tf.Tensor:
-        update(slopes)
-        if plan.precision == "mixed_float16":  # whose optimizer skips what is not finite
-            return tf.constant(0.0)
-        # Some processors' ReLU turns a NaN into 0: the loss looks sound, a gradient does not.
-        return tf.add_n([tf.reduce_sum(s) for s in slopes]) * 0.0
-
-    return checked if plan.xla == "none" else compiled(checked, jit_compile=True)
-
-
 class Execution:
-    """Takes steps, several in a call, and smaller microbatches where memory does not suffice.
+    """Takes steps, several in a call, and in microbatches where memory does not suffice.
 
-    Parameters
-    ----------
-    take_steps
-        Makes, for a plan, the function that takes so many steps and returns the last loss.
-    plan
-        The first plan.
-    batches
-        Where the steps' batches come from.
-    model
-        With batch normalization, microbatches are not the same mathematics: a warning says so.
+    ``take_steps`` makes, for a plan, what takes so many steps and returns the last loss.
     """
 
     def __init__(
@@ -212,19 +162,16 @@ class Execution:
                         "smaller images"
                     ) from error
                 self.plan = self.plan.in_microbatches()
-                warnings.warn(
-                    f"Out of memory: every batch of {rows} is now computed in "
-                    f"{self.plan.microbatches} microbatches of {-(-rows // self.plan.microbatches)}"
-                    f", whose gradients are added up{self._difference()}",
-                    stacklevel=4,
+                count = self.plan.microbatches
+                said = (
+                    f"Out of memory: every batch of {rows} is now computed in {count} microbatches "
+                    f"of {-(-rows // count)}, whose gradients are added up"
                 )
+                kind = keras.layers.BatchNormalization
+                if any(isinstance(layer, kind) for layer in flat_layers(self._model)):
+                    said += (
+                        ". That is not the same mathematics: batch normalization now takes its "
+                        "statistics from a microbatch"
+                    )
+                warnings.warn(said, stacklevel=4)
                 self._take, count = self._make(self.plan), 1
-
-    def _difference(self) -> str:
-        kind = keras.layers.BatchNormalization
-        if not any(isinstance(layer, kind) for layer in flat_layers(self._model)):
-            return ""
-        return (
-            ". That is not the same mathematics: batch normalization now takes its statistics "
-            "from a microbatch"
-        )

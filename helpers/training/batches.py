@@ -21,13 +21,6 @@ class ArrayBatches:
 
     The order of an epoch follows from the seed and its number alone, so that a training can go on
     in the middle of one.
-
-    Attributes
-    ----------
-    batch_size : int
-        Samples in a batch.
-    per_epoch : int
-        Batches in an epoch, the last one may be smaller.
     """
 
     last = None  # the latest batch of a stream
@@ -59,10 +52,7 @@ class ArrayBatches:
         return self.position >= self.per_epoch
 
     def loop(self, step: Step, plan: Plan) -> Callable[[int], float]:
-        """Return a function that takes up to so many steps on the device, and the last loss.
-
-        It stops early at a loss that is not finite.
-        """
+        """Return a function that takes up to so many steps on the device: the last, finite loss."""
         # XLA compiles for one size: where it does, a smaller last batch is a step of its own.
         whole = self._n // self.batch_size
         looped = whole if plan.xla == "step" else self.per_epoch
@@ -120,17 +110,7 @@ class ArrayBatches:
 
 
 class StreamBatches:
-    """Batches of a ``tf.data.Dataset``, read while the step before them computes.
-
-    Attributes
-    ----------
-    batch_size : int
-        Samples in the largest batch so far.
-    per_epoch : int or None
-        Batches in an epoch, where the stream knows.
-    last
-        The latest batch.
-    """
+    """Batches of a ``tf.data.Dataset``, read while the step before them computes."""
 
     def __init__(self, stream: tf.data.Dataset) -> None:
         self._stream = stream.prefetch(tf.data.AUTOTUNE)
@@ -150,10 +130,7 @@ class StreamBatches:
         return self._next is None
 
     def loop(self, step: Step, plan: Plan) -> Callable[[int], float]:
-        """Return a function that takes up to so many steps, and the last loss.
-
-        It stops early at a loss that is not finite.
-        """
+        """Return a function that takes up to so many steps: the last, finite loss."""
         any_size = keras.tree.map_structure(
             lambda a: tf.TensorSpec([None, *a.shape[1:]], a.dtype), self._stream.element_spec
         )

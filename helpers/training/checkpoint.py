@@ -1,10 +1,8 @@
 """One file from which a training goes on exactly where it was."""
 
-import hashlib
 import inspect
 import io
 import json
-import re
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,15 +10,12 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
+from helpers import hardware
 from helpers.errors import CourseError
 from helpers.files import write_atomically
-from helpers.layers import flat_layers
-from helpers.training.distribution import is_chief
+from helpers.layers import name_of, plain
 
-# Names that Keras counts up anew in every process, and what only repeats the layers.
-IGNORED = {"name", "inbound_nodes", "input_layers", "output_layers", "layers", "build_config"}
 SIMPLE = (bool, int, float, str, type(None))
 
 
@@ -29,18 +24,8 @@ class CheckpointError(CourseError):
 
 
 class Checkpoint:
-    """The state of a training, saved whole or not at all.
-
-    Parameters
-    ----------
-    path
-        The file, by convention ``*.npz``.
-    configuration
-        What makes the training the one it is; a file with another one is refused.
-    variables
-        By path, everything that training changes: weights, optimizer, metrics, random states.
-    callbacks
-        Keras callbacks, whose simple attributes are part of the state.
+    """The state of a training, saved whole or not at all: variables by path, simple attributes of
+    callbacks, and the configuration, without which it is refused.
     """
 
     def __init__(
@@ -57,14 +42,14 @@ class Checkpoint:
         settings = {name: _settings(callback) for name, callback in self._callbacks.items()}
         forms = {name: [str(v.dtype), *v.shape] for name, v in variables.items()}
         whole = configuration | {"callbacks": settings, "variables": forms}
-        self._configuration = json.loads(json.dumps(_plain(whole), default=_named))
+        self._configuration = json.loads(json.dumps(plain(whole), default=name_of))
 
     def save(self, position: dict[str, Any]) -> None:
         """Write the state, and where the training stands.
 
         Of several machines the first one writes, but all have to call: they read metrics together.
         """
-        arrays = {f"v {name}": _numpy(v) for name, v in self._variables.items()}
+        arrays = {f"v {name}": keras.ops.convert_to_numpy(v) for name, v in self._variables.items()}
         states = {}
         for name, callback in self._callbacks.items():
             states[name], lists = _state(callback)
@@ -72,16 +57,13 @@ class Checkpoint:
         content = {"configuration": self._configuration, "position": position, "callbacks": states}
         buffer = io.BytesIO()
         np.savez(buffer, about=np.array(json.dumps(content)), **arrays)
-        if is_chief():
+        if hardware.is_chief():
             write_atomically(self._path, buffer.getvalue())
 
     def load(self) -> dict[str, Any] | None:
         """Take up the saved state and return where the training stood; None without a file.
 
-        Raises
-        ------
-        CheckpointError
-            If the file is damaged or belongs to another training; nothing is changed then.
+        A file that is damaged, or another training's, is refused before anything changes.
         """
         for stale in self._path.parent.glob(f".{self._path.name}.*"):
             stale.unlink(missing_ok=True)  # of a training that was killed while it wrote
@@ -117,78 +99,11 @@ class Checkpoint:
                 inner = next(k for k in [*now, *was] if was.get(k) != now.get(k))
                 key, was, now = f"{key} {inner}", was.get(inner), now.get(inner)
             if was != now:
+                was, now = (t if len(t) <= 60 else t[:57] + "…" for t in (str(was), str(now)))
                 raise CheckpointError(
-                    f"{self._path} is the checkpoint of another training: {key} was "
-                    f"{_short(was)}, now it is {_short(now)}; use the same {key}, another file, "
-                    "or delete this one"
+                    f"{self._path} is the checkpoint of another training: {key} was {was}, now it "
+                    f"is {now}; use the same {key}, another file, or delete this one"
                 )
-
-
-def variables_by_path(**owners: Any) -> dict[str, Any]:
-    """Return every variable of models, optimizers, metrics … once, under a path without counters.
-
-    Keras counts the names of layers up in a process (``dense_3``); here equal ones are numbered.
-    """
-    found: dict[str, Any] = {}
-    for owner, things in owners.items():
-        for variable in (
-            v for t in keras.tree.flatten(things) for v in getattr(t, "variables", ())
-        ):
-            if any(variable is other for other in found.values()):
-                continue
-            path = re.sub(r"_\d+(?=[/_]|$)", "", f"{owner}/{variable.path}")
-            equal = sum(name == path or name.startswith(f"{path} ") for name in found)
-            found[f"{path} {equal + 1}" if equal else path] = variable
-    return found
-
-
-def describe(thing: Any) -> Any:
-    """Return what tells data, a loss, an augmentation … from another, in every process."""
-    if isinstance(thing, dict):
-        return {str(key): describe(value) for key, value in thing.items()}
-    if isinstance(thing, list | tuple):
-        return [describe(value) for value in thing]
-    if isinstance(thing, np.ndarray):
-        about = f"{thing.dtype}{thing.shape} ".encode()
-        return _digest(about, np.ascontiguousarray(thing).view(np.uint8).data)
-    if isinstance(thing, tf.data.Dataset):
-        return str(thing.element_spec)
-    if isinstance(thing, keras.Model):
-        layers = [
-            [type(x).__name__, _plain(x.get_config()), [v.shape for v in x.variables]]
-            for x in flat_layers(thing)
-        ]
-        return _digest(json.dumps(layers, default=_named).encode())
-    if callable(thing) or hasattr(thing, "get_config"):
-        config = thing.get_config() if hasattr(thing, "get_config") else {}
-        return {"class": _named(thing)} | _plain(config)
-    return thing
-
-
-def _digest(*content: Any) -> str:
-    digest = hashlib.blake2b(digest_size=8)
-    for part in content:
-        digest.update(part)
-    return digest.hexdigest()
-
-
-def _plain(config: Any) -> Any:
-    if isinstance(config, dict):
-        return {k: _plain(v) for k, v in config.items() if k not in IGNORED}
-    return [_plain(v) for v in config] if isinstance(config, list | tuple) else config
-
-
-def _named(thing: Any) -> str:
-    return getattr(thing, "__qualname__", type(thing).__name__)  # no address, no counter
-
-
-def _short(value: Any) -> str:
-    text = str(value)
-    return text if len(text) <= 60 else text[:57] + "…"
-
-
-def _numpy(variable: Any) -> np.ndarray:
-    return np.asarray(keras.ops.convert_to_numpy(variable))
 
 
 def _by_class(callbacks: Sequence[Any]) -> dict[str, Any]:

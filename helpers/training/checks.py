@@ -9,13 +9,13 @@ import tensorflow as tf
 
 from helpers.layers import flat_layers
 from helpers.training.data import Task, TrainingError, count_not_finite
-from helpers.training.objective import name_of
+from helpers.training.objective import loss_name
 
 # Layers for which bytes are what they should be: they scale them, or look them up.
 TAKE_BYTES = (keras.layers.Rescaling, keras.layers.Normalization, keras.layers.Embedding)
 
 
-def check_arguments(model: Any, epochs: int, batch_size: int | None, task: Task) -> None:
+def arguments(model: Any, epochs: int, batch_size: int | None, task: Task) -> None:
     """Refuse what is no built model, or no number of epochs or samples."""
     if not isinstance(model, keras.Model):
         raise TrainingError(f"model is {type(model).__name__}; expected a Keras model")
@@ -24,22 +24,20 @@ def check_arguments(model: Any, epochs: int, batch_size: int | None, task: Task)
             "The model is not built: begin it with keras.Input(shape), or make it with the "
             "functional API"
         )
-    for name, number in (
-        ("epochs", epochs),
-        ("batch_size", 1 if batch_size is None else batch_size),
-    ):
+    numbers = {"epochs": epochs} | ({} if batch_size is None else {"batch_size": batch_size})
+    for name, number in numbers.items():
         if not isinstance(number, int | np.integer) or number < 1:
             raise TrainingError(f"{name} is {number!r}; expected a whole number of at least 1")
     if task.is_stream and batch_size is not None:
         raise TrainingError(f"batch_size={batch_size} with a stream, which brings its own batches")
 
 
-def check_scale(model: keras.Model, task: Task) -> None:
+def scale(model: keras.Model, task: Task) -> None:
     """Warn of bytes that nothing scales, and of fractions that are scaled as if they were bytes."""
     scales = [x for x in flat_layers(model) if isinstance(x, TAKE_BYTES)]
     # A functional model may compute with its input by other means, such as preprocess_input.
     computes = any(not isinstance(o, keras.Layer) for o in getattr(model, "operations", ()))
-    for x in task.inputs:
+    for x in task.parts(0):
         if x.dtype == "uint8" and not scales and not computes:
             warnings.warn(
                 "x holds bytes, 0 … 255, and no layer of the model scales them: the network learns "
@@ -56,18 +54,12 @@ def check_scale(model: keras.Model, task: Task) -> None:
             )
 
 
-def check_labels(model: keras.Model, loss: Any, task: Task) -> None:
-    """Refuse labels that the loss or the output layer cannot take, before TensorFlow does.
-
-    Raises
-    ------
-    TrainingError
-        With what was found and what to do.
-    """
-    outputs, labels = keras.tree.flatten(model.outputs), task.labels
+def labels(model: keras.Model, loss: Any, task: Task) -> None:
+    """Refuse labels that the loss or the output layer cannot take, before TensorFlow does."""
+    outputs, labels = keras.tree.flatten(model.outputs), task.parts(1)
     if task.is_stream or len(outputs) != 1 or len(labels) != 1:
         return
-    name, units, y = name_of(loss), outputs[0].shape[-1], labels[0]
+    name, units, y = loss_name(loss), outputs[0].shape[-1], labels[0]
     if name == "categorical_crossentropy" and y.ndim == 1:
         raise TrainingError(
             "loss is 'categorical_crossentropy', which expects one-hot rows, but the labels are "
@@ -86,7 +78,7 @@ def check_labels(model: keras.Model, loss: Any, task: Task) -> None:
         )
 
 
-def check_fit(model: keras.Model, batch: Any) -> None:
+def fit(model: keras.Model, batch: Any) -> None:
     """Compute two samples: Keras builds its losses and metrics, and what does not fit shows."""
     if batch is None:
         raise TrainingError("The stream is empty; expected at least one batch")
@@ -100,33 +92,21 @@ def check_fit(model: keras.Model, batch: Any) -> None:
         shapes = keras.tree.map_structure(lambda a: (None, *a.shape[1:]), (x, y))
         raise TrainingError(
             f"The model {model.name!r} (input {model.input_shape}, output {model.output_shape}) "
-            f"does not fit the data (x and y: {shapes}) with loss {name_of(model.loss)!r}: "
+            f"does not fit the data (x and y: {shapes}) with loss {loss_name(model.loss)!r}: "
             f"{' '.join(str(error).split())[:300]}"
         ) from error
     model.reset_metrics()
 
 
-def require_finite(
-    loss: float, model: keras.Model, task: Task, batch: Any, epoch: int, step: int
-) -> None:
-    """Refuse to go on after a loss or a gradient that is not a finite number.
-
-    ``batch`` is the last one of a stream, which shows nothing else of its data.
-
-    Raises
-    ------
-    TrainingError
-        With the step where it was found, and its likeliest cause.
-    """
+def finite(loss: float, model: keras.Model, task: Task, batches: Any, epoch: int) -> None:
+    """Stop at a loss or a gradient that is no finite number; tell the step and the likely cause."""
     if np.isfinite(loss):
         return
     rate = float(keras.ops.convert_to_numpy(model.optimizer.learning_rate))
-    cause = (
-        f"the learning rate may be too high ({rate:g}): try a tenth of it, or clipnorm=1 "
-        "in the optimizer"
-    )
-    arrays = [np.asarray(a) for a in keras.tree.flatten(batch if task.is_stream else task.train)]
-    what = "the batch" if task.is_stream else "y"  # x was looked at before
+    cause = f"the learning rate may be too high ({rate:g}): try a tenth of it, or clipnorm=1"
+    # Of a stream, the last batch can be seen; of arrays, x was looked at before.
+    what, data = ("the batch", batches.last) if task.is_stream else ("y", task.train)
+    arrays = map(np.asarray, keras.tree.flatten(data))
     for a in (a for a in arrays if a.dtype.kind == "f"):
         bad, largest = count_not_finite(a), float(np.abs(a).max())
         if bad:
@@ -135,15 +115,13 @@ def require_finite(
         if largest > 100:
             cause = f"the data reach {largest:g}: scale them (helpers.preprocessing.scale)"
             break
-    raise TrainingError(
-        f"The loss or a weight is not a finite number at epoch {epoch}, step {step}; {cause}"
-    )
+    where = f"epoch {epoch}, step {batches.position}"
+    raise TrainingError(f"The loss or a weight is not a finite number at {where}; {cause}")
 
 
-def require_finite_weights(model: keras.Model, task: Task, batches: Any, epoch: int) -> None:
+def finite_weights(model: keras.Model, task: Task, batches: Any, epoch: int) -> None:
     """Refuse an epoch that gave no weights, or such as are not finite numbers."""
     if batches.position == 0:
         raise TrainingError("The stream gave no batch; expected at least one in every epoch")
     sound = all(np.isfinite(weight).all() for weight in model.get_weights())
-    loss = 0.0 if sound else float("nan")
-    require_finite(loss, model, task, batches.last, epoch, batches.position)
+    finite(0.0 if sound else float("nan"), model, task, batches, epoch)

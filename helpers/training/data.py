@@ -19,15 +19,7 @@ class TrainingError(CourseError):
 
 @dataclass
 class Task:
-    """The data to train and to validate on.
-
-    Attributes
-    ----------
-    train, validation
-        ``(x, y)`` of arrays, or batches as ``tf.data.Dataset``; the validation may be None.
-    class_count : int or None
-        Where the data say it.
-    """
+    """The data to train and to validate on: ``(x, y)`` of arrays, or a stream of batches."""
 
     train: Arrays | tf.data.Dataset
     validation: Arrays | tf.data.Dataset | None
@@ -38,25 +30,15 @@ class Task:
         """Whether the training data come in batches of their own."""
         return isinstance(self.train, tf.data.Dataset)
 
-    @property
-    def labels(self) -> list[Any]:
-        """The labels' arrays, or of a stream what it says of them (``tf.TensorSpec``)."""
-        return keras.tree.flatten(self.train.element_spec[1] if self.is_stream else self.train[1])
-
-    @property
-    def inputs(self) -> list[Any]:
-        """The samples' arrays, or of a stream what it says of them (``tf.TensorSpec``)."""
-        return keras.tree.flatten(self.train.element_spec[0] if self.is_stream else self.train[0])
+    def parts(self, number: int) -> list[Any]:
+        """Return the arrays of x (0) or y (1), or of a stream what it says of them."""
+        return keras.tree.flatten(
+            (self.train.element_spec if self.is_stream else self.train)[number]
+        )
 
 
 def make_task(data: Any, validation_split: float | None, validation_data: Any, seed: int) -> Task:
-    """Bring what a user passes as data into one of two forms, with a part held out.
-
-    Raises
-    ------
-    TrainingError
-        For data of another kind, of unequal lengths, with NaN, or a split that leaves nothing.
-    """
+    """Bring what a user passes as data into one of two forms, with a part held out."""
     class_count = data.class_count if isinstance(data, Dataset) else None
     train = _form(data)
     if validation_data is not None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache
 from typing import Any
 
 import keras
@@ -21,7 +20,7 @@ def on_devices(model: keras.Model, plan: Plan, metrics: Any) -> Iterator[keras.M
     whole batch. In the end the model gets the weights, and is compiled as the copy was, with
     ``metrics``.
     """
-    strategy = _strategy(plan)
+    strategy = hardware.strategy(plan)
     if strategy.num_replicas_in_sync == 1:
         yield model
         return
@@ -47,19 +46,6 @@ def fresh(metrics: Any) -> Any:
     )
 
 
-def _strategy(plan: Plan) -> tf.distribute.Strategy:
-    if plan.distribution == "multi_worker":
-        return hardware.multi_worker_strategy()
-    if plan.distribution == "mirrored":
-        return _mirrored(plan.devices)
-    return tf.distribute.get_strategy()
-
-
-@cache  # a second one for the same devices would take the first one's keys, and crash
-def _mirrored(devices: tuple[str, ...]) -> tf.distribute.Strategy:
-    return tf.distribute.MirroredStrategy(list(devices))
-
-
 def _synchronized(layer: keras.Layer) -> keras.Layer:
     config = layer.get_config()
     if isinstance(layer, keras.layers.BatchNormalization):
@@ -72,7 +58,6 @@ def on_replicas(step: Callable[..., tf.Tensor]) -> Callable[[Any], tf.Tensor]:
 
     The step gets the rows and their share: how many they are, divided by the replicas' mean. A
     batch with fewer rows than replicas is computed by all of them, and counted by the first.
-    On one device the step is called as it is.
     """
     strategy = tf.distribute.get_strategy()
     replicas = strategy.num_replicas_in_sync
@@ -106,25 +91,10 @@ def where_counted(share: tf.Tensor | None, function: Callable[[], None]) -> None
     """Call a function, on a replica only where its rows are counted."""
     if share is None:
         function()
-        return
-
-    def call() -> tf.Tensor:
-        function()
-        return tf.constant(True)
-
-    tf.cond(share > 0, call, lambda: tf.constant(False))
+    else:
+        tf.cond(share > 0, lambda: [function(), True][1], lambda: False)
 
 
 def count_rows(batch: Any) -> tf.Tensor:
     """Return the number of samples in a batch, a scalar int32 tensor."""
     return tf.shape(keras.tree.flatten(batch)[0])[0]
-
-
-def is_chief() -> bool:
-    """Tell whether this process writes what all workers share: it is the first, or the only one."""
-    resolver = tf.distribute.get_strategy().cluster_resolver
-    if resolver is None or resolver.task_type is None:
-        return True
-    return resolver.task_type == "chief" or (
-        resolver.task_id == 0 and "chief" not in resolver.cluster_spec().jobs
-    )

@@ -10,35 +10,16 @@ import keras
 import tensorflow as tf
 
 from helpers import hardware
+from helpers.dropout import with_quick_dropout
 from helpers.hardware import Plan
-from helpers.layers import seed_generators
-from helpers.training.acceleration import (
-    Execution,
-    Gradients,
-    accelerate,
-    accelerate_update,
-    in_precision,
-    with_quick_dropout,
-)
+from helpers.layers import describe, seed_layers, variables_by_path
+from helpers.live import EpochProgress
+from helpers.training import checks, objective
+from helpers.training.acceleration import Execution, Gradients, accelerate, in_precision
 from helpers.training.batches import count_batches, make_batches
-from helpers.training.checkpoint import Checkpoint, describe, variables_by_path
-from helpers.training.checks import (
-    check_arguments,
-    check_fit,
-    check_labels,
-    check_scale,
-    require_finite,
-    require_finite_weights,
-)
+from helpers.training.checkpoint import Checkpoint
 from helpers.training.data import Task, make_task
 from helpers.training.distribution import fresh, of_share, on_devices, on_replicas
-from helpers.training.objective import (
-    build_optimizer,
-    class_weights_of,
-    default_loss,
-    default_metrics,
-)
-from helpers.training.progress import Progress
 from helpers.training.state import Results, State
 
 if TYPE_CHECKING:
@@ -150,32 +131,33 @@ def train(
     """
     # Prepare: the data, the plan, the objective.
     task = make_task(data, validation_split, validation_data, seed)
-    check_arguments(model, epochs, batch_size, task)
+    checks.arguments(model, epochs, batch_size, task)
     batch_size = batch_size or 128
     callbacks = [*callbacks, *_early_stopping(early_stopping, task)]
     per_epoch = count_batches(task.train, batch_size)
     plan = plan or hardware.plan(model, precision=precision, xla=xla, steps_per_epoch=per_epoch)
     if any(map(_wants_batches, callbacks)):
         plan = replace(plan, steps_per_execution=1)
-    loss = default_loss(model, task) if loss is None else loss
-    metrics = default_metrics(loss) if metrics is None else metrics
-    check_labels(model, loss, task)
-    check_scale(model, task)
-    augment, weight_of = _augmentation(augmentation), class_weights_of(class_weight, task)
+    loss = objective.default_loss(model, task) if loss is None else loss
+    metrics = objective.default_metrics(loss) if metrics is None else metrics
+    checks.labels(model, loss, task)
+    checks.scale(model, task)
+    augment, weight_of = _augmentation(augmentation), objective.class_weights_of(class_weight, task)
     batches = make_batches(task.train, batch_size, plan, seed)
     held_out = task.validation and make_batches(task.validation, batch_size, plan)
-    bar = Progress(epochs, shown=progress)
+    bar = EpochProgress(epochs, shown=progress)
     bar.note(str(plan))
 
     with on_devices(model, plan, metrics) as net, in_precision(net, plan):
         net.compile(
-            build_optimizer(optimizer, learning_rate, plan.precision),
+            objective.build_optimizer(optimizer, learning_rate, plan.precision),
             loss=loss,
             metrics=metrics if net is model else fresh(metrics),
         )
-        check_fit(net, batches.sample())
+        checks.fit(net, batches.sample())
         forward = with_quick_dropout(net, plan)
-        _seed(seed, forward, augmentation)
+        seed_layers(forward, seed)
+        seed_layers(augmentation, seed + 1)
         weights, results = net.trainable_variables, Results(net)
 
         def gradients(x: Any, y: Any, weight: Any, share: Any) -> Gradients:
@@ -206,7 +188,7 @@ def train(
             return batch_loss
 
         def take_steps(plan: Plan) -> Callable[[int], float]:
-            quick = partial(step, accelerate(gradients, plan), accelerate_update(update, plan))
+            quick = partial(step, *accelerate(gradients, update, plan))
             return batches.loop(on_replicas(quick), plan)
 
         execution = Execution(take_steps, plan, batches, net)
@@ -215,7 +197,7 @@ def train(
         hooks.on_train_begin()
         state = State(net)
         if checkpoint is not None:
-            settings = {
+            described = {
                 "model": net, "data": task.train, "validation": task.validation,
                 "optimizer": net.optimizer, "loss": loss, "metrics": metrics,
                 "batch_size": batch_size, "class_weight": class_weight,
@@ -226,7 +208,7 @@ def train(
                 model=[net, forward], optimizer=net.optimizer, augmentation=augmentation,
                 metrics=[results.loss, *net.metrics],
             )  # fmt: skip
-            state.restore(Checkpoint(checkpoint, describe(settings), changing, callbacks))
+            state.restore(Checkpoint(checkpoint, describe(described), changing, callbacks))
         try:
             for epoch in state.epochs(epochs):
                 hooks.on_epoch_begin(epoch - 1)
@@ -237,12 +219,12 @@ def train(
                 while not batches.is_finished():
                     hooks.on_train_batch_begin(batches.position)
                     last_loss = execution.take()
-                    require_finite(last_loss, net, task, batches.last, epoch, batches.position)
+                    checks.finite(last_loss, net, task, batches, epoch)
                     logs = results.read()
                     hooks.on_train_batch_end(batches.position - 1, logs)
                     bar.update(batches.position, batches.per_epoch, logs)
                     state.save_at_times(batches.position)
-                require_finite_weights(net, task, batches, epoch)
+                checks.finite_weights(net, task, batches, epoch)
                 logs = results.read()
                 if validate:
                     hooks.on_test_begin()
@@ -293,11 +275,3 @@ def _augmentation(change: Any) -> Callable[[Any], Any]:
         return call(x[..., None])[..., 0] if x.shape.rank == 3 else call(x)
 
     return lambda x: keras.tree.map_structure(on_images, x)
-
-
-def _seed(seed: int, *modules: Any) -> None:
-    """Give the random layers of a model and of an augmentation states that follow from a seed."""
-    for order, module in enumerate(modules):
-        states = seed_generators(module) if isinstance(module, keras.Layer) else []
-        for number, generator in enumerate(states):
-            generator.state.assign([((seed + order) * 1_000_003 + number) % 2**32, 0])

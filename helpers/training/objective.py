@@ -11,19 +11,13 @@ from helpers.training.data import Task, TrainingError
 
 
 def default_loss(model: keras.Model, task: Task) -> str | keras.losses.Loss:
-    """Choose the usual loss for labels and an output.
-
-    Raises
-    ------
-    TrainingError
-        For several outputs, for which there is no usual loss.
-    """
+    """Choose the usual loss for labels and an output."""
     outputs = keras.tree.flatten(model.outputs)
     if len(outputs) > 1:
         raise TrainingError(
             f"The model has {len(outputs)} outputs; pass loss=, one for each, as to Keras's compile"
         )
-    units, activation, labels = outputs[0].shape[-1], output_activation(model), task.labels[0]
+    units, activation, labels = outputs[0].shape[-1], output_activation(model), task.parts(1)[0]
     whole = keras.backend.is_int_dtype(labels.dtype) or labels.dtype == bool
     if units == 1:
         if not whole and activation != "sigmoid":
@@ -34,7 +28,7 @@ def default_loss(model: keras.Model, task: Task) -> str | keras.losses.Loss:
     return "categorical_crossentropy" if activation == "softmax" else "mean_squared_error"
 
 
-def name_of(loss: Any) -> str:
+def loss_name(loss: Any) -> str:
     """Return a loss's name, such as ``"mean_squared_error"``."""
     return loss if isinstance(loss, str) else getattr(loss, "name", "")
 
@@ -43,7 +37,7 @@ def default_metrics(loss: Any) -> list[str]:
     """Choose the usual metric for a loss."""
     if isinstance(loss, dict | list | tuple):
         return []
-    classes = any(kind in name_of(loss) for kind in ("crossentropy", "hinge"))
+    classes = any(kind in loss_name(loss) for kind in ("crossentropy", "hinge"))
     return ["accuracy"] if classes else ["mae"]
 
 
@@ -67,15 +61,7 @@ def build_optimizer(
 
 
 def class_weights_of(class_weight: dict[int, float] | str | None, task: Task) -> Any:
-    """Return a function of labels and given weights that weighs each sample by its class.
-
-    ``"balanced"`` weighs a class by 1 / its share.
-
-    Raises
-    ------
-    TrainingError
-        If a class is missing, or the labels are not class numbers.
-    """
+    """Return a function of labels and given weights: the weight of each sample by its class."""
     if class_weight is None:
         return lambda y, weight: weight
     y = None if task.is_stream else task.train[1]

@@ -17,13 +17,7 @@ CHECKPOINT_SECONDS = 30.0  # between two checkpoints within an epoch
 
 
 class Results:
-    """The mean loss and the metrics of the samples so far, on every device.
-
-    Attributes
-    ----------
-    loss : keras.metrics.Mean
-        The loss; the metrics belong to the model.
-    """
+    """The mean loss and the metrics of the samples so far, on every device."""
 
     def __init__(self, net: keras.Model) -> None:
         self._net, self.loss = net, keras.metrics.Mean("loss")
@@ -55,13 +49,7 @@ class Results:
 
 
 class State:
-    """The epochs of a training, and how far the present one is.
-
-    Attributes
-    ----------
-    position : int
-        Batches of the present epoch that were taken when it was saved.
-    """
+    """The epochs of a training; ``position`` is where a saved one goes on within its epoch."""
 
     def __init__(self, net: keras.Model) -> None:
         self._net, self._store = net, None
@@ -99,15 +87,8 @@ class State:
 
     def _save(self) -> None:
         if self._store is not None:
-            self._store.save(
-                {
-                    "epoch": self._epoch,
-                    "step": self.position,
-                    "rows": self._rows,
-                    "stopped": self._net.stop_training,
-                    "seconds": self._seconds,
-                }
-            )
+            position = {"epoch": self._epoch, "step": self.position, "seconds": self._seconds}
+            self._store.save(position | {"rows": self._rows, "stopped": self._net.stop_training})
 
     def history(self) -> "pd.DataFrame":
         """Return a row for each epoch."""

@@ -75,7 +75,13 @@ def _folder() -> Path:
 
 
 def _key(env: Mapping[str, str]) -> str:
-    """Digest what imported packages depend on: the interpreter, its packages, variables."""
+    """Digest what imported packages and forked kernels depend on.
+
+    That is the interpreter, its packages, variables; and the priority, the limits and the control
+    group, which a kernel has from the preloaded process.
+    """
+    import resource  # which Windows lacks, where nothing forks
+
     packages = [(path, Path(path).stat().st_mtime_ns) for path in sys.path if Path(path).is_dir()]
     read = {
         name: value
@@ -84,7 +90,11 @@ def _key(env: Mapping[str, str]) -> str:
     }
     own = [Path(__file__).with_name("preload.py").stat().st_mtime_ns]
     known = [sys.executable, sys.version, [p for p in packages if "-packages" in p[0]], own]
-    content = json.dumps([known, sorted(read.items())])
+    group = Path("/proc/self/cgroup")
+    rules = [os.getpriority(os.PRIO_PROCESS, 0), group.read_text() if group.exists() else ""]
+    kinds = sorted(name for name in dir(resource) if name.startswith("RLIMIT_"))
+    rules += [resource.getrlimit(getattr(resource, kind)) for kind in kinds]
+    content = json.dumps([known, sorted(read.items()), rules])
     return hashlib.blake2b(content.encode(), digest_size=8).hexdigest()
 
 

@@ -103,7 +103,12 @@ def _fork(cmd: list[str], options: dict[str, Any]) -> ForkedProcess:
     streams = [options.get("stdout"), options.get("stderr")]
     if subprocess.PIPE in streams:
         raise WarmUnavailable("the kernel's output is asked for through a pipe")
-    request = {"arguments": cmd[3:], "env": env, "cwd": str(options.get("cwd") or Path.cwd())}
+    request = {
+        "arguments": cmd[3:],
+        "env": env,
+        "cwd": str(options.get("cwd") or Path.cwd()),
+        "affinity": sorted(os.sched_getaffinity(os.getpid())),
+    }
     with Path(os.devnull).open("wb") as nowhere:
         descriptors = [_descriptor(s, own, nowhere.fileno()) for own, s in enumerate(streams, 1)]
         for last in (False, True):
