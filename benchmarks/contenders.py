@@ -5,6 +5,7 @@ epochs; speed leaves the first epoch out, in which all of them compile or warm u
 """
 
 import json
+import os
 import resource
 import sys
 import time
@@ -28,18 +29,18 @@ def mnist(n: int) -> Dataset:
     return data.replace(x_train=data.x_train[:n], y_train=data.y_train[:n])
 
 
-def build(network: str) -> Any:
+def build(network: str, *, rescale: bool) -> Any:
     from helpers import models
 
     makers = {"cnn": models.build_cnn, "lstm": models.build_rnn, "dense": models.build_mlp}
-    return makers[network]((28, 28), 10)
+    return makers[network]((28, 28), 10, rescale=rescale)
 
 
 def with_train(network: str, data: Dataset, epochs: int) -> tuple[list[float], float]:
     from helpers.evaluation import evaluate
     from helpers.training import train
 
-    model = build(network)
+    model = build(network, rescale=True)
     result = train(
         model, data, epochs=epochs, batch_size=BATCH, optimizer=OPTIMIZERS[network],
         validation_split=0, progress=False,
@@ -47,12 +48,16 @@ def with_train(network: str, data: Dataset, epochs: int) -> tuple[list[float], f
     return list(result.history["seconds"]), evaluate(model, data).accuracy
 
 
-def with_fit(network: str, data: Dataset, epochs: int, *, pipeline: bool) -> tuple[list, float]:
+def with_fit(
+    network: str, data: Dataset, epochs: int, *, pipeline: bool, onednn: bool
+) -> tuple[list, float]:
     """Train as the course's sources do, or as TensorFlow's guide to performance says."""
+    if not onednn:  # what TensorFlow decides by itself, without the course's package
+        os.environ.pop("TF_ENABLE_ONEDNN_OPTS", None)
     import keras
     import tensorflow as tf
 
-    model, clock = build(network), Clock()
+    model, clock = build(network, rescale=False), Clock()
     x, x_test = (a.astype("float32") / 255 for a in (data.x_train, data.x_test))
     y = keras.utils.to_categorical(data.y_train, 10)
     y_test = keras.utils.to_categorical(data.y_test, 10)
@@ -138,7 +143,8 @@ def speed(network: str, loop: str) -> dict[str, float]:
     if loop == "train":
         seconds, accuracy = with_train(network, data, epochs)
     elif loop.startswith("fit"):
-        seconds, accuracy = with_fit(network, data, epochs, pipeline="tf.data" in loop)
+        options = {"pipeline": "tf.data" in loop, "onednn": "oneDNN" in loop}
+        seconds, accuracy = with_fit(network, data, epochs, **options)
     else:
         seconds, accuracy = with_torch(network, data, epochs, half="bfloat16" in loop)
     return {"images_per_second": n / float(np.median(seconds[1:])), "accuracy": accuracy}
@@ -153,7 +159,7 @@ def to_accuracy(loop: str, goal: float = 0.99, most: int = 12) -> dict[str, floa
         from helpers.evaluation import evaluate
         from helpers.training import train
 
-        model, epochs, batch = build("cnn"), 2, 64
+        model, epochs, batch = build("cnn", rescale=True), 2, 64
         steps = epochs * -(-len(data.x_train) // batch)
         # Up quickly, then down to zero: most of the way in the fewest steps (Smith, 2018).
         rate = keras.optimizers.schedules.CosineDecay(
@@ -166,7 +172,8 @@ def to_accuracy(loop: str, goal: float = 0.99, most: int = 12) -> dict[str, floa
             train(model, data, epochs=1, optimizer=adam, learning_rate=2e-4, **options)
             epochs += 1
     else:
-        model = build("cnn")
+        os.environ.pop("TF_ENABLE_ONEDNN_OPTS", None)  # as for with_fit
+        model = build("cnn", rescale=False)
         x, x_test = (a.astype("float32") / 255 for a in (data.x_train, data.x_test))
         model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
         epochs, accuracy = 0, 0.0
@@ -189,11 +196,12 @@ def growth(step: str, folder: str) -> dict[str, float]:
     if kind == "arrays":
         data = mnist(7500 * int(multiple))
         data = (data.x_train, data.y_train)
-        model, options = build("dense"), {"batch_size": BATCH, "validation_split": 0, "epochs": 6}
+        model = build("dense", rescale=True)
+        options = {"batch_size": BATCH, "validation_split": 0, "epochs": 6}
     else:
         path = Path(folder) / multiple
         data = load_dataset(path, streaming=True, batch_size=BATCH, progress=False)
-        model, options = build_cnn(data.input_shape, 10, blocks=((8,), (8,))), {"epochs": 2}
+        model, options = build_cnn(data, blocks=((8,), (8,))), {"epochs": 2}
     seconds = train(model, data, progress=False, **options).history["seconds"].iloc[1:]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return {"seconds": float(seconds.median()), "peak_mb": peak}

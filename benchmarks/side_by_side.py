@@ -5,6 +5,7 @@ compute meanwhile.
 """
 
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -27,22 +28,26 @@ def run_python(*arguments: str) -> dict[str, float]:
 
 def take_turns(
     contenders: Iterable[str], measure: Callable[[str], dict[str, float]], rounds: int
-) -> dict[str, dict[str, float]]:
-    """Measure every contender once a round; return its medians, and ``runs`` of each figure."""
+) -> dict[str, dict[str, Any]]:
+    """Measure every contender once a round; return its medians, and the range of each figure."""
     measured: dict[str, list[dict[str, float]]] = {name: [] for name in contenders}
     for _ in range(rounds):
         for name, runs in measured.items():
             runs.append(measure(name))
-    return {
-        name: {key: statistics.median(run[key] for run in runs) for key in runs[0]}
-        for name, runs in measured.items()
-    }
+    found: dict[str, dict[str, Any]] = {}
+    for name, runs in measured.items():
+        figures = {key: [run[key] for run in runs] for key in runs[0]}
+        found[name] = {key: statistics.median(values) for key, values in figures.items()}
+        found[name] |= {f"{key} range": [min(v), max(v)] for key, v in figures.items()}
+    return found
 
 
 def save(section: str, content: dict[str, Any]) -> None:
-    """Put tables into a section of ``benchmarks/results.json``, with the machine they are of."""
+    """Put tables into a section of ``benchmarks/results.json``, under this kind of processor."""
     report = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     machine = detect()
-    measured_on = {"cpu": machine.cpu, "cores": machine.cores}
-    report[section] = report.get(section, {}) | measured_on | content
+    lesser = os.environ.get("ONEDNN_MAX_CPU_ISA")
+    measured_on = {"cpu": machine.cpu, "cores": machine.cores, "limited_to": lesser}
+    kinds = report.setdefault(section, {})
+    kinds[machine.kind] = kinds.get(machine.kind, {}) | measured_on | content
     write_atomically(RESULTS, json.dumps(report, indent=2) + "\n")

@@ -43,7 +43,7 @@ seed: int = 0  # of every random choice
 """,
     """\
 data = load_dataset("mnist", fallback="digits").subset(n_samples, seed)
-network = build_cnn(data.input_shape, data.class_count, blocks=((16,), (32,)), seed=seed)
+network = build_cnn(data, blocks=((16,), (32,)), seed=seed)
 result = train(network, data, epochs=epochs, learning_rate=learning_rate, seed=seed)
 record(dataset=data.name, accuracy=evaluate(network, data).accuracy)
 """,

@@ -15,7 +15,7 @@ from side_by_side import run_python, save, take_turns
 
 CONTENDERS = Path(__file__).with_name("contenders.py")
 NETWORKS = ("cnn", "lstm", "dense")
-LOOPS = ("train", "fit", "fit, tf.data", "PyTorch float32", "PyTorch bfloat16")
+LOOPS = ("train", "fit", "fit, tf.data", "fit, oneDNN", "PyTorch float32", "PyTorch bfloat16")
 HAS_TORCH = importlib.util.find_spec("torch") is not None
 MULTIPLES = (1, 2, 4, 8)
 
@@ -36,6 +36,7 @@ def speed(rounds: int) -> list[dict[str, object]]:
                     "network": network,
                     "loop": loop,
                     "images_per_second": round(median["images_per_second"]),
+                    "range": [round(v) for v in median["images_per_second range"]],
                     "train_is_faster": round(ratio, 2),
                     "test_accuracy": round(median["accuracy"], 4),
                 }
@@ -57,7 +58,8 @@ def time_to_accuracy(rounds: int) -> list[dict[str, object]]:
     for loop, median in medians.items():
         ratio = median["seconds"] / medians["train"]["seconds"]
         row = {"loop": loop, "times_train": round(ratio, 2)}
-        rows.append(row | {key: round(value, 4) for key, value in median.items()})
+        own = {key: value for key, value in median.items() if "range" not in key}
+        rows.append(row | {key: round(value, 4) for key, value in own.items()})
         print(
             f"to 99%  {loop:6} {median['seconds']:6.1f} s  ×{ratio:5.2f}   "
             f"{median['epochs']:.0f} epochs, accuracy {median['accuracy']:.4f}",
@@ -103,7 +105,7 @@ TABLES = {"speed": speed, "time_to_99": time_to_accuracy, "growth": growth}
 def main() -> None:
     """Measure, print the tables and write them to ``benchmarks/results.json``."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--tables", nargs="+", choices=TABLES, default=list(TABLES))
     arguments = parser.parse_args()
     if not HAS_TORCH:

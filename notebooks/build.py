@@ -24,6 +24,12 @@ from nbclient import NotebookClient
 HERE = Path(__file__).resolve().parent
 
 
+def sources() -> list[Path]:
+    """Return the texts of all notebooks: the experiments, which a lesson runs, then the lessons."""
+    texts = HERE / "percent"
+    return [*sorted(texts.glob("experiments/*.py")), *sorted(texts.glob("[0-9]*.py"))]
+
+
 def read_text(source: Path) -> nbformat.NotebookNode:
     """Read a py:percent file as a notebook without outputs, the same every time."""
     notebook = jupytext.read(source, fmt="py:percent")
@@ -104,16 +110,17 @@ def main() -> None:
     parser.add_argument("--check", action="store_true", help="compare only")
     arguments = parser.parse_args()
     wrong = []
-    for source in sorted((HERE / "percent").glob("[0-9]*.py")):
+    for source in sources():
         if arguments.names and not source.stem.startswith(tuple(arguments.names)):
             continue
-        target = HERE / f"{source.stem}.ipynb"
+        target = (HERE / source.relative_to(HERE / "percent")).with_suffix(".ipynb")
         if not arguments.check:
             build(source, target)
         elif differs(source, target):
             wrong.append(source.name)
-    texts = {source.stem for source in (HERE / "percent").glob("[0-9]*.py")}
-    wrong += [path.name for path in HERE.glob("[0-9]*.ipynb") if path.stem not in texts]
+    texts = {source.stem for source in sources()}
+    found = [*HERE.glob("[0-9]*.ipynb"), *HERE.glob("experiments/*.ipynb")]
+    wrong += [path.name for path in found if path.stem not in texts]
     if wrong:
         sys.exit(f"{', '.join(wrong)}: the .ipynb differs from its text; run 'make notebooks'")
 

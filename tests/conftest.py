@@ -40,6 +40,13 @@ def processes():
 
 
 @pytest.fixture
+def warm_kernels(monkeypatch):
+    """Let kernels be forked from the preloaded process, which all such tests share."""
+    monkeypatch.setenv("COURSE_WARM", "1")
+    monkeypatch.delenv("KERAS_HOME")  # a value of its own would need a process of its own
+
+
+@pytest.fixture
 def course_data(monkeypatch) -> Path:
     """Return the folder of real data, or skip and say so."""
     if not COURSE_DATA or not (Path(COURSE_DATA) / "mnist.npz").is_file():

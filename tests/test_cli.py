@@ -151,7 +151,7 @@ def test_debug_shows_the_traceback():
     assert type(result.exception).__name__ == "CourseError"
 
 
-def test_run_of_a_notebook(tmp_path, monkeypatch):
+def test_run_of_a_notebook(tmp_path, warm_kernels):
     """The first notebook on its smallest data, through the installed command."""
     out = tmp_path / "out with spaces"
     done = subprocess.run(
@@ -170,18 +170,19 @@ def test_run_of_a_notebook(tmp_path, monkeypatch):
     assert 'alt="The first twenty training images' in html
 
 
-def test_run_on_your_own_data(tmp_path):
+def test_run_on_your_own_data(tmp_path, warm_kernels):
     rng = np.random.default_rng(0)
     y = np.arange(120) % 3
     x = (rng.integers(0, 60, (120, 9, 9)) + 80 * y[:, None, None]).astype(np.uint8)
     np.savez(tmp_path / "own.npz", x_train=x, y_train=y, x_test=x[:30], y_test=y[:30])
-    result = course("run", "02", "-p", f"dataset={tmp_path / 'own.npz'}", "--out", tmp_path / "out")
+    own = f"dataset={tmp_path / 'own.npz'}"
+    result = course("run", "02", "--fast", "-p", own, "--out", tmp_path / "out")
     assert result.exit_code == 0, result.output
     (row,) = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert row["dataset"] == "own"
 
 
-def test_own_photos_with_own_weights(tmp_path):
+def test_own_photos_with_own_weights(tmp_path, warm_kernels):
     """Notebook 06 on two folders of photos, one of them broken, with weights from a file."""
     rng = np.random.default_rng(0)
     for level, name in ((40, "dark"), (180, "bright")):

@@ -1,8 +1,9 @@
 """The corners of the training loop: devices × last batch × layers × turn × feed × outputs.
 
 In all of them ``train`` computes what Keras's ``fit`` computes on one device, and ``evaluate``,
-``save`` and ``load_model`` agree afterwards. Tolerance: 1e-5 of losses, metrics and weights (sums of
-float32 in another order); with dropout 0.25 of the training loss, whose units are drawn otherwise.
+``save`` and ``load_model`` agree afterwards. Tolerance: 1e-5 of losses, metrics and weights (sums
+of float32 in another order); with dropout a fifth of the training loss and a fifth of its metrics,
+whose units are drawn otherwise.
 ``make test`` takes a third of the grid, in which every pair of values occurs; ``make faults`` all.
 """
 
@@ -18,8 +19,8 @@ import pytest
 def in_processes(processes, function, arguments, environments=({},)):
     """Call a function in one process for each environment; return what they wrote."""
     started = []
-    for (*_, out), environment in zip(arguments, environments, strict=True):
-        target = (function, arguments[len(started)], environment)
+    for own, environment in zip(arguments, environments, strict=True):
+        target = (function, own, environment)
         started.append(processes.Process(target=with_environment, args=target))
         started[-1].start()
     for process in started:
@@ -64,11 +65,14 @@ def test_corners(layer, processes, tmp_path):
     wrong = []
     for devices in ("one device", "two devices", "two machines"):
         for found in train_everywhere(processes, devices, layer, tmp_path):
-            assert len(found) == 2 * len(expected)
+            assert len(found) == 2 * len(corners.corners(layer, devices))
             for name, ours in found.items():
                 theirs = expected[name.rpartition(" · ")[0]]
                 wrong += [f"{devices} · {name}: {w}" for w in differences(layer, ours, theirs)]
-            for corner in expected:  # a second training in the process gives the same, to the bit
+            names = {name.rpartition(" · ")[0] for name in found}
+            for corner in sorted(
+                names
+            ):  # a second training in the process gives the same, to the bit
                 first, second = (found[f"{corner} · {turn}"] for turn in corners.TURN)
                 if first["weights"] != second["weights"]:
                     wrong.append(f"{devices} · {corner}: the second training differs")
@@ -80,9 +84,8 @@ def differences(layer, ours, theirs):
     for epoch, (row, fitted) in enumerate(zip(ours["history"], theirs["history"], strict=True), 1):
         for name, value in row.items():
             drawn = layer == "dropout" and not name.startswith("val_")
-            if abs(value - fitted[name]) > (
-                0.25 if drawn else 1e-4 if layer == "dropout" else 1e-5
-            ):
+            tolerance = max(0.2, 0.2 * abs(value)) if drawn else 1e-5
+            if abs(value - fitted[name]) > tolerance:
                 yield f"{name} {value} in epoch {epoch}, Keras {fitted[name]}"
     for own, other in zip(ours["weights"], theirs["weights"], strict=True):
         if (far := np.abs(np.array(own) - np.array(other)).max()) > 1e-5:

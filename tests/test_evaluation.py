@@ -181,3 +181,23 @@ def test_no_mistake_no_grid():
     perfect = Evaluation(np.array([0, 1]), np.eye(2, dtype=np.float32), ("a", "b"))
     with pytest.raises(CourseError, match="no mistake"):
         mistakes_grid(perfect, np.zeros((2, 8, 8), np.uint8))
+
+
+def test_a_sigmoid_in_a_model_inside_is_one():
+    inner = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1, activation="sigmoid")])
+    inputs = keras.Input((4,))
+    model = keras.Model(inputs, inner(inputs))
+    data = load_dataset("iris")
+    two = data.replace(y_test=np.minimum(data.y_test, 1), class_names=("first", "other"))
+    assert evaluate(model, two).probabilities.shape == (len(data.x_test), 2)
+
+
+def test_a_stream_is_evaluated_as_its_arrays(image_folder):
+    arrays = load_dataset(str(image_folder))
+    stream = load_dataset(str(image_folder), streaming=True, batch_size=4)
+    model = build_mlp(stream, hidden=(4,))
+    streamed, whole = evaluate(model, stream), evaluate(model, arrays)
+    order = np.argsort(streamed.y, kind="stable")
+    np.testing.assert_array_equal(streamed.y[order], np.sort(whole.y))
+    assert streamed.accuracy == pytest.approx(whole.accuracy)
+    assert streamed.loss == pytest.approx(whole.loss, rel=1e-4)

@@ -75,8 +75,8 @@ def kinds(model):
 def test_layers_of_the_cnn():
     model = build_cnn((28, 28), 10)
     assert kinds(model) == [
-        "Rescaling", "Reshape", "Conv2D", "Conv2D", "MaxPooling2D", "Dropout", "Flatten", "Dense", "Dropout",
-        "Dense",
+        "Rescaling", "Reshape", "Conv2D", "Conv2D", "MaxPooling2D", "Dropout", "Flatten", "Dense",
+        "Dropout", "Dense",
     ]  # fmt: skip
     assert [x.rate for x in model.layers if isinstance(x, layers.Dropout)] == [0.25, 0.5]
     assert [x.activation.__name__ for x in model.layers if hasattr(x, "activation")] == [

@@ -261,3 +261,20 @@ def test_letters_become_rows_at_the_end():
 def test_letters_refused(name, length):
     with pytest.raises(DatasetError, match=r"expected texts, and a length of at least 1"):
         prep.encode_letters(load_dataset(name), length)
+
+
+def test_scale_of_numbers_over_a_type_s_whole_range():
+    """The spread of int16 does not fit into int16."""
+    x = np.array([-32768, 0, 32767], np.int16).reshape(3, 1, 1).repeat(4, 1).repeat(4, 2)
+    data = load_dataset("digits").replace(
+        x_train=x, x_test=x, y_train=np.arange(3), y_test=np.arange(3)
+    )
+    scaled = prep.scale(data).x_train[:, 0, 0]
+    np.testing.assert_allclose(scaled, [0, 32768 / 65535, 1], rtol=1e-6)
+
+
+def test_sequences_are_no_images():
+    letters = prep.encode_letters(load_dataset("languages").subset(400))
+    assert letters.kind == "sequences"
+    assert load_dataset("digits").kind == "images"
+    assert load_dataset("iris").kind == "table"

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import keras
 import numpy as np
 import pytest
+from keras import layers
 
 from helpers import hardware
 from helpers.datasets import load_dataset
@@ -173,6 +174,22 @@ OTHER = {
 }
 
 
+OTHER |= {
+    "more metrics": ({"metrics": ["accuracy", "mae"]}, r"metrics was \['accuracy'\], now it is"),
+    "no early stopping": (
+        {"early_stopping": None},
+        "callbacks EarlyStopping was .*, now it is None",
+    ),
+    "patience": ({"early_stopping": 2}, "callbacks EarlyStopping patience was 50, now it is 2"),
+    "another callback": (
+        {"callbacks": [keras.callbacks.ReduceLROnPlateau()]},
+        "callbacks ReduceLROnPlateau was None",
+    ),
+    "validation": ({"validation_data": (X[:20], Y[:20])}, r"(data|validation) was"),
+    "augmentation": ({"augmentation": layers.GaussianNoise(0.1)}, "augmentation was None"),
+}
+
+
 @pytest.mark.parametrize("case", OTHER)
 def test_checkpoint_of_another_configuration_is_refused_and_kept(case, checkpoint):
     changes, message = OTHER[case]
@@ -180,6 +197,45 @@ def test_checkpoint_of_another_configuration_is_refused_and_kept(case, checkpoin
     with pytest.raises(CheckpointError, match=f"checkpoint of another training: {message}"):
         dense(epochs=4, checkpoint=checkpoint, **changes)
     assert checkpoint.read_bytes() == before
+
+
+def test_nothing_changes_before_a_checkpoint_is_refused(checkpoint):
+    model, stop = (
+        build_mlp((6,), 3, hidden=(16,), dropout=0.3),
+        keras.callbacks.EarlyStopping(patience=7),
+    )
+    weights = model.get_weights()
+    with pytest.raises(CheckpointError, match="now it is"):
+        train(model, (X, Y), checkpoint=checkpoint, batch_size=16, callbacks=[stop], **QUIET)
+    assert identical(model.get_weights(), weights)
+    assert stop.patience == 7
+
+
+@pytest.mark.parametrize("form", ["list", "dict"])
+def test_losses_of_several_outputs_are_the_same_in_every_process(form, processes, tmp_path):
+    for epochs in (1, 2):
+        process = processes.Process(target=two_outputs, args=(form, epochs, tmp_path / "c.npz"))
+        process.start()
+        process.join(60)
+        assert process.exitcode == 0
+
+
+def two_outputs(form, epochs, checkpoint):
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    for _ in range(epochs):  # Keras counts names up: they differ from those of the first process
+        inputs = keras.Input((6,))
+        outputs = [layers.Dense(3, activation="softmax", name="a"), layers.Dense(1, name="b")]
+        model = keras.Model(inputs, [layer(layers.Dense(4)(inputs)) for layer in outputs])
+    loss = [keras.losses.SparseCategoricalCrossentropy(), keras.losses.MeanSquaredError()]
+    metrics = [[keras.metrics.SparseCategoricalAccuracy()], ["mae"]]
+    if form == "dict":
+        loss, metrics = (dict(zip("ab", pair, strict=True)) for pair in (loss, metrics))
+    result = train(
+        model, (X, [Y, X[:, :1]]), loss=loss, metrics=metrics, epochs=epochs,
+        checkpoint=checkpoint, **QUIET,
+    )  # fmt: skip
+    assert len(result.history) == epochs
+    os._exit(0)
 
 
 def test_checkpoint_of_another_model_is_refused(checkpoint):

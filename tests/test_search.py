@@ -88,13 +88,13 @@ def test_failed_trials_do_not_end_a_search(notebook, tmp_path):
 
 
 def test_a_killed_search_goes_on(notebook, tmp_path):
-    make_notebook(notebook, BODY + "\nimport time; time.sleep(0.5)", PARAMETERS)
+    make_notebook(notebook, BODY + "\nimport time; time.sleep(0.3)", PARAMETERS)
     command = [sys.executable, "-m", "helpers", "sweep", str(notebook), "-g", "rate=0.01..1",
-               "--search", "6", "--prune", "epochs=1,2", "--jobs", "2",
+               "--search", "4", "--prune", "epochs=1,2", "--jobs", "2",
                "--out", str(tmp_path / "out")]  # fmt: skip
     first = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 90
-    while len(list((tmp_path / "out").glob("runs/*/status.json"))) < 3:
+    while len(list((tmp_path / "out").glob("runs/*/status.json"))) < 2:
         assert time.monotonic() < deadline
         time.sleep(0.05)
     first.send_signal(signal.SIGKILL)
@@ -103,8 +103,8 @@ def test_a_killed_search_goes_on(notebook, tmp_path):
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     rows = json.loads((tmp_path / "out" / "results.json").read_text())
-    assert sorted(row["metrics"]["trial"] for row in rows) == list(range(6))
+    assert sorted(row["metrics"]["trial"] for row in rows) == list(range(4))
     # Runs that had ended were not repeated; the two on their way may have been.
     runs = executed(tmp_path)
     assert len(runs) - len(set(runs)) <= 2
-    assert before >= 3
+    assert before >= 2

@@ -21,7 +21,7 @@ import pytest
 from test_sweeps import make_notebook
 
 REPEATS = int(os.environ.get("COURSE_FAULTS", "1"))
-RUNS = 24 if "COURSE_FAULTS" in os.environ else 8
+RUNS = 24 if "COURSE_FAULTS" in os.environ else 6
 SEED = int(os.environ.get("COURSE_FAULTS_SEED", random.randrange(10**6)))
 BODY = """\
 import json, os, time

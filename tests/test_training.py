@@ -1,11 +1,13 @@
 """The loop computes what Keras computes, reproducibly, and says what is wrong when it cannot."""
 
 import contextlib
+import itertools
 import os
 import pty
 import re
 import subprocess
 import sys
+import time
 import warnings
 
 import keras
@@ -17,8 +19,9 @@ from keras import layers
 from helpers import hardware
 from helpers.datasets import load_dataset
 from helpers.dropout import with_quick_dropout
+from helpers.evaluation import evaluate
 from helpers.models import build_cnn, build_mlp, build_rnn
-from helpers.preprocessing import augmentation
+from helpers.preprocessing import augmentation, scale
 from helpers.training import TrainingError, train
 from helpers.training.data import make_task
 from helpers.training.objective import default_loss
@@ -27,6 +30,7 @@ RNG = np.random.default_rng(0)
 X = RNG.normal(size=(64, 6)).astype("float32")
 CLASSES = RNG.integers(0, 3, 64)
 QUIET = {"progress": False, "validation_split": 0}
+SILENT = {"progress": False}
 
 
 def network(*outputs, seed=1, l2=0.0, activation="softmax"):
@@ -200,6 +204,63 @@ def test_it_learns_and_shows_what_it_did(capsys):
     assert "epoch 15/15  loss" in shown
 
 
+def test_scaling_belongs_to_the_model(tmp_path):
+    """``train``, ``evaluate``, Keras's ``predict`` and a loaded file see the same numbers."""
+    data = digits(300)
+    model = build_mlp(data, hidden=(16,))
+    result = train(model, data, epochs=3, validation_data=(data.x_test, data.y_test), **SILENT)
+    accuracy = result.history["val_accuracy"].iloc[-1]
+    assert evaluate(model, data).accuracy == pytest.approx(accuracy)
+    assert (model.predict(data.x_test, verbose=0).argmax(1) == data.y_test).mean() == accuracy
+    model.save(tmp_path / "m.keras")
+    code = (
+        "import keras, sys; from sklearn.datasets import load_digits\n"  # nothing of the course
+        "import numpy as np; m = keras.models.load_model(sys.argv[1]); x = np.load(sys.argv[2])\n"
+        "np.save(sys.argv[3], m.predict(x, verbose=0))"
+    )
+    np.save(tmp_path / "x.npy", data.x_test)
+    names = [str(tmp_path / name) for name in ("m.keras", "x.npy", "y.npy")]
+    subprocess.run([sys.executable, "-c", code, *names], check=True, capture_output=True)
+    np.testing.assert_allclose(
+        np.load(tmp_path / "y.npy"), model.predict(data.x_test, verbose=0), atol=1e-5
+    )
+
+
+def test_bytes_that_nothing_scales_are_warned_of_and_left_alone():
+    images, y = RNG.integers(0, 256, (40, 8, 8)).astype("uint8"), np.arange(40) % 2
+
+    def model():
+        keras.utils.set_random_seed(0)
+        return keras.Sequential([keras.Input((8, 8)), layers.Flatten(), layers.Dense(2)])
+
+    ours, theirs = model(), model()
+    with pytest.warns(UserWarning, match="x holds bytes, 0 … 255, and no layer .* scales them"):
+        train(ours, (images, y), optimizer="sgd", learning_rate=1e-6, batch_size=40, **QUIET)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    theirs.compile(keras.optimizers.SGD(1e-6), loss)
+    theirs.fit(images.astype("f4"), y, batch_size=40, verbose=0)
+    assert same(ours, theirs, 1e-6)
+    assert not same(ours, model(), 1e-6)
+
+
+@pytest.mark.filterwarnings("error::UserWarning")
+def test_preprocess_input_of_keras_scales_and_is_not_warned_of():
+    """Once it was scaled twice."""
+    inputs = keras.Input((8, 8, 3))
+    scaled = keras.applications.mobilenet.preprocess_input(inputs)
+    model = keras.Model(inputs, layers.Dense(2)(layers.Flatten()(scaled)))
+    images, y = RNG.integers(0, 256, (40, 8, 8, 3)).astype("uint8"), np.arange(40) % 2
+    before = model.predict(images, verbose=0)
+    train(model, (images, y), learning_rate=0.0, **QUIET)
+    np.testing.assert_array_equal(model.predict(images, verbose=0), before)
+
+
+def test_fractions_that_are_scaled_like_bytes_are_warned_of():
+    data = scale(digits())
+    with pytest.warns(UserWarning, match="x reaches 1, and the model divides it by 255"):
+        train(build_mlp((8, 8), 10), data, progress=False)
+
+
 def test_streams_give_the_same_as_arrays():
     ours, streamed = network(), network()
     batches = tf.data.Dataset.from_tensor_slices((X, CLASSES)).batch(64)
@@ -275,6 +336,32 @@ def test_nan_stops_with_its_step_and_a_cause(x, y, rate, cause):
               optimizer="sgd", **QUIET)  # fmt: skip
 
 
+@pytest.mark.parametrize("seconds", [1e-4, 1e4])
+def test_results_do_not_depend_on_the_clock(seconds, monkeypatch):
+    """However long a call seems to take, the same steps are taken; only their grouping differs."""
+    ticks = itertools.count()
+    monkeypatch.setattr(time, "perf_counter", lambda: seconds * next(ticks))
+    model, y = network(1, activation=None), X[:, :1].copy()
+    result = train(model, (X, y), epochs=4, batch_size=4, **QUIET)
+    usual = network(1, activation=None)
+    monkeypatch.undo()
+    expected = train(usual, (X, y), epochs=4, batch_size=4, **QUIET)
+    assert same(model, usual)
+    assert result.history["loss"].equals(expected.history["loss"])
+
+
+@pytest.mark.parametrize("seconds", [1e-4, 1e4])
+def test_the_step_of_a_nan_does_not_depend_on_the_clock(seconds, monkeypatch):
+    """A ReLU may hide the NaN from the loss; the gradient has it, in the step of that batch."""
+    ticks = itertools.count()
+    monkeypatch.setattr(time, "perf_counter", lambda: seconds * next(ticks))
+    y = np.where(np.arange(64)[:, None] == 5, np.nan, X[:, :1]).astype("f4")
+    order = tf.random.experimental.stateless_shuffle(tf.range(64), [0, 1]).numpy()
+    step = int(np.flatnonzero(order == 5)[0]) // 4 + 1
+    with pytest.raises(TrainingError, match=f"at epoch 1, step {step}; y holds NaN"):
+        train(network(1, activation=None), (X, y), epochs=4, batch_size=4, **QUIET)
+
+
 def test_nan_that_relu_hides_from_the_loss_stops_the_training():
     broken = np.where(np.arange(64)[:, None] == 5, np.nan, X)
     stream = tf.data.Dataset.from_tensor_slices((broken, X[:, :1])).batch(16)
@@ -314,6 +401,54 @@ def test_out_of_memory_halves_the_batch_and_keeps_the_mathematics():
     np.testing.assert_allclose(result.history["loss"], expected.history["loss"], rtol=1e-5)
 
 
+@pytest.mark.parametrize("rows", [64, 35, 31])
+def test_out_of_memory_with_an_odd_last_batch(rows):
+    """Four microbatches of a batch of 30; of a last one of 4, 5 or 1 there are fewer."""
+    plan = hardware.Plan(("CPU:0",), "float32", "none")
+    whole, small = network_of(), network_of(Small())
+    pair = (X[:rows], CLASSES[:rows])
+    expected = train(whole, pair, epochs=2, batch_size=30, plan=plan, **QUIET)
+    with pytest.warns(UserWarning, match="Out of memory"):
+        result = train(small, pair, epochs=2, batch_size=30, plan=plan, **QUIET)
+    assert same(whole, small, 1e-6)
+    np.testing.assert_allclose(result.history["loss"], expected.history["loss"], rtol=1e-5)
+
+
+def network_of(*extra):
+    keras.utils.set_random_seed(0)
+    return keras.Sequential([keras.Input((6,)), *extra, layers.Dense(3, activation="softmax")])
+
+
+def test_out_of_memory_with_batch_normalization_says_what_changes():
+    plan = hardware.Plan(("CPU:0",), "float32", "none")
+    with pytest.warns(UserWarning, match="not the same mathematics: batch normalization"):
+        train(network_of(layers.BatchNormalization(), Small()), (X, CLASSES), batch_size=30,
+              plan=plan, **QUIET)  # fmt: skip
+
+
+def test_out_of_memory_with_several_outputs():
+    def model(*extra):
+        keras.utils.set_random_seed(0)
+        x = inputs = keras.Input((6,))
+        for layer in extra:
+            x = layer(x)
+        return keras.Model(
+            inputs,
+            {"kind": layers.Dense(3, name="kind")(x), "size": layers.Dense(1, name="size")(x)},
+        )
+
+    plan = hardware.Plan(("CPU:0",), "float32", "none")
+    y = {"kind": np.eye(3)[CLASSES].astype("f4"), "size": X[:, :1]}
+    more = {"loss": {"kind": "mse", "size": "mse"}, "metrics": {"size": ["mae"]}}
+    whole, small = model(), model(Small())
+    expected = train(whole, (X, y), batch_size=30, plan=plan, **more, **QUIET)
+    with pytest.warns(UserWarning, match="Out of memory"):
+        result = train(small, (X, y), batch_size=30, plan=plan, **more, **QUIET)
+    assert same(whole, small, 1e-6)
+    columns = ["loss", "size_mae"]
+    np.testing.assert_allclose(result.history[columns], expected.history[columns], rtol=1e-5)
+
+
 def test_out_of_memory_with_one_sample_gives_up():
     keras.utils.set_random_seed(0)
     layer = Small()
@@ -350,17 +485,19 @@ def test_interruption_leaves_the_model_as_it_was():
     assert not any("call" in vars(layer) for layer in model.layers)
 
 
-def test_fast_dropout_keeps_the_mean():
-    layer = layers.Dropout(0.2, seed=0)
+@pytest.mark.parametrize("rate", [0.001, 0.2, 0.25, 0.9])
+def test_quick_dropout_keeps_the_mean_and_the_rate(rate):
+    layer = layers.Dropout(rate, seed=0)
     model = keras.Sequential([keras.Input((1000,)), layer])
     plan = hardware.Plan(("CPU:0",), "float32", "none")
-    x = tf.ones((200, 1000))
+    x = tf.ones((400, 1000))
     quick = with_quick_dropout(model, plan)
     assert quick is not model
     y, again = quick(x, training=True).numpy(), quick(x, training=True).numpy()
     assert (quick(x, training=False).numpy() == 1).all()
-    assert y.mean() == pytest.approx(1, abs=0.01)
-    assert (y == 0).mean() == pytest.approx(0.2, abs=0.01)
+    spread = (rate * (1 - rate) / y.size) ** 0.5
+    assert (y == 0).mean() == pytest.approx(rate, abs=4 * spread + 0.01 * rate)
+    assert y.mean() == pytest.approx(1, abs=4 * spread / (1 - rate) + 1e-4)
     assert (y != again).any()
 
 
@@ -452,6 +589,27 @@ def test_progress_in_a_log_is_a_line_an_epoch(capsys):
     lines = capsys.readouterr().err.splitlines()
     assert lines[0].startswith("Plan: CPU:0")
     assert [line.split("  ")[0] for line in lines[1:]] == [f"epoch {n}/3" for n in (1, 2, 3)]
+
+
+def test_a_function_augments_with_one_argument():
+    seen = []
+
+    def darker(x):
+        seen.append((x.dtype, x.shape.rank))
+        return x * 0.5
+
+    data = digits(64)
+    train(build_mlp(data, hidden=(4,)), data, augmentation=darker, progress=False)
+    assert seen[0] == (tf.float32, 4)
+
+
+def test_the_plan_that_is_asked_for_is_the_one_that_is_recorded():
+    data = digits(64)
+    model = build_mlp(data, hidden=(4,))
+    asked = hardware.Plan(("CPU:0",), "float32", "none", steps_per_execution=3)
+    result = train(model, data, plan=asked, progress=False)
+    hardware.inference_plan(model)  # which is no training
+    assert result.plan == asked
 
 
 @pytest.mark.parametrize("end", ["activation", "layer", "model inside", "logits"])

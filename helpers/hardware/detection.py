@@ -76,7 +76,7 @@ def _cores() -> int:
 
 
 def _allowed() -> tuple[str, ...]:
-    """Return the features that oneDNN is allowed to use; a name that it does not know allows all."""
+    """Return the features that oneDNN may use; a name that it does not know allows all."""
     name = os.environ.get("ONEDNN_MAX_CPU_ISA") or os.environ.get("DNNL_MAX_CPU_ISA") or ""
     if name.upper() in LESSER:
         return ()

@@ -41,6 +41,9 @@ def write_summary(
             total=sum(result.seconds for result in results),
             fallbacks=find_fallbacks(results, defaults),
             pages={path.stem for path in out.glob("*.html")},
+            pictures={
+                result.notebook: _picture(out / f"{result.notebook}.ipynb") for result in results
+            },
         )
     )
     write_atomically(out / "index.html", page)
@@ -62,6 +65,22 @@ def find_fallbacks(
         ):
             pairs.add((asked, result.dataset))
     return sorted(pairs)
+
+
+def _picture(notebook: Path) -> dict[str, str] | None:
+    """Return the first picture of an executed notebook: its kind, content and alternative."""
+    try:
+        cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    except (OSError, ValueError, KeyError):  # it has not run, or not to its end
+        return None
+    outputs = [output for cell in cells for output in cell.get("outputs", [])]
+    for output in outputs:
+        for kind in ("image/png", "image/jpeg"):
+            if kind in output.get("data", {}):
+                alt = output.get("metadata", {}).get(kind, {}).get("alt", "")
+                content = "".join(output["data"][kind]).replace("\n", "")
+                return {"kind": kind, "content": content, "alt": alt}
+    return None
 
 
 def all_succeeded(results: Sequence[RunResult]) -> bool:

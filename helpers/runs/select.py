@@ -23,6 +23,7 @@ def find_notebooks(wanted: Sequence[str]) -> list[Path]:
     own = sorted(notebooks_dir().glob("[0-9]*.ipynb"))
     if not wanted:
         return own
+    own += sorted(notebooks_dir().glob("experiments/*.ipynb"))
     found = []
     for text in wanted:
         path = Path(text)

@@ -25,9 +25,11 @@ class ArrayBatches:
 
     last = None  # the latest batch of a stream
 
-    def __init__(self, arrays: Any, batch_size: int, *, on_gpu: bool, seed: int = 0) -> None:
+    def __init__(self, arrays: Any, batch_size: int, plan: Plan, seed: int) -> None:
         size = sum(a.nbytes for a in keras.tree.flatten(arrays))
-        self._device = "GPU:0" if on_gpu and size <= GPU_DATA_BYTES else "CPU:0"
+        # Replicas take their rows from the main memory; each has a device of its own.
+        fits = plan.on_gpu and plan.distribution == "none" and size <= GPU_DATA_BYTES
+        self._device = "GPU:0" if fits else "CPU:0"
         with tf.device(self._device):
             self._arrays = keras.tree.map_structure(tf.constant, arrays)
         self._n = len(keras.tree.flatten(arrays)[0])
@@ -175,12 +177,7 @@ def count_batches(source: Any, batch_size: int) -> int | None:
     return -(-len(keras.tree.flatten(source)[0]) // batch_size)
 
 
-def make_batches(
-    source: Any, batch_size: int, plan: Plan, seed: int = 0
-) -> ArrayBatches | StreamBatches:
+def make_batches(source: Any, batch_size: int, plan: Plan, seed: int = 0) -> Any:
     """Feed from arrays or from a stream."""
-    if isinstance(source, tf.data.Dataset):
-        return StreamBatches(source)
-    # Replicas take their rows from the main memory; each has a device of its own.
-    on_gpu = plan.on_gpu and plan.distribution == "none"
-    return ArrayBatches(source, batch_size, on_gpu=on_gpu, seed=seed)
+    stream = isinstance(source, tf.data.Dataset)
+    return StreamBatches(source) if stream else ArrayBatches(source, batch_size, plan, seed)

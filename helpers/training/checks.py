@@ -24,8 +24,9 @@ def arguments(model: Any, epochs: int, batch_size: int | None, task: Task) -> No
             "The model is not built: begin it with keras.Input(shape), or make it with the "
             "functional API"
         )
-    numbers = {"epochs": epochs} | ({} if batch_size is None else {"batch_size": batch_size})
-    for name, number in numbers.items():
+    for name, number in {"epochs": epochs, "batch_size": batch_size}.items():
+        if name == "batch_size" and number is None:
+            continue
         if not isinstance(number, int | np.integer) or number < 1:
             raise TrainingError(f"{name} is {number!r}; expected a whole number of at least 1")
     if task.is_stream and batch_size is not None:
@@ -39,19 +40,19 @@ def scale(model: keras.Model, task: Task) -> None:
     computes = any(not isinstance(o, keras.Layer) for o in getattr(model, "operations", ()))
     for x in task.parts(0):
         if x.dtype == "uint8" and not scales and not computes:
-            warnings.warn(
+            said = (
                 "x holds bytes, 0 … 255, and no layer of the model scales them: the network learns "
                 "badly from such numbers. Begin it with keras.layers.Rescaling(1 / 255), as "
-                "build_cnn(data) does",
-                stacklevel=3,
+                "build_cnn(data) does"
             )
-        halves = [layer for layer in scales if getattr(layer, "scale", None) == 1 / 255]
-        if halves and isinstance(x, np.ndarray) and x.dtype.kind == "f" and x.max() <= 1:
-            warnings.warn(
+            warnings.warn(said, stacklevel=3)
+        divides = any(getattr(layer, "scale", None) == 1 / 255 for layer in scales)
+        if divides and isinstance(x, np.ndarray) and x.dtype.kind == "f" and x.max() <= 1:
+            said = (
                 f"x reaches {x.max():g}, and the model divides it by 255 as if it were bytes: pass "
-                "the bytes themselves, or build the model with rescale=False",
-                stacklevel=3,
+                "the bytes themselves, or build the model with rescale=False"
             )
+            warnings.warn(said, stacklevel=3)
 
 
 def labels(model: keras.Model, loss: Any, task: Task) -> None:

@@ -32,9 +32,8 @@ class Task:
 
     def parts(self, number: int) -> list[Any]:
         """Return the arrays of x (0) or y (1), or of a stream what it says of them."""
-        return keras.tree.flatten(
-            (self.train.element_spec if self.is_stream else self.train)[number]
-        )
+        whole = self.train.element_spec if self.is_stream else self.train
+        return keras.tree.flatten(whole[number])
 
 
 def make_task(data: Any, validation_split: float | None, validation_data: Any, seed: int) -> Task:
@@ -90,8 +89,7 @@ def _form(data: Any) -> Arrays | tf.data.Dataset:
         raise TrainingError("There is no sample to train on")
     # The loss may not show them: ReLU turns NaN into 0, while the weights become NaN.
     for array in keras.tree.flatten(x):
-        bad = count_not_finite(array)
-        if bad:
+        if bad := count_not_finite(array):
             raise TrainingError(
                 f"x holds NaN or infinity in {bad} of {len(array)} samples; drop or fill "
                 "them (helpers.preprocessing)"

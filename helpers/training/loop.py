@@ -4,9 +4,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import keras
+import pandas as pd
 import tensorflow as tf
 
 from helpers import hardware
@@ -18,12 +19,9 @@ from helpers.training import checks, objective
 from helpers.training.acceleration import Execution, Gradients, accelerate, in_precision
 from helpers.training.batches import count_batches, make_batches
 from helpers.training.checkpoint import Checkpoint
-from helpers.training.data import Task, make_task
+from helpers.training.data import make_task
 from helpers.training.distribution import fresh, of_share, on_devices, on_replicas
 from helpers.training.state import Results, State
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -38,12 +36,12 @@ class TrainingResult:
     plan : Plan
         What it ran on, and why.
     samples_per_second : float
-        Of the training steps, validation and compilation left out; NaN if no step was measured.
+        Of the training steps, without validation and compilation; NaN if none was measured.
     model : keras.Model
-        The trained model, the same object that was passed.
+        The model that was passed.
     """
 
-    history: "pd.DataFrame"
+    history: pd.DataFrame
     plan: Plan
     samples_per_second: float
     model: keras.Model
@@ -74,9 +72,8 @@ def train(
 ) -> TrainingResult:
     """Train a built Keras model, quickly and reproducibly, on what this machine has.
 
-    What it computes is what Keras's ``fit`` computes, with two exceptions: batch normalization
-    takes its statistics from the whole batch on several devices, and from parts of it where a
-    batch does not fit into memory (a warning says so).
+    It computes what Keras's ``fit`` computes on one device; batch normalization only takes its
+    statistics from parts of a batch where that does not fit into memory (a warning says so).
 
     Parameters
     ----------
@@ -129,11 +126,14 @@ def train(
     CheckpointError
         If the checkpoint is damaged or belongs to another training.
     """
-    # Prepare: the data, the plan, the objective.
     task = make_task(data, validation_split, validation_data, seed)
     checks.arguments(model, epochs, batch_size, task)
     batch_size = batch_size or 128
-    callbacks = [*callbacks, *_early_stopping(early_stopping, task)]
+    callbacks = list(callbacks)
+    if early_stopping is not None:
+        watched = "val_loss" if task.validation else "loss"
+        stop = keras.callbacks.EarlyStopping(watched, 0, early_stopping, restore_best_weights=True)
+        callbacks.append(stop)
     per_epoch = count_batches(task.train, batch_size)
     plan = plan or hardware.plan(model, precision=precision, xla=xla, steps_per_epoch=per_epoch)
     if any(map(_wants_batches, callbacks)):
@@ -240,14 +240,8 @@ def train(
             net.optimizer.finalize_variable_values(weights)
         finally:
             bar.close()
-    return TrainingResult(state.history(), execution.plan, execution.samples_per_second(), model)
-
-
-def _early_stopping(patience: int | None, task: Task) -> list[keras.callbacks.Callback]:
-    if patience is None:
-        return []
-    watched = "loss" if task.validation is None else "val_loss"
-    return [keras.callbacks.EarlyStopping(watched, patience=patience, restore_best_weights=True)]
+    history = pd.DataFrame(state.rows, pd.RangeIndex(1, len(state.rows) + 1, name="epoch"))
+    return TrainingResult(history, execution.plan, execution.samples_per_second(), model)
 
 
 def _wants_batches(callback: keras.callbacks.Callback) -> bool:

@@ -2,16 +2,13 @@
 
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import keras
 import tensorflow as tf
 
 from helpers.training.checkpoint import Checkpoint
 from helpers.training.distribution import count_rows, where_counted
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 CHECKPOINT_SECONDS = 30.0  # between two checkpoints within an epoch
 
@@ -43,24 +40,24 @@ class Results:
         return {name: float(found[name]) for name in names if name not in single}
 
     def reset(self) -> None:
-        """Begin anew."""
+        """Begin to count anew."""
         self.loss.reset_state()
         self._net.reset_metrics()
 
 
 class State:
-    """The epochs of a training; ``position`` is where a saved one goes on within its epoch."""
+    """The results of each epoch in ``rows``; a saved one goes on within it at ``position``."""
 
     def __init__(self, net: keras.Model) -> None:
         self._net, self._store = net, None
         self._epoch, self.position, self._seconds = 1, 0, 0.0
-        self._rows: list[dict[str, float]] = []
+        self.rows: list[dict[str, float]] = []
 
     def restore(self, store: Checkpoint) -> None:
         """Go on from a checkpoint, where there is one, and keep the state in it from now on."""
         self._store, found = store, store.load()
         if found:
-            self._epoch, self.position, self._rows = found["epoch"], found["step"], found["rows"]
+            self._epoch, self.position, self.rows = found["epoch"], found["step"], found["rows"]
             self._seconds, self._net.stop_training = found["seconds"], found["stopped"]
 
     def epochs(self, last: int) -> Iterator[int]:
@@ -73,7 +70,7 @@ class State:
     def end_epoch(self, logs: dict[str, float]) -> None:
         """Add a row of results, and turn to the next epoch."""
         seconds = time.perf_counter() - self._start
-        self._rows.append({k: float(v) for k, v in logs.items()} | {"seconds": seconds})
+        self.rows.append({k: float(v) for k, v in logs.items()} | {"seconds": seconds})
         self._epoch, self.position, self._seconds = self._epoch + 1, 0, 0.0
 
     def save_at_times(self, position: int) -> None:
@@ -88,10 +85,4 @@ class State:
     def _save(self) -> None:
         if self._store is not None:
             position = {"epoch": self._epoch, "step": self.position, "seconds": self._seconds}
-            self._store.save(position | {"rows": self._rows, "stopped": self._net.stop_training})
-
-    def history(self) -> "pd.DataFrame":
-        """Return a row for each epoch."""
-        import pandas as pd
-
-        return pd.DataFrame(self._rows, index=pd.RangeIndex(1, len(self._rows) + 1, name="epoch"))
+            self._store.save(position | {"rows": self.rows, "stopped": self._net.stop_training})

@@ -346,11 +346,12 @@ check(climbed["SGD"] > 0 == climbed["Adam"], "some rates threw SGD out of the va
 #
 # **TensorFlow** computes with arrays, on processors and GPUs, and differentiates. **Keras** is the
 # language of layers on top of it (or of JAX, or of PyTorch: its *backends*). `build_mlp` stacks Keras
-# layers; `train` is a loop like yours above, made for this machine. It begins with a line that says what
-# it decided, and why.
+# layers. The first of them, `Rescaling`, divides the bytes by 255: scaling is a part of the model, so that
+# whoever uses the model cannot forget it. `train` is a loop like yours above, made for this machine. It
+# begins with a line that says what it decided, and why.
 
 # %%
-model = build_mlp(data.input_shape, data.class_count, hidden=(512,), seed=seed)
+model = build_mlp(data, hidden=(512,), seed=seed)
 model.summary()
 
 # %% [markdown]
@@ -362,7 +363,7 @@ wide = train(model, data, epochs=epochs, batch_size=batch_size, optimizer="rmspr
 plots.learning_curves(wide.history, title="dense network, 512 hidden units, RMSprop")
 
 # %% tags=["nbval-ignore-output"]
-narrow_model = build_mlp(data.input_shape, data.class_count, hidden=(32,), dropout=0.2, seed=seed)
+narrow_model = build_mlp(data, hidden=(32,), dropout=0.2, seed=seed)
 narrow = train(
     narrow_model, data, epochs=epochs, batch_size=batch_size, optimizer="adam", seed=seed
 )
@@ -409,7 +410,7 @@ report.round(3)
 iris_accuracies = []
 for s in range(n_seeds):
     iris = standardize(load_dataset("iris", seed=s))
-    flower_model = build_mlp(iris.input_shape, iris.class_count, hidden=(64,), seed=s)
+    flower_model = build_mlp(iris, hidden=(64,), seed=s)
     train(flower_model, iris, epochs=100, batch_size=32, xla="none", seed=s, progress=False)
     iris_accuracies.append(evaluate(flower_model, iris).accuracy)
 print(f"Iris: {min(iris_accuracies):.1%} to {max(iris_accuracies):.1%} over {n_seeds} seeds")
@@ -469,7 +470,7 @@ for name, options in remedies.items():
     gaps[name], scores_of[name] = [], []
     for s in range(n_seeds):
         part = data.subset(more_images if name == "more images" else few_images, s)
-        network = build_mlp(data.input_shape, data.class_count, seed=s, **options)
+        network = build_mlp(data, seed=s, **options)
         stop = 3 if name == "early stopping" else None
         train(network, part, epochs=20, batch_size=32, early_stopping=stop, xla="none",
               seed=s, progress=False)  # fmt: skip
@@ -518,7 +519,7 @@ check(best_is_data, "more images help more than any trick", required=data.name =
 distinct_units = ...
 
 # %% tags=["solution", "nbval-ignore-output"]
-network = build_mlp(data.input_shape, data.class_count, hidden=(32,))
+network = build_mlp(data, hidden=(32,))
 network.set_weights([np.zeros_like(w) for w in network.get_weights()])
 train(network, data.subset(500), epochs=3, progress=False)
 distinct_units = np.unique(network.get_weights()[0], axis=1).shape[1]
@@ -553,7 +554,7 @@ kept = np.sort(np.concatenate([zeros, np.flatnonzero(part.y_train != 0)]))
 rare = part.replace(x_train=part.x_train[kept], y_train=part.y_train[kept])
 found = {}
 for weight in (None, "balanced"):
-    network = build_mlp(data.input_shape, data.class_count, hidden=(32,), seed=seed)
+    network = build_mlp(data, hidden=(32,), seed=seed)
     train(network, rare, epochs=5, class_weight=weight, progress=False, seed=seed)
     found[weight] = evaluate(network, data).report()["recall"].iloc[0]
 recall_plain, recall_balanced = found[None], found["balanced"]
@@ -573,7 +574,7 @@ check(
 
 # %%
 flat_model = keras.Sequential([keras.Input((784,)), keras.layers.Dense(10, "softmax")])
-images = np.zeros((4, 28, 28), np.uint8)
+images = np.zeros((4, 28, 28), np.float32)
 
 attempt("a data set that Keras has not", lambda: keras.datasets.iris.load_data())
 attempt("images into Dense(784)", lambda: train(flat_model, (images, np.arange(4)), progress=False))
@@ -590,7 +591,8 @@ for activation in ("softmax", "relu"):
     keras.utils.set_random_seed(seed)
     layers = [keras.layers.Flatten(), keras.layers.Dense(64, "relu")]
     last_layer = keras.layers.Dense(data.class_count, activation)
-    network = keras.Sequential([keras.Input(data.input_shape), *layers, last_layer])
+    scaling = keras.layers.Rescaling(1 / 255)
+    network = keras.Sequential([keras.Input(data.input_shape), scaling, *layers, last_layer])
     loss = keras.losses.SparseCategoricalCrossentropy()
     outputs[activation] = train(network, part, epochs=5, loss=loss, progress=False).history
 pd.DataFrame({f"{a} output": h["val_accuracy"] for a, h in outputs.items()}).round(3)
@@ -637,4 +639,5 @@ record(
     iris_accuracy=float(np.median(iris_accuracies)),
     samples_per_second=wide.samples_per_second,
     history=wide.history,
+    plan=wide.plan,
 )

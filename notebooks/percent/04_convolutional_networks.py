@@ -12,6 +12,7 @@
 # | You need | notebook 03: loss, optimizer, over-fitting |
 
 # %%
+from functools import partial
 from typing import Optional
 
 from helpers import plots
@@ -29,7 +30,7 @@ import pandas as pd
 
 # %% tags=["parameters"]
 dataset: str = "mnist"  # an image set: a name (mnist, fashion_mnist, cifar10, digits) or a path
-n_samples: Optional[int] = None  # at most this many training images; None for all
+n_samples: Optional[int] = 20_000  # at most this many training images; None for all
 epochs: int = 2  # times through the data for the two networks; the sources take 10
 batch_size: int = 128  # images in a step
 learning_rate: float = 1.0  # of Adadelta, the first network's optimizer
@@ -42,7 +43,7 @@ data = load_dataset(dataset, fallback="digits", seed=seed)
 if min(data.input_shape[:2]) < 16:  # digits has 8×8 pixels: too few for two poolings
     data = load_dataset(data.name, image_size=(16, 16), seed=seed)
 data = data.subset(n_samples, seed)
-is_mnist = data.name == "mnist" and n_samples is None  # some claims below are about all of MNIST
+is_mnist = data.name == "mnist" and len(data.x_train) >= 20_000  # what some claims below are about
 data
 
 # %% [markdown]
@@ -65,12 +66,13 @@ plots.image_rows({"as they are": data.x_train[:8], "shuffled": shuffled.x_train[
 # ones. Which of the four accuracies is the lowest?
 
 # %% tags=["nbval-ignore-output"]
-builders = {"dense": build_mlp, "convolutional": build_cnn}
+two_pools = {"blocks": ((32,), (64,)), "dropout": (0, 0)}
+builders = {"dense": build_mlp, "convolutional": partial(build_cnn, **two_pools)}
 lost = {}
 for kind, build in builders.items():
     lost[kind] = {}
     for version, images in (("as they are", data), ("shuffled", shuffled)):
-        network = build(shape, data.class_count, seed=seed)
+        network = build(data, seed=seed)
         part = images.subset(min(6000, len(data.x_train)), seed)
         train(network, part, epochs=3, batch_size=64, progress=False)
         lost[kind][version] = evaluate(network, data if images is data else shuffled).accuracy
@@ -154,7 +156,7 @@ check(solved, "exercise 1: the weights of both layers")
 # and a shift by a pixel matters less), dropout, a dense layer, dropout, softmax.
 
 # %%
-big = build_cnn(shape, data.class_count, seed=seed)
+big = build_cnn(data, seed=seed)
 big.summary()
 
 # %% [markdown]
@@ -175,7 +177,7 @@ big_run = train(
 # The second pools after each convolution. Its dense layer then sees far fewer numbers.
 
 # %% tags=["nbval-ignore-output"]
-small = build_cnn(shape, data.class_count, blocks=((32,), (64,)), dropout=(0, 0), seed=seed)
+small = build_cnn(data, **two_pools, seed=seed)
 small_run = train(small, data, epochs=epochs, batch_size=32, optimizer="adam", seed=seed)
 
 # %% tags=["nbval-ignore-output"]
@@ -195,7 +197,7 @@ pd.DataFrame(
 # %% tags=["nbval-ignore-output"]
 evaluation = results["32-64-pool"]
 accuracy, small_accuracy = evaluation.accuracy, results["32-pool-64-pool"].accuracy
-check(min(accuracy, small_accuracy) > 0.98, "both are right in more than 98%", required=is_mnist)
+check(min(accuracy, small_accuracy) > 0.96, "both are right in more than 96%", required=is_mnist)
 
 # %% [markdown]
 # Why is the validation better than the training? The training figure is a mean over the whole epoch, its
@@ -207,10 +209,10 @@ check(min(accuracy, small_accuracy) > 0.98, "both are right in more than 98%", r
 # meant a rate of 1.0; today the default is 0.001. Same code, same data:
 
 # %% tags=["nbval-ignore-output"]
-part = data.subset(min(6000, len(data.x_train)), seed)
+part = data.subset(min(3000, len(data.x_train)), seed)
 rates = {}
 for rate in (float(keras.optimizers.Adadelta().learning_rate), 1.0):
-    network = build_cnn(shape, data.class_count, seed=seed)
+    network = build_cnn(data, seed=seed)
     run = train(network, part, epochs=3, optimizer="adadelta", learning_rate=rate, progress=False)
     rates[f"rate {rate:g}"] = run.history
 plots.learning_curves(rates, title=f"Adadelta, {len(part.x_train):,} images")
@@ -250,9 +252,7 @@ for name, change in ({"none": None} | kinds).items():
     augmented[name] = []
     for s in range(n_seeds):
         few = data.subset(n_few, s)
-        network = build_cnn(
-            shape, data.class_count, blocks=((32,), (64,)), dropout=(0, 0.5), seed=s
-        )
+        network = build_cnn(data, blocks=((32,), (64,)), dropout=(0, 0.5), seed=s)
         train(network, few, epochs=40, batch_size=32, augmentation=change, seed=s, progress=False)
         augmented[name].append(evaluate(network, data).accuracy)
 plots.spread(augmented, label="test accuracy", title=f"{n_few} images, 40 epochs, one dot a seed")
@@ -326,7 +326,7 @@ first_convolution, second_convolution = [
     x for x in big.layers if isinstance(x, keras.layers.Conv2D)
 ]
 maps_of = keras.Model(big.inputs[0], [first_convolution.output, second_convolution.output])
-one = scale(data).x_test[:1].astype("float32")
+one = data.x_test[:1]
 first_maps, second_maps = (np.asarray(m)[0].transpose(2, 0, 1) for m in maps_of(one))
 plots.image_grid(
     first_maps[:16] / max(first_maps.max(), 1e-6),
@@ -344,8 +344,8 @@ plots.image_grid(
 # fewer places. To see *what* a filter looks for, cut out the patches that excite it most:
 
 # %% tags=["nbval-ignore-output"]
+_, answers_of_second = maps_of(data.x_test[:500])
 pool = scale(data).x_test[:500].astype("float32")
-_, answers_of_second = maps_of(pool)
 answers_of_second = np.asarray(answers_of_second)
 patches = []
 for number in range(6):
@@ -403,7 +403,7 @@ check(photo.output_shape == (None, 10), "ten probabilities for each photo of 224
 my_accuracy = ...
 
 # %% tags=["solution", "nbval-ignore-output"]
-network = build_cnn(shape, data.class_count, blocks=((32, 32), (64, 64)), seed=0)
+network = build_cnn(data, blocks=((32, 32), (64, 64)), seed=0)
 train(network, data.subset(n_few, 0), epochs=40, batch_size=32, progress=False)
 my_accuracy = evaluate(network, data).accuracy
 print(f"{my_accuracy:.2%} against {augmented['none'][0]:.2%}")
@@ -433,4 +433,5 @@ record(
     augmentation_gain=float(np.median(augmented["mild"]) - np.median(augmented["none"])),
     samples_per_second=big_run.samples_per_second,
     history=big_run.history,
+    plan=big_run.plan,
 )

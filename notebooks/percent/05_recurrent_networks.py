@@ -179,7 +179,7 @@ readers = {
 }
 models, runs = {}, {}
 for name, options in readers.items():
-    models[name] = build_rnn(data.input_shape, data.class_count, seed=seed, **options)
+    models[name] = build_rnn(data, seed=seed, **options)
     runs[name] = train(models[name], data, epochs=epochs, batch_size=batch_size, seed=seed,
                        progress=name == "LSTM")  # fmt: skip
 
@@ -279,7 +279,7 @@ for name, longest_group in (("letters, no order", 1), ("groups of 1 to 3 letters
 pd.Series(rivals).round(3).to_frame("test accuracy")
 
 # %% tags=["nbval-ignore-output"]
-reader = build_rnn(letters.input_shape, letters.class_count, cell="gru", units=128, seed=seed)
+reader = build_rnn(letters, cell="gru", units=128, seed=seed)
 reading = train(reader, letters, epochs=text_epochs, batch_size=64, learning_rate=0.003,
                 early_stopping=3, seed=seed)  # fmt: skip
 
@@ -392,4 +392,5 @@ record(
     text_baseline=rivals["groups of 1 to 3 letters"],
     samples_per_second=runs["LSTM"].samples_per_second,
     history=runs["LSTM"].history,
+    plan=runs["LSTM"].plan,
 )

@@ -150,8 +150,8 @@ def facts(network, ms, white):
 
 # %% tags=["nbval-ignore-output"]
 mnist = load_dataset("mnist", fallback="digits", seed=seed)
-digit_network = build_cnn(mnist.input_shape, mnist.class_count, seed=seed)
-digit = mnist.x_test[:1].astype("float32") / 255
+digit_network = build_cnn(mnist, seed=seed)
+digit = mnist.x_test[:1]
 ms = milliseconds(lambda: digit_network.predict_on_batch(digit))
 columns = {f"{mnist.name}, notebook 04": facts(digit_network, ms, "1")}
 known = classifier.architecture == "VGG16"

@@ -1,0 +1,73 @@
+"""What is read off Keras models, by public means and one that is not."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from helpers.layers import (
+    describe,
+    flat_layers,
+    output_activation,
+    output_layers,
+    seed_generators,
+    variables_by_path,
+)
+from helpers.models import build_mlp, build_rnn
+from helpers.preprocessing import augmentation
+
+
+def nested(*last):
+    inner = keras.Sequential([keras.Input((3,)), layers.Dense(2, activation="sigmoid")])
+    inputs = keras.Input((4,))
+    return keras.Model(inputs, inner(layers.Dropout(0.2)(layers.Dense(3)(inputs))))
+
+
+def test_every_layer_is_found_once():
+    kinds = [
+        type(layer).__name__ for layer in flat_layers(build_rnn((5, 4), 3, bidirectional=True))
+    ]
+    assert sorted(kinds) == [
+        "Bidirectional", "Dense", "LSTM", "LSTM", "LSTMCell", "LSTMCell",
+    ]  # fmt: skip
+    kinds = [type(layer).__name__ for layer in flat_layers(nested())]
+    assert sorted(kinds) == ["Dense", "Dense", "Dropout", "InputLayer", "Sequential"]
+
+
+def test_every_random_state_is_found():
+    assert len(seed_generators(augmentation())) == 5
+    assert len(seed_generators(nested())) == 1
+    assert not seed_generators(build_mlp((4,), 3))
+
+
+def test_keras_tells_which_layer_made_an_output():
+    """The one private name of Keras that the course uses; where it changes, this fails."""
+    model = nested()
+    assert model.outputs[0]._keras_history.operation is model.layers[-1]
+    assert output_layers(model) == [model.layers[-1].layers[-1]]
+    assert output_activation(model) == "sigmoid"
+
+
+@pytest.mark.parametrize("name", ["softmax", "sigmoid", None])
+def test_activation_of_the_output(name):
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(3, activation=name)])
+    assert output_activation(model) == (name or "")
+
+
+def test_paths_of_variables_are_the_same_for_every_model_that_is_built_alike():
+    paths = [list(variables_by_path(model=build_mlp((4,), 3, hidden=(5, 5)))) for _ in range(2)]
+    assert paths[0] == paths[1]
+    assert len(set(paths[0])) == 6
+
+
+def test_descriptions_hold_no_address_and_no_counter():
+    def loss(y, p):
+        return (y - p) ** 2
+
+    made = [
+        {"loss": [loss, keras.losses.MeanSquaredError()], "model": nested(), "x": np.arange(3)}
+        for _ in range(2)
+    ]
+    assert describe(made[0]) == describe(made[1])
+    assert "0x" not in str(describe(made[0]))
+    assert describe({"x": np.arange(3)}) != describe({"x": np.arange(4)})
