@@ -27,12 +27,12 @@ $(READY): requirements.lock pyproject.toml
 	@touch $@
 
 run: setup  ## run the whole course in its fast profile; ends with the path of an index.html
-	@$(BIN)/course run --fast --out runs/fast
+	@$(BIN)/course run --fast --jobs 2 --out runs/fast
 
 test: unit notebooks-test  ## all tests: units, then every notebook through nbval
 
 unit: setup
-	@$(BIN)/python -m pytest -n auto tests
+	@$(BIN)/python -m pytest -n auto --durations=10 tests
 
 # Strict where real MNIST is at hand: the committed outputs were made with it. Nothing else is
 # downloaded, least of all 553 MB for VGG16.
@@ -42,7 +42,8 @@ notebooks-test: setup
 	  3) echo "nbval: lax (errors only), on the fallback 'digits', because MNIST is not at hand"; flag=--nbval-lax ;; \
 	  *) exit 1 ;; \
 	esac; \
-	COURSE_OFFLINE=1 $(BIN)/python -m pytest $$flag --nbval-cell-timeout=600 -n 2 --dist loadfile $(wildcard notebooks/[0-9]*.ipynb)
+	COURSE_OFFLINE=1 $(BIN)/python -m pytest $$flag --nbval-cell-timeout=600 -n 2 --dist loadfile --durations=10 \
+	  $(sort $(wildcard notebooks/0[4-9]*.ipynb)) $(sort $(wildcard notebooks/0[1-3]*.ipynb notebooks/experiments/*.ipynb))
 
 notebooks: setup  ## rebuild notebooks/*.ipynb from notebooks/percent/*.py and execute them
 	@$(BIN)/python notebooks/build.py
@@ -69,8 +70,8 @@ bench: setup  ## side-by-side timings, written to benchmarks/results.json
 	@$(BIN)/python benchmarks/vision.py
 	@$(BIN)/python benchmarks/sweeps.py
 
-faults: setup  ## kill trainings and sweeps at random moments, twenty times in each way (40 min)
-	@COURSE_FAULTS=20 $(BIN)/python -m pytest -n auto tests/test_resume.py tests/test_sweep_faults.py
+faults: setup  ## all corners of the training; trainings and sweeps killed twenty times each way (50 min)
+	@COURSE_FAULTS=20 $(BIN)/python -m pytest -n auto tests/test_resume.py tests/test_corners.py tests/test_sweep_faults.py
 
 clean:  ## remove the environment and all run results; downloads in data/ stay
 	rm -rf .venv runs build *.egg-info .pytest_cache .ruff_cache
