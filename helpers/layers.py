@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -100,6 +101,21 @@ def variables_by_path(**owners: Any) -> dict[str, Any]:
             equal = sum(name == path or name.startswith(f"{path} ") for name in found)
             found[f"{path} {equal + 1}" if equal else path] = variable
     return found
+
+
+@contextmanager
+def in_precision(model: "keras.Model", precision: str) -> Iterator[None]:
+    """Let a model's layers compute in a precision for a while, its outputs in float32."""
+    policies = [(layer, layer.dtype_policy) for layer in flat_layers(model)]
+    last = {id(layer) for layer in output_layers(model)}
+    try:
+        for layer, policy in policies:
+            if policy.name == "float32" and id(layer) not in last:
+                layer.dtype_policy = precision
+        yield
+    finally:
+        for layer, policy in policies:
+            layer.dtype_policy = policy
 
 
 def describe(thing: Any) -> Any:

@@ -52,6 +52,13 @@ def moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return offset + shift, np.sqrt(np.maximum(squares / len(x) - shift**2, 0))
 
 
+def count_not_finite(array: np.ndarray) -> int:
+    """Return how many samples of an array hold NaN or infinity."""
+    if array.dtype.kind != "f":
+        return 0
+    return int((~np.isfinite(array).reshape(len(array), -1).all(axis=1)).sum())
+
+
 def scale(data: Dataset) -> Dataset:
     """Bring features to [0, 1], as float32.
 

@@ -176,10 +176,22 @@ def test_run_on_your_own_data(tmp_path, warm_kernels):
     x = (rng.integers(0, 60, (120, 9, 9)) + 80 * y[:, None, None]).astype(np.uint8)
     np.savez(tmp_path / "own.npz", x_train=x, y_train=y, x_test=x[:30], y_test=y[:30])
     own = f"dataset={tmp_path / 'own.npz'}"
-    result = course("run", "02", "--fast", "-p", own, "--out", tmp_path / "out")
+    result = course(
+        "run",
+        "train_classifier",
+        "-p",
+        own,
+        "-p",
+        "epochs=40",
+        "-p",
+        "batch_size=8",
+        "--out",
+        tmp_path / "out",
+    )
     assert result.exit_code == 0, result.output
     (row,) = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert row["dataset"] == "own"
+    assert row["metrics"]["accuracy"] > 0.6
 
 
 def test_own_photos_with_own_weights(tmp_path, warm_kernels):

@@ -175,7 +175,10 @@ OTHER = {
 
 
 OTHER |= {
-    "more metrics": ({"metrics": ["accuracy", "mae"]}, r"metrics was \['accuracy'\], now it is"),
+    "more metrics": (
+        {"metrics": ["accuracy", "sparse_top_k_categorical_accuracy"]},
+        r"metrics was \['accuracy'\], now it is",
+    ),
     "no early stopping": (
         {"early_stopping": None},
         "callbacks EarlyStopping was .*, now it is None",

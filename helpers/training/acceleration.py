@@ -2,8 +2,7 @@
 
 import time
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -11,7 +10,7 @@ import keras
 import tensorflow as tf
 
 from helpers.hardware import Plan
-from helpers.layers import flat_layers, output_layers
+from helpers.layers import flat_layers
 from helpers.training.data import TrainingError
 from helpers.training.distribution import count_rows
 
@@ -21,21 +20,6 @@ compiled = partial(tf.function, autograph=False)
 CALL_SECONDS = 0.25  # of steps in one call: the bar moves four times a second
 MIN_SHARD = 16  # samples; fewer are not worth a core of their own
 Gradients = tuple[tf.Tensor, Any, list[tf.Tensor]]  # the loss, what was predicted, the gradients
-
-
-@contextmanager
-def in_precision(model: keras.Model, plan: Plan) -> Iterator[None]:
-    """Let a model's layers compute in the plan's precision for a while, its outputs in float32."""
-    policies = [(layer, layer.dtype_policy) for layer in flat_layers(model)]
-    last = {id(layer) for layer in output_layers(model)}
-    try:
-        for layer, policy in policies:
-            if policy.name == "float32" and id(layer) not in last:
-                layer.dtype_policy = plan.precision
-        yield
-    finally:
-        for layer, policy in policies:
-            layer.dtype_policy = policy
 
 
 def accelerate(gradients: Any, update: Any, plan: Plan) -> tuple[Any, Any]:

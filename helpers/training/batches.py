@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from helpers.hardware import Plan
 from helpers.training.acceleration import compiled
+from helpers.training.data import TrainingError
 
 VALIDATION_BATCH = 512
 # Larger data stay in the main memory, so that the network has the GPU's.
@@ -98,9 +99,8 @@ class ArrayBatches:
             function(self._rows(tf.range(start, stop)))
             return (stop,)
 
-        return compiled(
-            lambda: tf.while_loop(lambda start: start < self._n, take, (tf.constant(0),))
-        )
+        left, begin = lambda start: start < self._n, (tf.constant(0),)
+        return compiled(lambda: tf.while_loop(left, take, begin))
 
     def sample(self) -> Any:
         """Return two samples, to try a model on."""
@@ -128,6 +128,8 @@ class StreamBatches:
     def is_finished(self) -> bool:
         """Tell whether the epoch's batches are all taken."""
         if self._next is None:
+            if self.position == 0:
+                raise TrainingError("The stream gave no batch; expected one in every epoch")
             self.per_epoch = self.position
         return self._next is None
 

@@ -8,7 +8,8 @@ import numpy as np
 import tensorflow as tf
 
 from helpers.layers import flat_layers
-from helpers.training.data import Task, TrainingError, count_not_finite
+from helpers.preprocessing import count_not_finite
+from helpers.training.data import Task, TrainingError
 from helpers.training.objective import loss_name
 
 # Layers for which bytes are what they should be: they scale them, or look them up.
@@ -99,9 +100,9 @@ def fit(model: keras.Model, batch: Any) -> None:
     model.reset_metrics()
 
 
-def finite(loss: float, model: keras.Model, task: Task, batches: Any, epoch: int) -> None:
-    """Stop at a loss or a gradient that is no finite number; tell the step and the likely cause."""
-    if np.isfinite(loss):
+def finite(sound: bool, model: keras.Model, task: Task, batches: Any, epoch: int) -> None:
+    """Stop where a loss, a gradient or a weight is no finite number; tell the step and a cause."""
+    if sound:
         return
     rate = float(keras.ops.convert_to_numpy(model.optimizer.learning_rate))
     cause = f"the learning rate may be too high ({rate:g}): try a tenth of it, or clipnorm=1"
@@ -118,11 +119,3 @@ def finite(loss: float, model: keras.Model, task: Task, batches: Any, epoch: int
             break
     where = f"epoch {epoch}, step {batches.position}"
     raise TrainingError(f"The loss or a weight is not a finite number at {where}; {cause}")
-
-
-def finite_weights(model: keras.Model, task: Task, batches: Any, epoch: int) -> None:
-    """Refuse an epoch that gave no weights, or such as are not finite numbers."""
-    if batches.position == 0:
-        raise TrainingError("The stream gave no batch; expected at least one in every epoch")
-    sound = all(np.isfinite(weight).all() for weight in model.get_weights())
-    finite(0.0 if sound else float("nan"), model, task, batches, epoch)

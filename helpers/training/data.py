@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from helpers.datasets import Dataset, StreamingDataset
 from helpers.errors import CourseError
+from helpers.preprocessing import count_not_finite
 
 Arrays = tuple[Any, Any]  # x and y, each an array or a list or dict of arrays
 
@@ -95,10 +96,3 @@ def _form(data: Any) -> Arrays | tf.data.Dataset:
                 "them (helpers.preprocessing)"
             )
     return x, y
-
-
-def count_not_finite(array: np.ndarray) -> int:
-    """Return how many samples of an array hold NaN or infinity."""
-    if array.dtype.kind != "f":
-        return 0
-    return int((~np.isfinite(array).reshape(len(array), -1).all(axis=1)).sum())

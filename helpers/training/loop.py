@@ -7,16 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 import pandas as pd
 import tensorflow as tf
 
 from helpers import hardware
 from helpers.dropout import with_quick_dropout
 from helpers.hardware import Plan
-from helpers.layers import describe, seed_layers, variables_by_path
+from helpers.layers import describe, in_precision, seed_layers, variables_by_path
 from helpers.live import EpochProgress
 from helpers.training import checks, objective
-from helpers.training.acceleration import Execution, Gradients, accelerate, in_precision
+from helpers.training.acceleration import Execution, Gradients, accelerate
 from helpers.training.batches import count_batches, make_batches
 from helpers.training.checkpoint import Checkpoint
 from helpers.training.data import make_task
@@ -72,8 +73,8 @@ def train(
 ) -> TrainingResult:
     """Train a built Keras model, quickly and reproducibly, on what this machine has.
 
-    It computes what Keras's ``fit`` computes on one device; batch normalization only takes its
-    statistics from parts of a batch where that does not fit into memory (a warning says so).
+    It computes what Keras's ``fit`` does on one device, except that batch normalization takes its
+    statistics from parts of a batch that does not fit into memory (a warning says so).
 
     Parameters
     ----------
@@ -148,7 +149,7 @@ def train(
     bar = EpochProgress(epochs, shown=progress)
     bar.note(str(plan))
 
-    with on_devices(model, plan, metrics) as net, in_precision(net, plan):
+    with on_devices(model, plan, metrics) as net, in_precision(net, plan.precision):
         net.compile(
             objective.build_optimizer(optimizer, learning_rate, plan.precision),
             loss=loss,
@@ -200,14 +201,12 @@ def train(
             described = {
                 "model": net, "data": task.train, "validation": task.validation,
                 "optimizer": net.optimizer, "loss": loss, "metrics": metrics,
-                "batch_size": batch_size, "class_weight": class_weight,
-                "augmentation": augmentation, "seed": seed,
-                "precision": plan.precision, "xla": plan.xla,
+                "batch_size": batch_size, "class_weight": class_weight, "seed": seed,
+                "augmentation": augmentation, "precision": plan.precision, "xla": plan.xla,
             }  # fmt: skip
-            changing = variables_by_path(
-                model=[net, forward], optimizer=net.optimizer, augmentation=augmentation,
-                metrics=[results.loss, *net.metrics],
-            )  # fmt: skip
+            metric = [results.loss, *net.metrics]
+            owners = {"model": [net, forward], "optimizer": net.optimizer, "metrics": metric}
+            changing = variables_by_path(**owners, augmentation=augmentation)
             state.restore(Checkpoint(checkpoint, describe(described), changing, callbacks))
         try:
             for epoch in state.epochs(epochs):
@@ -219,12 +218,13 @@ def train(
                 while not batches.is_finished():
                     hooks.on_train_batch_begin(batches.position)
                     last_loss = execution.take()
-                    checks.finite(last_loss, net, task, batches, epoch)
+                    checks.finite(np.isfinite(last_loss), net, task, batches, epoch)
                     logs = results.read()
                     hooks.on_train_batch_end(batches.position - 1, logs)
                     bar.update(batches.position, batches.per_epoch, logs)
                     state.save_at_times(batches.position)
-                checks.finite_weights(net, task, batches, epoch)
+                sound = all(np.isfinite(weight).all() for weight in net.get_weights())
+                checks.finite(sound, net, task, batches, epoch)
                 logs = results.read()
                 if validate:
                     hooks.on_test_begin()

@@ -40,7 +40,7 @@ class Results:
         return {name: float(found[name]) for name in names if name not in single}
 
     def reset(self) -> None:
-        """Begin to count anew."""
+        """Begin anew."""
         self.loss.reset_state()
         self._net.reset_metrics()
 
