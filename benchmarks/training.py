@@ -8,6 +8,7 @@ import argparse
 import importlib.util
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from loading import make_folder
@@ -20,9 +21,9 @@ HAS_TORCH = importlib.util.find_spec("torch") is not None
 MULTIPLES = (1, 2, 4, 8)
 
 
-def speed(rounds: int) -> list[dict[str, object]]:
-    """Measure every loop on every network."""
-    loops = [name for name in LOOPS if HAS_TORCH or not name.startswith("PyTorch")]
+def speed(rounds: int, loops: Sequence[str] = LOOPS) -> list[dict[str, object]]:
+    """Measure loops, ``train`` among them, on every network."""
+    loops = [name for name in loops if HAS_TORCH or not name.startswith("PyTorch")]
     rows = []
     for network in NETWORKS:
         medians = take_turns(
@@ -106,12 +107,14 @@ def main() -> None:
     """Measure, print the tables and write them to ``benchmarks/results.json``."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--loops", nargs="+", choices=LOOPS, default=LOOPS, help="of 'speed'")
     parser.add_argument("--tables", nargs="+", choices=TABLES, default=list(TABLES))
     arguments = parser.parse_args()
     if not HAS_TORCH:
         print("PyTorch is not installed: its rows are skipped ('pip install torch' brings them)")
     for name in arguments.tables:
-        save("training", {name: TABLES[name](arguments.rounds)})
+        more = {"loops": arguments.loops} if name == "speed" else {}
+        save("training", {name: TABLES[name](arguments.rounds, **more)})
 
 
 if __name__ == "__main__":

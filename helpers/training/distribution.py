@@ -17,16 +17,15 @@ def on_devices(model: keras.Model, plan: Plan, metrics: Any) -> Iterator[keras.M
     """Lend the model that computes on a plan's devices: the model itself where there is one.
 
     For several it is a copy with its weights on each of them, and with batch statistics of the
-    whole batch. In the end the model gets the weights, and is compiled as the copy was, with
-    ``metrics``.
+    whole batch. In the end the model gets the weights, and is compiled like the copy.
     """
     strategy = hardware.strategy(plan)
     if strategy.num_replicas_in_sync == 1:
         yield model
         return
     with strategy.scope():
-        plain = as_functional(model)
-        copy = keras.models.clone_model(plain, clone_function=_synchronized, recursive=True)
+        made = {"clone_function": _synchronized, "recursive": True}
+        copy = keras.models.clone_model(as_functional(model), **made)
         copy.set_weights(model.get_weights())
         try:
             yield copy
