@@ -179,3 +179,22 @@ def go_on(devices: str, epochs: int, checkpoint: Path, out: Path) -> None:
         "plan": str(result.plan),
     }
     out.write_text(json.dumps(found))
+
+
+def with_nan(devices: str, out: Path) -> None:
+    """Train on labels of which one is NaN; write what is said of it."""
+    prepare(devices)
+    import keras
+    import numpy as np
+
+    from helpers import hardware
+    from helpers.training import TrainingError, train
+
+    x, _ = data(48, 1)
+    model = keras.Sequential([keras.Input((6,)), keras.layers.Dense(1)])
+    y = np.where(np.arange(48)[:, None] == 5, np.nan, x[:, :1]).astype("f4")
+    plan = hardware.plan(model, devices=("CPU:0", "CPU:1"))
+    try:
+        train(model, (x, y), batch_size=16, validation_split=0, plan=plan, progress=False)
+    except TrainingError as error:
+        out.write_text(json.dumps({"said": str(error)}))

@@ -119,3 +119,10 @@ def test_several_devices_go_on_from_a_checkpoint(devices, alone, processes, tmp_
             assert row == pytest.approx(expected, abs=1e-5)
         for ours, theirs in zip(found["weights"], alone["weights"], strict=True):
             np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
+def test_nan_on_two_devices_is_explained(processes, tmp_path):
+    arguments = ("two devices", tmp_path / "out.json")
+    (found,) = in_processes(processes, corners.with_nan, [arguments])
+    assert "not a finite number at epoch 1, step " in found["said"]
+    assert "y holds NaN or infinity in 1 of 48 samples" in found["said"]
