@@ -65,8 +65,9 @@ def output_layers(model: "keras.Model") -> "list[keras.Layer]":
     found: list[keras.Layer] = []
     for tensor in keras.tree.flatten(model.outputs):
         # Keras tells in no public way which layer a tensor comes from; a test holds on to this one.
-        layer = tensor._keras_history.operation
-        found += output_layers(layer)[:1] if isinstance(layer, keras.Model) else [layer]
+        layer, _, number = tensor._keras_history
+        nested = isinstance(layer, keras.Model)
+        found.append(output_layers(layer)[number] if nested else layer)
     return found
 
 

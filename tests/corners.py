@@ -198,3 +198,27 @@ def with_nan(devices: str, out: Path) -> None:
         train(model, (x, y), batch_size=16, validation_split=0, plan=plan, progress=False)
     except TrainingError as error:
         out.write_text(json.dumps({"said": str(error)}))
+
+
+def interrupted(devices: str, out: Path) -> None:
+    """Interrupt a training in its second epoch; write what the model then says of its data."""
+    prepare(devices)
+    import keras
+
+    from helpers import hardware
+    from helpers.training import train
+
+    def stop(epoch: int, logs: dict) -> None:
+        if epoch == 1:
+            raise KeyboardInterrupt
+
+    pair, model = data(48, 1), network("plain", 1)
+    stopping = keras.callbacks.LambdaCallback(on_epoch_begin=stop)
+    plan = hardware.plan(model, devices=("CPU:0", "CPU:1"))
+    before = model.get_weights()[0].copy()
+    try:
+        train(model, pair, epochs=5, plan=plan, callbacks=[stopping], progress=False)
+    except KeyboardInterrupt:
+        found = model.evaluate(*pair, verbose=0, return_dict=True)
+        moved = float(abs(model.get_weights()[0] - before).max())
+        out.write_text(json.dumps(found | {"moved": moved}))

@@ -95,6 +95,8 @@ def test_data_list():
     assert "mnist" in output
     assert "not here (170 MB to download)" in output
     assert "iris" in output
+    (languages,) = (line for line in output.splitlines() if line.startswith("languages"))
+    assert languages.endswith("comes with Babel")
 
 
 def test_data_fetch(course_data):
@@ -166,6 +168,8 @@ def test_run_of_a_notebook(tmp_path, warm_kernels):
     assert (row["status"], row["dataset"]) == ("succeeded", "digits")
     assert row["parameters"] == {"n_samples": 200, "dataset": "digits"}
     assert row["metrics"]["n_train"] == 200
+    page = (out / "index.html").read_text(encoding="utf-8")
+    assert page.index('alt="The first twenty training images') < page.index("<h1>")
     html = (out / "01_load_data.html").read_text(encoding="utf-8")
     assert 'alt="The first twenty training images' in html
 

@@ -126,3 +126,10 @@ def test_nan_on_two_devices_is_explained(processes, tmp_path):
     (found,) = in_processes(processes, corners.with_nan, [arguments])
     assert "not a finite number at epoch 1, step " in found["said"]
     assert "y holds NaN or infinity in 1 of 48 samples" in found["said"]
+
+
+def test_interrupted_on_two_devices_the_model_has_its_weights_and_is_compiled(processes, tmp_path):
+    arguments = ("two devices", tmp_path / "out.json")
+    (found,) = in_processes(processes, corners.interrupted, [arguments])
+    assert found["moved"] > 0
+    assert {"loss", "accuracy"} <= found.keys()

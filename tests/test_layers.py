@@ -48,6 +48,15 @@ def test_keras_tells_which_layer_made_an_output():
     assert output_activation(model) == "sigmoid"
 
 
+def test_outputs_of_a_model_inside_are_its_own():
+    inner_input = keras.Input((3,))
+    heads = [layers.Dense(n, name=f"head_{n}") for n in (1, 2)]
+    inner = keras.Model(inner_input, [head(inner_input) for head in heads])
+    inputs = keras.Input((3,))
+    first, second = inner(inputs)
+    assert output_layers(keras.Model(inputs, [second, first])) == heads[::-1]
+
+
 @pytest.mark.parametrize("name", ["softmax", "sigmoid", None])
 def test_activation_of_the_output(name):
     model = keras.Sequential([keras.Input((4,)), layers.Dense(3, activation=name)])

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from helpers.errors import CourseError, ParameterError
 from helpers.files import notebooks_dir, write_atomically
+from helpers.hardware import Plan
 from helpers.runs import record
 from helpers.runs.execute import run_notebooks
 from helpers.runs.metrics import MEDIA_TYPE, collect_metrics
@@ -174,6 +175,21 @@ def test_record_normalises():
     assert "a = 0.5" in output.data["text/plain"]
     with pytest.raises(CourseError, match="expected a number"):
         record(a=[1, 2])
+
+
+def test_record_keeps_the_plan_that_a_training_used():
+    from IPython.core.interactiveshell import InteractiveShell
+    from IPython.utils.capture import capture_output
+
+    InteractiveShell.instance()
+    plan = Plan(("GPU:0", "GPU:1"), "mixed_bfloat16", "none", distribution="mirrored")
+    with capture_output() as shown:
+        record(a=1, plan=plan)
+    (output,) = shown.outputs
+    assert output.data[MEDIA_TYPE] == {"a": 1}
+    about = output.metadata[MEDIA_TYPE]
+    assert about["device"] == "GPU:0 + GPU:1"
+    assert about["plan"] == str(plan)
 
 
 def test_later_metrics_win():
@@ -390,6 +406,8 @@ def test_index_tells_a_fallback(tmp_path):
     page = write_summary(results, tmp_path, defaults).read_text()
     assert "<b>digits</b> was used instead of <b>mnist</b>" in page
     own = [RunResult("n", "succeeded", 1.0, {"dataset": "x/digits.npz"}, "digits", {}, None)]
+    assert find_fallbacks(own, defaults) == []
+    own = [RunResult("n", "succeeded", 1.0, {"dataset": "x/photos.v2"}, "photos.v2", {}, None)]
     assert find_fallbacks(own, defaults) == []
 
 

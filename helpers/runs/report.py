@@ -58,11 +58,9 @@ def find_fallbacks(
     for result in results:
         asked = {**defaults.get(result.notebook, {}), **result.parameters}.get("dataset")
         # A set that was asked for by its path is named after the file.
-        if (
-            asked
-            and result.dataset
-            and result.dataset not in {asked, Path(asked).stem, Path(asked).name}
-        ):
+        if not asked or not result.dataset:
+            continue
+        if result.dataset not in {asked, Path(asked).name, Path(asked).stem}:
             pairs.add((asked, result.dataset))
     return sorted(pairs)
 

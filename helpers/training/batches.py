@@ -83,8 +83,7 @@ class ArrayBatches:
             return loss
 
         def take_steps(count: int) -> float:
-            first = self.position
-            if first >= looped:
+            if (first := self.position) >= looped:
                 return float(rest(self._order))
             last = min(first + count, looped)
             return float(many(self._order, tf.constant(first), tf.constant(last)))

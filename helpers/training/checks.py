@@ -25,9 +25,8 @@ def arguments(model: Any, epochs: int, batch_size: int | None, task: Task) -> No
             "The model is not built: begin it with keras.Input(shape), or make it with the "
             "functional API"
         )
-    for name, number in {"epochs": epochs, "batch_size": batch_size}.items():
-        if name == "batch_size" and number is None:
-            continue
+    numbers = {"epochs": epochs, "batch_size": 1 if batch_size is None else batch_size}
+    for name, number in numbers.items():
         if not isinstance(number, int | np.integer) or number < 1:
             raise TrainingError(f"{name} is {number!r}; expected a whole number of at least 1")
     if task.is_stream and batch_size is not None:

@@ -27,15 +27,17 @@ def on_devices(model: keras.Model, plan: Plan, metrics: Any) -> Iterator[keras.M
         made = {"clone_function": _synchronized, "recursive": True}
         copy = keras.models.clone_model(as_functional(model), **made)
         copy.set_weights(model.get_weights())
-        try:
+    try:
+        with strategy.scope():
             yield copy
-        finally:
-            model.set_weights(copy.get_weights())
-    optimizer = type(copy.optimizer).from_config(copy.optimizer.get_config())
-    optimizer.build(model.trainable_variables)
-    for own, other in zip(optimizer.variables, copy.optimizer.variables, strict=True):
-        own.assign(keras.ops.convert_to_numpy(other))
-    model.compile(optimizer, loss=copy.loss, metrics=metrics)
+    finally:
+        model.set_weights(copy.get_weights())
+        if copy.compiled and copy.optimizer.built:  # else it did not get as far
+            optimizer = type(copy.optimizer).from_config(copy.optimizer.get_config())
+            optimizer.build(model.trainable_variables)
+            for own, other in zip(optimizer.variables, copy.optimizer.variables, strict=True):
+                own.assign(keras.ops.convert_to_numpy(other))
+            model.compile(optimizer, loss=copy.loss, metrics=metrics)
 
 
 def fresh(metrics: Any) -> Any:

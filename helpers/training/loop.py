@@ -194,7 +194,8 @@ def train(
 
         execution = Execution(take_steps, plan, batches, net)
         validate = held_out and held_out.over_all(on_replicas(validation_step))
-        hooks = keras.callbacks.CallbackList(callbacks, model=net, epochs=epochs, steps=per_epoch)
+        about = {"epochs": epochs, "steps": per_epoch, "verbose": 0}
+        hooks = keras.callbacks.CallbackList(callbacks, model=net, **about)
         hooks.on_train_begin()
         state = State(net)
         if checkpoint is not None:
@@ -204,9 +205,8 @@ def train(
                 "batch_size": batch_size, "class_weight": class_weight, "seed": seed,
                 "augmentation": augmentation, "precision": plan.precision, "xla": plan.xla,
             }  # fmt: skip
-            metric = [results.loss, *net.metrics]
-            owners = {"model": [net, forward], "optimizer": net.optimizer, "metrics": metric}
-            changing = variables_by_path(**owners, augmentation=augmentation)
+            owners = {"model": [net, forward], "optimizer": net.optimizer, "change": augmentation}
+            changing = variables_by_path(**owners, metrics=[results.loss, *net.metrics])
             state.restore(Checkpoint(checkpoint, describe(described), changing, callbacks))
         try:
             for epoch in state.epochs(epochs):
@@ -260,9 +260,9 @@ def _augmentation(change: Any) -> Callable[[Any], Any]:
     """Return what changes a batch of inputs; grey images get a channel for it."""
     if change is None:
         return lambda x: x
-    layer = isinstance(change, keras.Layer)
     # A function of the user's may hold an ``if`` on a tensor, which needs AutoGraph.
-    call = partial(change, training=True) if layer else tf.function(change)
+    own = not isinstance(change, keras.Layer)
+    call = tf.function(change) if own else partial(change, training=True)
 
     def on_images(x: tf.Tensor) -> tf.Tensor:
         x = tf.cast(x, tf.float32)

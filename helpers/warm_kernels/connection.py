@@ -74,14 +74,20 @@ def _folder() -> Path:
     return folder
 
 
+def limits() -> dict[int, tuple[int, int]]:
+    """Return the soft and the hard limit of each resource of this process, by its number."""
+    import resource  # which Windows lacks, where nothing forks
+
+    kinds = sorted(getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_"))
+    return {kind: resource.getrlimit(kind) for kind in kinds}
+
+
 def _key(env: Mapping[str, str]) -> str:
     """Digest what imported packages and forked kernels depend on.
 
-    That is the interpreter, its packages, variables; and the priority, the limits and the control
-    group, which a kernel has from the preloaded process.
+    That is the interpreter, its packages, variables; and the priority, the hard limits and the
+    control group, which a kernel has from the preloaded process and cannot change.
     """
-    import resource  # which Windows lacks, where nothing forks
-
     packages = [(path, Path(path).stat().st_mtime_ns) for path in sys.path if Path(path).is_dir()]
     read = {
         name: value
@@ -92,8 +98,7 @@ def _key(env: Mapping[str, str]) -> str:
     known = [sys.executable, sys.version, [p for p in packages if "-packages" in p[0]], own]
     group = Path("/proc/self/cgroup")
     rules = [os.getpriority(os.PRIO_PROCESS, 0), group.read_text() if group.exists() else ""]
-    kinds = sorted(name for name in dir(resource) if name.startswith("RLIMIT_"))
-    rules += [resource.getrlimit(getattr(resource, kind)) for kind in kinds]
+    rules += [hard for _, hard in limits().values()]
     content = json.dumps([known, sorted(read.items()), rules])
     return hashlib.blake2b(content.encode(), digest_size=8).hexdigest()
 

@@ -11,6 +11,7 @@ import importlib
 import json
 import os
 import random
+import resource
 import select
 import signal
 import socket
@@ -124,6 +125,8 @@ def become_kernel(
         os.environ.update(request["env"])
         time.tzset()
         os.sched_setaffinity(0, request["affinity"])  # of who asks, not of who asked first
+        for kind, soft, hard in request["limits"]:
+            resource.setrlimit(kind, (soft, hard))
         os.chdir(request["cwd"])
         for number in (signal.SIGTERM, signal.SIGCHLD, signal.SIGHUP):
             signal.signal(number, signal.SIG_DFL)

@@ -16,7 +16,7 @@ from typing import Any
 from jupyter_client.connect import KernelConnectionInfo
 from jupyter_client.provisioning import LocalProvisioner
 
-from helpers.warm_kernels.connection import WarmUnavailable, connect
+from helpers.warm_kernels.connection import WarmUnavailable, connect, limits
 
 LAUNCHER = ["-m", "ipykernel_launcher"]
 SOON = 0.5  # seconds in which a kernel ends that is asked to
@@ -108,6 +108,7 @@ def _fork(cmd: list[str], options: dict[str, Any]) -> ForkedProcess:
         "env": env,
         "cwd": str(options.get("cwd") or Path.cwd()),
         "affinity": sorted(os.sched_getaffinity(os.getpid())),
+        "limits": [(kind, *both) for kind, both in limits().items()],
     }
     with Path(os.devnull).open("wb") as nowhere:
         descriptors = [_descriptor(s, own, nowhere.fileno()) for own, s in enumerate(streams, 1)]

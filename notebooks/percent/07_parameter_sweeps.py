@@ -44,7 +44,7 @@ print(f"{data.name}: each run is tested on {n_test} images, so one image is {1 /
 # %% [markdown]
 # Every notebook of this course has a cell tagged `parameters`. A **sweep** runs a notebook once for every
 # combination of values that you give, each time with that cell replaced. What is swept here is an
-# *experiment*, `experiments/train_classifier.ipynb`: ten cells that train one network, test it, and record
+# *experiment*, `experiments/train_classifier.ipynb`: a few cells that train one network, test it, and record
 # how good it became. Before the first run starts, every name and every value is checked: a sweep that fails
 # after an hour because of a typing error is no fun.
 
