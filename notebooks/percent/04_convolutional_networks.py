@@ -74,7 +74,7 @@ for kind, build in builders.items():
     for version, images in (("as they are", data), ("shuffled", shuffled)):
         network = build(data, seed=seed)
         part = images.subset(min(6000, len(data.x_train)), seed)
-        train(network, part, epochs=3, batch_size=64, progress=False)
+        train(network, part, epochs=max(3, epochs), batch_size=64, progress=False)
         lost[kind][version] = evaluate(network, data if images is data else shuffled).accuracy
 pd.DataFrame(lost).T.round(4)
 
