@@ -178,7 +178,9 @@ def test_environment_and_folder_are_the_kernel_s_own(start, tmp_path, monkeypatc
 
 def test_interrupt(start):
     kernel = start()
-    message = kernel.client.execute("import time\nprint('begun')\ntime.sleep(600)")
+    code = "import time\nprint('begun')\ntime.sleep(600)"
+    # Else the kernel drops what is asked of it until a moment after the error.
+    message = kernel.client.execute(code, stop_on_error=False)
     while kernel.client.get_iopub_msg(timeout=30)["msg_type"] != "stream":
         pass
     kernel.manager.interrupt_kernel()
