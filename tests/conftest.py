@@ -1,5 +1,6 @@
 """What the tests share: a place of their own, small real files, a server with faults."""
 
+import contextlib
 import http.server
 import os
 import threading
@@ -11,6 +12,8 @@ import pytest
 from PIL import Image
 
 from helpers.datasets import catalog
+from helpers.warm_kernels import connection
+from helpers.warm_kernels.connection import WarmUnavailable
 
 COURSE_DATA = os.environ.get("COURSE_DATA")
 
@@ -39,11 +42,27 @@ def processes():
     return context
 
 
+@pytest.fixture(scope="session")
+def preloaded():
+    """Keep one preloaded process, which all such tests share, until the last of them."""
+    with pytest.MonkeyPatch.context() as patch, contextlib.ExitStack() as held:
+        use_warm_kernels(patch)
+        with contextlib.suppress(WarmUnavailable):  # there they are ordinary kernels
+            held.enter_context(connection.lease())
+        patch.undo()
+        yield
+
+
 @pytest.fixture
-def warm_kernels(monkeypatch):
-    """Let kernels be forked from the preloaded process, which all such tests share."""
+def warm_kernels(preloaded, monkeypatch):
+    """Let kernels be forked from the preloaded process."""
+    use_warm_kernels(monkeypatch)
+
+
+def use_warm_kernels(monkeypatch) -> None:
     monkeypatch.setenv("COURSE_WARM", "1")
-    monkeypatch.delenv("KERAS_HOME")  # a value of its own would need a process of its own
+    # A value of its own would need a process of its own.
+    monkeypatch.delenv("KERAS_HOME", raising=False)
 
 
 @pytest.fixture

@@ -13,6 +13,8 @@ from helpers.errors import ParameterError
 from helpers.sweeps import search
 from helpers.sweeps.search import Space
 
+pytestmark = pytest.mark.usefixtures("warm_kernels")
+
 PARAMETERS = """\
 rate: float = 0.1  # how fast
 width: int = 4  # how wide

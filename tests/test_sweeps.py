@@ -1,5 +1,6 @@
 """Sweeps: every run of the grid once, none lost, none repeated, the same table from any cluster."""
 
+import contextlib
 import json
 import os
 import re
@@ -9,7 +10,6 @@ import sys
 import time
 from pathlib import Path
 
-import dask
 import nbformat
 import pandas as pd
 import psutil
@@ -21,17 +21,19 @@ from hypothesis import strategies as st
 from helpers.cli import main
 from helpers.errors import CourseError, ParameterError
 from helpers.hardware import Hardware
+from helpers.runs.executor import shares
 from helpers.runs.parameters import read_parameters
 from helpers.runs.results import Run
 from helpers.runs.status import execute_kept, read_status, run_key
 from helpers.sweeps import make_runs, sweep
-from helpers.sweeps.cluster import connected, share
 from helpers.sweeps.engine import keyed_runs
 from helpers.sweeps.estimate import estimate
 from helpers.sweeps.grid import parse_grid, read_grid
 from helpers.sweeps.progress import Progress
 from helpers.sweeps.summary import write_summary
 from helpers.sweeps.table import choose_metric, excerpt, make_table
+
+pytestmark = pytest.mark.usefixtures("warm_kernels")
 
 PARAMETERS = """\
 rate: float = 0.1  # how fast
@@ -207,7 +209,7 @@ def test_a_sweep_keeps_what_succeeded_and_repeats_the_rest(notebook, tmp_path):
     options = {"out": tmp_path / "out", "jobs": 2, "progress": False}
     environment = os.environ.copy()
     table = sweep(notebook, grid, **options)
-    assert os.environ == environment  # Dask allows its workers, and who starts them, one thread
+    assert os.environ == environment
     assert list(table["status"]) == ["succeeded", "failed"] * 2
     assert table["error"].iloc[1] == "ValueError: unlucky (cell 3)"
     assert list(table["accuracy"].dropna()) == [1.0, 2.0]
@@ -232,43 +234,48 @@ def test_a_sweep_keeps_what_succeeded_and_repeats_the_rest(notebook, tmp_path):
     assert list(repaired["status"]) == ["succeeded"] * 4
 
 
-def test_a_cluster_started_by_hand_gives_the_same_table(notebook, tmp_path):
-    scheduler = subprocess.Popen(
-        [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port",
-         "0", "--no-dashboard", "--scheduler-file", str(tmp_path / "scheduler.json")],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    workers = [
-        subprocess.Popen(
-            [sys.executable, "-m", "distributed.cli.dask_worker", "--scheduler-file",
-             str(tmp_path / "scheduler.json"), "--nthreads", "1", "--no-dashboard",
-             "--local-directory", str(tmp_path / "dask")],
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )
-        for _ in range(2)
-    ]  # fmt: skip
+@contextlib.contextmanager
+def cluster(folder):
+    """Start a scheduler and two workers; give its address and the processes of the workers."""
+    file = folder / "scheduler.json"
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    command = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1",
+               "--port", "0", "--no-dashboard", "--scheduler-file", str(file)]  # fmt: skip
+    scheduler = subprocess.Popen(command, **quiet)
+    command = [sys.executable, "-m", "distributed.cli.dask_worker", "--scheduler-file", str(file),
+               "--nthreads", "1", "--no-dashboard", "--local-directory",
+               str(folder / "dask")]  # fmt: skip
+    workers = [subprocess.Popen(command, **quiet) for _ in range(2)]
     try:
         deadline = time.monotonic() + 60
-        while not (tmp_path / "scheduler.json").exists():
+        while not file.exists():
             assert time.monotonic() < deadline
             time.sleep(0.1)
-        address = json.loads((tmp_path / "scheduler.json").read_text())["address"]
-        grid = {"rate": [0.5, 1.0], "width": [2, 13]}
-        remote = sweep(notebook, grid, out=tmp_path / "a", scheduler=address, progress=False)
+        yield json.loads(file.read_text())["address"], workers
     finally:
         for process in (*workers, scheduler):
             process.terminate()
             process.wait(30)
+
+
+def test_a_cluster_started_by_hand_gives_the_same_table(notebook, tmp_path):
+    grid = {"rate": [0.5, 1.0], "width": [2, 13]}
+    with cluster(tmp_path) as (address, _):
+        remote = sweep(notebook, grid, out=tmp_path / "a", scheduler=address, progress=False)
     local = sweep(notebook, grid, out=tmp_path / "b", jobs=1, progress=False)
     same = [name for name in local if name not in ("seconds", "host", "peak_memory_mb")]
     pd.testing.assert_frame_equal(remote[same], local[same])
 
 
-def test_workers_do_not_look_at_their_threads():
-    with connected(None, 1) as client:
-        client.wait_for_workers(1, timeout=60)
-        asked = client.run(dask.config.get, "distributed.worker.profile.enabled")
-    assert list(asked.values()) == [False]  # or they may hang, see there
+def test_dask_is_not_imported_without_a_scheduler(notebook, tmp_path):
+    code = (
+        "import sys; from helpers.sweeps import sweep\n"
+        "table = sweep(sys.argv[1], {'width': [1]}, out=sys.argv[2], progress=False)\n"
+        "print(*table['status'], [m for m in ('dask', 'distributed') if m in sys.modules])"
+    )
+    command = [sys.executable, "-c", code, str(notebook), str(tmp_path / "out")]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert said.strip() == "succeeded []"
 
 
 def test_a_scheduler_that_does_not_answer_is_named(notebook, tmp_path):
@@ -329,20 +336,15 @@ def test_an_interrupted_sweep_keeps_its_runs_and_nothing_half(notebook, tmp_path
     assert row["parameters"]["width"] == 1
 
 
-def test_a_machine_is_shared_between_workers(monkeypatch):
+def test_a_machine_is_shared_between_runs(monkeypatch):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     plain = Hardware("a processor", 8, (), 1 << 30, ())
-    ((runs, env),) = share(3, plain)
-    assert runs == 3
-    assert env["OMP_NUM_THREADS"] == "2"
-    many = share(18, plain)
-    assert {env["TF_NUM_INTRAOP_THREADS"] for _, env in many} == {"1"}
-    assert [runs for runs, _ in many] == [4, 4, 4, 3, 3]
+    assert [env["OMP_NUM_THREADS"] for env in shares(3, plain)] == ["2"] * 3
+    assert [env["TF_NUM_INTRAOP_THREADS"] for env in shares(18, plain)] == ["1"] * 18
     two = Hardware("a processor", 8, (), 1 << 30, ("A", "B"))
-    of = [(runs, env["CUDA_VISIBLE_DEVICES"]) for runs, env in share(3, two)]
-    assert of == [(1, "0"), (1, "1"), (1, "0")]
+    assert [env["CUDA_VISIBLE_DEVICES"] for env in shares(3, two)] == ["0", "1", "0"]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,7")
-    assert [env["CUDA_VISIBLE_DEVICES"] for _, env in share(2, two)] == ["5", "7"]
+    assert [env["CUDA_VISIBLE_DEVICES"] for env in shares(2, two)] == ["5", "7"]
 
 
 def status_of(number, **more):

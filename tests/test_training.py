@@ -543,7 +543,7 @@ def test_refusals(case):
     assert "\n" not in str(caught.value)
 
 
-def test_progress_in_a_notebook_leaves_clean_output(tmp_path):
+def test_progress_in_a_notebook_leaves_clean_output(warm_kernels):
     import nbformat
     from nbclient import NotebookClient
 

@@ -5,14 +5,14 @@ import contextlib
 import os
 import re
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, as_completed
 from pathlib import Path
 from typing import Any
 
 from helpers.errors import CourseError
+from helpers.runs.executor import Interrupted, LocalExecutor, Share
 from helpers.runs.metrics import (
     collect_circumstances,
     collect_curves,
@@ -28,7 +28,12 @@ QUIET_KERNEL = ["--log-level=50", "--HistoryManager.hist_file=:memory:"]
 
 
 def run_notebook(
-    run: Run, out: Path, *, on_cell: Callable[[], object] = lambda: None, timeout: int | None = None
+    run: Run,
+    out: Path,
+    *,
+    share: Share | None = None,
+    timeout: int | None = None,
+    on_cell: Callable[[], object] = lambda: None,
 ) -> RunResult:
     """Execute one notebook and write ``NAME.ipynb`` and ``NAME.html`` to ``out`` when it has ended.
 
@@ -38,21 +43,30 @@ def run_notebook(
         The notebook and its parameters, already checked.
     out
         A folder; created if missing.
-    on_cell
-        Called after each code cell.
+    share
+        What it has of this machine: all of it by default.
     timeout
         Seconds that a single cell may take.
+    on_cell
+        Called after each code cell.
 
     Returns
     -------
     RunResult
         Also for a notebook that failed: this function raises only for defects of its own.
+
+    Raises
+    ------
+    Interrupted
+        If it was to end before it had done its work.
     """
+    share = share or Share()
+    share.require_going_on()
     with _no_grammar_of_addresses():
         import nbclient.exceptions
         import papermill
 
-    from helpers.runs.kernels import KernelManager
+    from helpers.runs.kernels import manager_with
 
     out.mkdir(parents=True, exist_ok=True)
     name = run.notebook.stem
@@ -70,7 +84,7 @@ def run_notebook(
                 execution_timeout=timeout,
                 on_cell_executed=lambda **_: on_cell(),
                 extra_arguments=QUIET_KERNEL,
-                kernel_manager_class=KernelManager,
+                kernel_manager_class=manager_with(share.environment),
             )
     except papermill.PapermillExecutionError as failure:
         error = f"{failure.ename}: {failure.evalue} (cell {failure.cell_index})"
@@ -81,6 +95,9 @@ def run_notebook(
         error = f"a cell took longer than {timeout} s"
     except Exception as failure:  # a run that cannot start is a failed run, not the end of the rest
         error = f"{type(failure).__name__}: {failure}"
+    if share.stopping.is_set():
+        partial.unlink(missing_ok=True)
+        raise Interrupted
     seconds = time.perf_counter() - start
     metrics, curves, circumstances = {}, {}, {}
     try:
@@ -195,49 +212,20 @@ def run_notebooks(
         raise CourseError(f"{twice} is given twice; expected each notebook once")
     # ipykernel warns of slow breakpoints in every kernel of a Python with frozen modules.
     os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
-    before = {kernel.pid for kernel in _kernels()}
-    stopping = threading.Event()
-
-    def attempt(run: Run) -> RunResult | None:
-        if stopping.is_set():
-            return None
-        return run_notebook(run, out, on_cell=on_cell, timeout=timeout)
-
-    pool = ThreadPoolExecutor(jobs)
-    futures: list[Future[RunResult | None]] = [pool.submit(attempt, run) for run in runs]
-    pending = set(futures)
-    try:
-        while pending:
-            done, pending = wait(pending, return_when=FIRST_COMPLETED)
-            for future in futures:
-                if future in done and (result := future.result()) is not None:
-                    on_result(result)
-    except KeyboardInterrupt:
-        stopping.set()
-        while wait(futures, timeout=0.2).not_done:
-            for kernel in _kernels():
-                if kernel.pid not in before:
-                    with contextlib.suppress(Exception):
-                        kernel.kill()
-        finished = set(futures) - pending
-        return [
-            _interrupted(run) if future not in finished else future.result() or _interrupted(run)
-            for run, future in zip(runs, futures, strict=True)
-        ]
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-        for run in runs:
-            _partial(run, out).unlink(missing_ok=True)
-    return [future.result() or _interrupted(run) for run, future in zip(runs, futures, strict=True)]
+    futures: list[Future[RunResult]] = []
+    with contextlib.suppress(KeyboardInterrupt), LocalExecutor(min(jobs, len(runs))) as executor:
+        options = {"timeout": timeout, "on_cell": on_cell}
+        futures += [executor.submit(run_notebook, run, out, **options) for run in runs]
+        for future in as_completed(futures):
+            on_result(future.result())
+    return [
+        future.result() if _has_result(future) else _interrupted(run)
+        for run, future in zip(runs, futures, strict=True)
+    ]
 
 
-def _kernels() -> list[Any]:
-    """Return this process's children, and the kernels that were forked for it elsewhere."""
-    import psutil
-
-    from helpers.warm_kernels.provisioner import LIVING
-
-    return [*psutil.Process().children(recursive=True), *LIVING]
+def _has_result(future: Future[RunResult]) -> bool:
+    return not future.cancelled() and not isinstance(future.exception(), Interrupted)
 
 
 def _interrupted(run: Run) -> RunResult:

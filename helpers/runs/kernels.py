@@ -1,11 +1,15 @@
 """How the kernels of runs are reached."""
 
 import contextlib
+import os
 import sys
 import time
 import uuid
+from collections.abc import Awaitable, Mapping
 from pathlib import Path
 from queue import Empty
+from types import MappingProxyType
+from typing import Any
 
 from jupyter_client.asynchronous import AsyncKernelClient
 from jupyter_client.manager import AsyncKernelManager
@@ -44,11 +48,17 @@ class KernelClient(AsyncKernelClient):
 
 
 class KernelManager(AsyncKernelManager):
-    """Reaches kernels by Unix sockets, where there are any.
+    """Gives kernels an environment, and reaches them by Unix sockets, where there are any.
 
     TCP ports are chosen before the kernel binds them; of many kernels that start at the same time,
     one in some thousands finds a port taken and dies.
     """
+
+    environment: Mapping[str, str] = MappingProxyType({})  # besides that of this process
+
+    def start_kernel(self, **options: Any) -> Awaitable[None]:
+        """Start the kernel in its environment."""
+        return super().start_kernel(env={**os.environ, **self.environment}, **options)
 
     @default("client_factory")
     def _client_factory(self) -> type[KernelClient]:
@@ -65,3 +75,8 @@ class KernelManager(AsyncKernelManager):
         folder = Path(jupyter_runtime_dir())
         folder.mkdir(parents=True, exist_ok=True)
         return str(folder / f"kernel-{uuid.uuid4()}.json")
+
+
+def manager_with(environment: Mapping[str, str]) -> type[KernelManager]:
+    """Return the class of a manager whose kernel has these variables; nbclient makes it itself."""
+    return type("KernelManager", (KernelManager,), {"environment": environment})

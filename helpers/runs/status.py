@@ -11,13 +11,14 @@ import os
 import platform
 import time
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from helpers.datasets import catalog
 from helpers.files import ROOT, write_atomically
 from helpers.runs.execute import run_notebook
+from helpers.runs.executor import Share
 from helpers.runs.results import FAILED, SUCCEEDED, Run
 
 STATUS, LOCK = "status.json", ".lock"
@@ -73,7 +74,11 @@ def read_status(folder: Path) -> dict[str, Any] | None:
 
 
 def execute_kept(
-    notebook: str, parameters: dict[str, Any], folder: str, timeout: int | None = None
+    notebook: str,
+    parameters: dict[str, Any],
+    folder: str,
+    timeout: int | None = None,
+    share: Share | None = None,
 ) -> dict[str, Any]:
     """Execute a run into a folder that is named by its key; return its status.
 
@@ -90,11 +95,12 @@ def execute_kept(
             return before
         (path / STATUS).unlink(missing_ok=True)
         _remove_partial(path)  # of one that was killed
-        os.environ["COURSE_FALLBACK"] = "0"
+        share = share or Share()
+        own = replace(share, environment={**share.environment, "COURSE_FALLBACK": "0"})
         if os.environ.get("PYTHONHASHSEED") == DASK_HASH_SEED:
             os.environ.pop("PYTHONHASHSEED", None)  # or another run of this worker has done so
         began = time.time()
-        result = run_notebook(Run(Path(notebook), parameters), path, timeout=timeout)
+        result = run_notebook(Run(Path(notebook), parameters), path, share=own, timeout=timeout)
         write_atomically(
             path / "metrics.json", json.dumps(result.metrics, indent=2, allow_nan=False) + "\n"
         )

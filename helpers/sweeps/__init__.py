@@ -1,4 +1,4 @@
-"""Many runs of a notebook over parameters: planned, executed on Dask, resumed, tabulated."""
+"""Many runs of a notebook over parameters: planned, executed, resumed, tabulated."""
 
 from helpers.sweeps.engine import sweep
 from helpers.sweeps.grid import make_runs

@@ -1,23 +1,26 @@
-"""Execute the runs of a sweep on Dask, on this machine or on a cluster, and resume them."""
+"""Execute the runs of a sweep, on this machine or on a cluster, and resume them."""
 
+import contextlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Executor, Future, as_completed
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from helpers.runs.executor import LocalExecutor, default_jobs
 from helpers.runs.parameters import read_parameters
 from helpers.runs.results import SUCCEEDED, Run
 from helpers.runs.select import find_notebooks
 from helpers.runs.status import execute_kept, lost, read_status, run_key, tidy
-from helpers.sweeps.cluster import connected, default_jobs
+from helpers.sweeps.cluster import connected
 from helpers.sweeps.grid import make_runs
 from helpers.sweeps.progress import Progress
 from helpers.sweeps.summary import write_summary
 from helpers.sweeps.table import differing, write_table
+from helpers.warm_kernels.connection import preloading
 
 if TYPE_CHECKING:
     import pandas as pd
-    from distributed import Client, Future
 
 WRITING = 5.0  # seconds between two versions of the table while runs end
 
@@ -86,13 +89,12 @@ def sweep(
     at_a_time = min(jobs or default_jobs(), len(pending))
     try:
         if pending:
-            with connected(scheduler, at_a_time) as client:
-                at_a_time = sum(client.nthreads().values())
+            with executor_for(scheduler, at_a_time) as (executor, at_a_time, dashboard):
                 names = differing([run.parameters for run in runs])
                 bar = Progress(len(keyed), len(statuses), at_a_time, names, metric, shown=progress)
-                bar.started(client.dashboard_link)
+                bar.started(dashboard)
                 try:
-                    _execute(client, pending, folders, statuses, timeout, bar)
+                    _execute(executor, pending, folders, statuses, timeout, bar)
                 finally:
                     bar.close()
     finally:
@@ -131,8 +133,23 @@ def succeeded(folder: Path) -> dict[str, Any] | None:
     return status if status and status["status"] == SUCCEEDED else None
 
 
+@contextlib.contextmanager
+def executor_for(scheduler: str | None, jobs: int) -> Iterator[tuple[Executor, int, str | None]]:
+    """Return what executes runs, how many at a time, and a dashboard's address if it has one."""
+    if scheduler is None:
+        with preloading(), LocalExecutor(jobs) as executor:
+            yield executor, jobs, None
+        return
+    with connected(scheduler) as client:
+        executor = client.get_executor(pure=False)
+        try:
+            yield executor, sum(client.nthreads().values()), client.dashboard_link
+        finally:
+            executor.shutdown(wait=False)
+
+
 def _execute(
-    client: "Client",
+    executor: Executor,
     pending: Mapping[str, Run],
     folders: Mapping[str, Path],
     statuses: dict[str, dict[str, Any]],
@@ -140,9 +157,7 @@ def _execute(
     bar: Progress,
 ) -> None:
     """Run what is pending; put each status into ``statuses`` as soon as it has ended."""
-    from distributed import as_completed
-
-    futures = {submit(client, run, folders[key], timeout): key for key, run in pending.items()}
+    futures = {submit(executor, run, folders[key], timeout): key for key, run in pending.items()}
     out = folders[next(iter(pending))].parent.parent
     written = time.monotonic()
     for future in as_completed(futures):
@@ -154,17 +169,13 @@ def _execute(
             written = time.monotonic()
 
 
-def submit(client: "Client", run: Run, folder: Path, timeout: int | None) -> "Future":
+def submit(executor: Executor, run: Run, folder: Path, timeout: int | None) -> Future:
     """Have a run executed into its folder."""
-    return client.submit(
-        execute_kept, str(run.notebook.resolve()), run.parameters, str(folder), timeout,
-        key=f"run-{folder.name}", pure=False,
-    )  # fmt: skip
+    notebook = str(run.notebook.resolve())
+    return executor.submit(execute_kept, notebook, run.parameters, str(folder), timeout)
 
 
-def collect(future: "Future", key: str, run: Run) -> dict[str, Any]:
+def collect(future: Future, key: str, run: Run) -> dict[str, Any]:
     """Return the status of a run that has ended, also where its workers died."""
     error = future.exception()
-    status = lost(key, run, f"{type(error).__name__}: {error}") if error else future.result()
-    future.release()
-    return status
+    return lost(key, run, f"{type(error).__name__}: {error}") if error else future.result()

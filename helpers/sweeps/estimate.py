@@ -4,9 +4,9 @@ import statistics
 from collections.abc import Sequence
 from pathlib import Path
 
+from helpers.runs.executor import default_jobs
 from helpers.runs.results import Run
 from helpers.runs.status import read_status
-from helpers.sweeps.cluster import default_jobs
 from helpers.sweeps.engine import keyed_runs, succeeded
 
 

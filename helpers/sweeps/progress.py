@@ -52,8 +52,10 @@ class Progress:
         self._handle = notebook_display() if shown else None
         self._live = self._start_live() if shown and not self._handle else None
 
-    def started(self, address: str) -> None:
-        """Tell where the dashboard is, for as long as there is one."""
+    def started(self, address: str | None) -> None:
+        """Tell where the dashboard is, if there is one."""
+        if address is None:
+            return
         self._address = f"Dashboard: {address}"
         if self._handle:
             self._draw()

@@ -4,16 +4,17 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from helpers.errors import ParameterError
+from helpers.runs.executor import default_jobs
 from helpers.runs.parameters import check_parameters, read_parameters
 from helpers.runs.results import SUCCEEDED, Run
 from helpers.runs.select import find_notebooks
 from helpers.runs.status import tidy
-from helpers.sweeps.cluster import connected, default_jobs
-from helpers.sweeps.engine import collect, keyed_runs, submit
+from helpers.sweeps.engine import collect, executor_for, keyed_runs, submit
 from helpers.sweeps.progress import Progress
 from helpers.sweeps.summary import write_summary
 from helpers.sweeps.table import choose_metric, is_smaller_better, write_table
@@ -21,7 +22,6 @@ from helpers.sweeps.table import choose_metric, is_smaller_better, write_table
 if TYPE_CHECKING:
     import optuna
     import pandas as pd
-    from distributed import Client, Future
 
 STUDY = "study.log"
 RANGE = re.compile(r"^(?P<low>[^.].*?)\.\.(?P<high>.+?)(?P<log>:log)?$")
@@ -158,9 +158,9 @@ def search(
     searching = _Search(study, space, rungs, out, metric, timeout)
     try:
         if left > 0:
-            with connected(scheduler, at_a_time) as client:
-                bar.started(client.dashboard_link)
-                for status in searching.run(client, left, at_a_time):
+            with executor_for(scheduler, at_a_time) as (executor, _, dashboard):
+                bar.started(dashboard)
+                for status in searching.run(executor, left, at_a_time):
                     bar.ended(status)
     finally:
         bar.close()
@@ -221,34 +221,31 @@ class _Search:
         self._study, self._space, self._rungs = study, space, rungs
         self._out, self._metric, self._timeout = out, metric, timeout
 
-    def run(self, client: "Client", count: int, at_a_time: int) -> Iterator[dict[str, Any]]:
+    def run(self, executor: Executor, count: int, at_a_time: int) -> Iterator[dict[str, Any]]:
         """Bring so many trials to their end; give the last status of each."""
-        from distributed import as_completed
-
         running: dict[Future, tuple[optuna.Trial, int, str, Run]] = {}
-        futures = as_completed()
 
         def start(trial: "optuna.Trial", rung: int) -> None:
             key, run = self._run_of(trial, rung)
-            future = submit(client, run, self._out / "runs" / key, self._timeout)
+            future = submit(executor, run, self._out / "runs" / key, self._timeout)
             running[future] = (trial, rung, key, run)
-            futures.add(future)
 
         unfinished = self._unfinished()
         begun = 0
         while begun < min(at_a_time, count):
             start(unfinished.pop() if unfinished else self._study.ask(), 0)
             begun += 1
-        for future in futures:
-            trial, rung, key, run = running.pop(future)
-            status = collect(future, key, run)
-            if self._goes_on(trial, rung, status):
-                start(trial, rung + 1)
-                continue
-            yield status
-            if begun < count:
-                start(unfinished.pop() if unfinished else self._study.ask(), 0)
-                begun += 1
+        while running:
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                trial, rung, key, run = running.pop(future)
+                status = collect(future, key, run)
+                if self._goes_on(trial, rung, status):
+                    start(trial, rung + 1)
+                    continue
+                yield status
+                if begun < count:
+                    start(unfinished.pop() if unfinished else self._study.ask(), 0)
+                    begun += 1
 
     def _unfinished(self) -> "list[optuna.Trial]":
         """Return the trials that were on their way when the search was cut short."""

@@ -1,0 +1,124 @@
+"""Where runs are executed on this machine: threads, each with its share of the machine."""
+
+import contextlib
+import os
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from queue import SimpleQueue
+from types import TracebackType
+from typing import Any
+
+from helpers.hardware.detection import Hardware, detect
+
+THREADS = (
+    *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"),
+    *("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"),
+)
+RUN_MEMORY = 2 * 2**30  # bytes; the course's own notebooks need up to 1.5 GB
+
+
+class Interrupted(Exception):
+    """A run was ended before it had done its work: it has no result."""
+
+
+@dataclass(frozen=True)
+class Share:
+    """What a run has of its machine.
+
+    Attributes
+    ----------
+    environment : dict
+        Variables of its kernel, besides those of this process.
+    stopping : Event
+        Set when all runs are to end, and have no result.
+    """
+
+    environment: dict[str, str] = field(default_factory=dict)
+    stopping: threading.Event = field(default_factory=threading.Event)
+
+    def require_going_on(self) -> None:
+        """Raise ``Interrupted`` once all runs are to end."""
+        if self.stopping.is_set():
+            raise Interrupted
+
+
+class LocalExecutor(ThreadPoolExecutor):
+    """Calls functions with a share of the machine, ``jobs`` at a time, as ``share=``.
+
+    Left by an exception, such as Ctrl-C, it kills the kernels that were started meanwhile, and
+    waits until no call is left.
+    """
+
+    def __init__(self, jobs: int) -> None:
+        super().__init__(jobs)
+        self._stopping = threading.Event()
+        self._shares: SimpleQueue[Share] = SimpleQueue()
+        for environment in shares(jobs, detect()):
+            self._shares.put(Share(environment, self._stopping))
+        self._calls: list[Future[Any]] = []
+        self._before = {kernel.pid for kernel in _kernels()}
+
+    def submit(self, function: Callable[..., Any], /, *args: Any, **options: Any) -> Future[Any]:
+        """Call a function as soon as there is a share for it."""
+
+        def call() -> Any:
+            share = self._shares.get()
+            try:
+                return function(*args, **options, share=share)
+            finally:
+                self._shares.put(share)
+
+        self._calls.append(super().submit(call))
+        return self._calls[-1]
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is not None:
+            self._stopping.set()
+            self.shutdown(wait=False, cancel_futures=True)
+            while not all(call.done() for call in self._calls):
+                for kernel in _kernels():
+                    if kernel.pid not in self._before:
+                        with contextlib.suppress(Exception):
+                            kernel.kill()
+                time.sleep(0.1)
+        self.shutdown()
+
+
+def _kernels() -> list[Any]:
+    """Return this process's children, and the kernels that were forked for it elsewhere."""
+    import psutil
+
+    from helpers.warm_kernels.provisioner import LIVING
+
+    return [*psutil.Process().children(recursive=True), *LIVING]
+
+
+def default_jobs() -> int:
+    """Return one run for each GPU, else one for each core that has memory enough.
+
+    Runs of one thread side by side are quicker than one run of many threads, much of which
+    (imports, tracing, pictures) uses one core only.
+    """
+    machine = detect()
+    return len(machine.gpus) or max(1, min(machine.cores, machine.memory // RUN_MEMORY))
+
+
+def shares(jobs: int, machine: Hardware) -> list[dict[str, str]]:
+    """Share a machine between so many runs at a time: return the environment of each.
+
+    A run has a GPU of its own, else the threads are divided: two runs, each with a thread for every
+    core, take longer than one after the other (three times as long where OpenMP's threads wait).
+    """
+    if not machine.gpus:
+        return [dict.fromkeys(THREADS, str(max(1, machine.cores // jobs)))] * jobs
+    allowed = os.environ.get("CUDA_VISIBLE_DEVICES")
+    devices = allowed.split(",") if allowed else list(map(str, range(len(machine.gpus))))
+    return [{"CUDA_VISIBLE_DEVICES": devices[number % len(devices)]} for number in range(jobs)]
