@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif(
 
 
 @pytest.fixture
-def lab(tmp_path):
+def lab(tmp_path, warm_kernels):
     """Start JupyterLab on a copy of notebook 01 with a little data."""
     name = "01_load_data.ipynb"
     content = json.loads((notebooks_dir() / name).read_text(encoding="utf-8"))

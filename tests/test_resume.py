@@ -4,9 +4,11 @@ The trainings run in processes forked from one that has TensorFlow loaded, and n
 """
 
 import os
+import shutil
 import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -119,11 +121,16 @@ def test_convolutional_network_in_bfloat16_killed_on_its_way(processes, tmp_path
     assert identical(whole, finish(processes, convolutional, folders[1]))
 
 
-@pytest.fixture
-def checkpoint(tmp_path):
-    path = tmp_path / "c.npz"
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    path = tmp_path_factory.mktemp("trained") / "c.npz"
     dense(epochs=3, checkpoint=path)
     return path
+
+
+@pytest.fixture
+def checkpoint(trained, tmp_path):
+    return Path(shutil.copy(trained, tmp_path))
 
 
 def test_more_epochs_go_on_and_a_finished_training_returns_at_once(checkpoint):

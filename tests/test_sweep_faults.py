@@ -43,9 +43,10 @@ MARK = {
     "COURSE_WARM_LINGER": str(31 + os.getpid() / 1e6),
 }
 
-pytestmark = pytest.mark.skipif(
-    not hasattr(os, "pidfd_open"), reason="kernels are forked on Linux only"
-)
+pytestmark = [
+    pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="kernels are forked on Linux only"),
+    pytest.mark.xdist_group("faults"),  # they share a preloaded process of their own
+]
 
 
 class Sweep:

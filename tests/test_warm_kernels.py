@@ -28,15 +28,11 @@ from helpers.warm_kernels.provisioner import LIVING, ForkedProcess, WarmProvisio
 pytestmark = pytest.mark.skipif(
     not hasattr(os, "pidfd_open"), reason="kernels are forked on Linux only"
 )
-LINGER = "3.25"  # a value of its own is a preloaded process of its own
 
 
 @pytest.fixture(autouse=True)
-def warm(monkeypatch):
-    """Undo what keeps the other tests' kernels cold, in an environment that is always the same."""
-    monkeypatch.setenv("COURSE_WARM", "1")
-    monkeypatch.setenv("COURSE_WARM_LINGER", LINGER)
-    monkeypatch.delenv("KERAS_HOME")
+def warm(warm_kernels):
+    """Undo what keeps the other tests' kernels cold."""
 
 
 @pytest.fixture
@@ -238,7 +234,7 @@ def test_a_kernel_ends_with_who_asked_for_it():
 
 
 def test_kernels_survive_the_preloaded_process(start, monkeypatch):
-    monkeypatch.setenv("COURSE_WARM_LINGER", "3.5")  # not that of the other tests
+    monkeypatch.setenv("COURSE_WARM_LINGER", "3.5")  # a value of its own is a process of its own
     kernel = start()
     first = preloaded_of(kernel)
     first.kill()
