@@ -30,7 +30,7 @@ import pandas as pd
 
 # %% tags=["parameters"]
 dataset: str = "mnist"  # an image set: a name (mnist, fashion_mnist, cifar10, digits) or a path
-n_samples: Optional[int] = 20_000  # at most this many training images; None for all
+n_samples: Optional[int] = 15_000  # at most this many training images; None for all
 epochs: int = 2  # times through the data for the two networks; the sources take 10
 batch_size: int = 128  # images in a step
 learning_rate: float = 1.0  # of Adadelta, the first network's optimizer
@@ -43,7 +43,7 @@ data = load_dataset(dataset, fallback="digits", seed=seed)
 if min(data.input_shape[:2]) < 16:  # digits has 8×8 pixels: too few for two poolings
     data = load_dataset(data.name, image_size=(16, 16), seed=seed)
 data = data.subset(n_samples, seed)
-is_mnist = data.name == "mnist" and len(data.x_train) >= 20_000  # what some claims below are about
+is_mnist = data.name == "mnist" and len(data.x_train) >= 15_000  # what some claims below are about
 data
 
 # %% [markdown]
@@ -73,7 +73,7 @@ for kind, build in builders.items():
     lost[kind] = {}
     for version, images in (("as they are", data), ("shuffled", shuffled)):
         network = build(data, seed=seed)
-        part = images.subset(min(6000, len(data.x_train)), seed)
+        part = images.subset(min(3000, len(data.x_train)), seed)
         train(network, part, epochs=max(3, epochs), batch_size=64, progress=False)
         lost[kind][version] = evaluate(network, data if images is data else shuffled).accuracy
 pd.DataFrame(lost).T.round(4)
@@ -209,7 +209,7 @@ check(min(accuracy, small_accuracy) > 0.96, "both are right in more than 96%", r
 # meant a rate of 1.0; today the default is 0.001. Same code, same data:
 
 # %% tags=["nbval-ignore-output"]
-part = data.subset(min(3000, len(data.x_train)), seed)
+part = data.subset(min(2000, len(data.x_train)), seed)
 rates = {}
 for rate in (float(keras.optimizers.Adadelta().learning_rate), 1.0):
     network = build_cnn(data, seed=seed)
@@ -252,7 +252,7 @@ for name, change in ({"none": None} | kinds).items():
     augmented[name] = []
     for s in range(n_seeds):
         few = data.subset(n_few, s)
-        network = build_cnn(data, blocks=((32,), (64,)), dropout=(0, 0.5), seed=s)
+        network = build_cnn(data, blocks=((16,), (32,)), dropout=(0, 0.5), seed=s)
         train(network, few, epochs=40, batch_size=32, augmentation=change, seed=s, progress=False)
         augmented[name].append(evaluate(network, data).accuracy)
 plots.spread(augmented, label="test accuracy", title=f"{n_few} images, 40 epochs, one dot a seed")
@@ -403,7 +403,7 @@ check(photo.output_shape == (None, 10), "ten probabilities for each photo of 224
 my_accuracy = ...
 
 # %% tags=["solution", "nbval-ignore-output"]
-network = build_cnn(data, blocks=((32, 32), (64, 64)), seed=0)
+network = build_cnn(data, blocks=((16, 16), (32, 32)), seed=0)
 train(network, data.subset(n_few, 0), epochs=40, batch_size=32, progress=False)
 my_accuracy = evaluate(network, data).accuracy
 print(f"{my_accuracy:.2%} against {augmented['none'][0]:.2%}")

@@ -33,12 +33,12 @@ from sklearn.pipeline import make_pipeline
 
 # %% tags=["parameters"]
 dataset: str = "mnist"  # images to read row by row: a name (mnist, digits, …) or a path
-n_samples: Optional[int] = 20_000  # at most this many training images; None for all
+n_samples: Optional[int] = 15_000  # at most this many training images; None for all
 epochs: int = 4  # times through the images
 batch_size: int = 128  # images in a step
 texts: str = "languages"  # short texts with classes: languages, or a path such as text/names
 n_texts: Optional[int] = None  # at most this many training texts; None for all
-text_epochs: int = 12  # times through the texts, at most
+text_epochs: int = 10  # times through the texts, at most
 seed: int = 0  # of every random choice below
 
 # %% [markdown]
@@ -49,7 +49,7 @@ seed: int = 0  # of every random choice below
 
 # %%
 data = load_dataset(dataset, fallback="digits", seed=seed).subset(n_samples, seed)
-full_mnist = data.name == "mnist" and len(data.x_train) >= 20_000  # what some claims are about
+full_mnist = data.name == "mnist" and len(data.x_train) >= 15_000  # what some claims are about
 if len(data.input_shape) == 3:  # colour: the three values of a pixel side by side
     rows = {p: getattr(data, p).reshape(len(getattr(data, p)), data.input_shape[0], -1)
             for p in ("x_train", "x_test")}  # fmt: skip
@@ -279,12 +279,12 @@ for name, longest_group in (("letters, no order", 1), ("groups of 1 to 3 letters
 pd.Series(rivals).round(3).to_frame("test accuracy")
 
 # %% tags=["nbval-ignore-output"]
-reader = build_rnn(letters, cell="gru", units=128, seed=seed)
+reader = build_rnn(letters, cell="gru", units=64, seed=seed)
 reading = train(reader, letters, epochs=text_epochs, batch_size=64, learning_rate=0.003,
                 early_stopping=3, seed=seed)  # fmt: skip
 
 # %% tags=["nbval-ignore-output"]
-plots.learning_curves(reading.history, title="GRU(128), letter by letter")
+plots.learning_curves(reading.history, title="GRU(64), letter by letter")
 
 # %% tags=["nbval-ignore-output"]
 text_evaluation = evaluate(reader, letters)
