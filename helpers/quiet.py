@@ -22,6 +22,9 @@ for line in sys.stdin.buffer:
         sys.stderr.buffer.write(line)
         sys.stderr.buffer.flush()
 """
+# 1 hides notices. 3 hides errors too, such as the one that a machine without GPU gets from its CUDA
+# stub: what really fails there is raised as an exception all the same.
+LOG_LEVEL = "1" if shutil.which("nvidia-smi") else "3"
 # Every training and every prediction compiles a loop of its own, which TensorFlow's warning about
 # "frequent retracing" takes for a mistake.
 COMPILED_ANEW = ("<function ArrayBatches.", "<function StreamBatches.", "<function _outputs.")
@@ -68,9 +71,6 @@ def _without_notices(execute: Callable[[ModuleType], None]) -> Callable[[ModuleT
 
 def install() -> None:
     """Hide the notices of a later ``import tensorflow`` or ``import keras``."""
-    # 1 hides notices. 3 hides errors too, such as the one that a machine without GPU gets from its
-    # CUDA stub: what really fails there is raised as an exception all the same.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1" if shutil.which("nvidia-smi") else "3")
     logging.getLogger("tensorflow").addFilter(
         lambda record: not any(name in record.getMessage() for name in COMPILED_ANEW)
     )

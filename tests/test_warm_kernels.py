@@ -20,6 +20,7 @@ import psutil
 import pytest
 from jupyter_client.manager import KernelManager
 
+import helpers
 from helpers.runs.execute import run_notebook
 from helpers.runs.results import Run
 from helpers.warm_kernels import connection, install
@@ -291,6 +292,13 @@ def test_another_environment_is_another_process(tmp_path, monkeypatch):
     time.sleep(0.02)
     (packages / "newer-1.0.dist-info").mkdir()  # as when a package is installed
     assert connection._key(env) != key
+
+
+def test_kernels_of_a_kernel_come_from_the_same_process(start):
+    shell = {name: value for name, value in os.environ.items() if name not in helpers.ENVIRONMENT}
+    kernel = start(env=shell)
+    code = "import os; from helpers.warm_kernels.connection import _key; print(_key(os.environ))"
+    assert kernel.run(code) == connection._key(shell) == connection._key(os.environ)
 
 
 def test_threads_are_those_of_the_kernel(start):

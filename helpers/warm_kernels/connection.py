@@ -14,6 +14,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from helpers import ENVIRONMENT
 from helpers.errors import CourseError
 
 # Variables that are read while packages are imported: a kernel cannot change them any more, so
@@ -26,6 +27,7 @@ READ_LATER = (
     *("TF_CONFIG", "TF_FORCE_GPU_ALLOW_GROWTH", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"),
     *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"),  # set in the forked kernel
 )
+INLINE = "module://matplotlib_inline.backend_inline"  # as ipykernel has it
 STARTING = 120.0  # seconds within which the packages have to be imported
 
 
@@ -89,9 +91,11 @@ def _key(env: Mapping[str, str]) -> str:
     control group, which a kernel has from the preloaded process and cannot change.
     """
     packages = [(path, Path(path).stat().st_mtime_ns) for path in sys.path if Path(path).is_dir()]
+    # With what is set as the packages are imported: a kernel, which has it in its environment, asks
+    # for the same process as a shell.
     read = {
         name: value
-        for name, value in env.items()
+        for name, value in {**ENVIRONMENT, "MPLBACKEND": INLINE, **env}.items()
         if name.startswith(READ_BY_IMPORTS) and name not in READ_LATER
     }
     own = [Path(__file__).with_name("preload.py").stat().st_mtime_ns]

@@ -23,6 +23,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from helpers.warm_kernels.connection import INLINE
+
 if TYPE_CHECKING:
     from threadpoolctl import ThreadpoolController
 
@@ -37,7 +39,6 @@ PACKAGES = (
     *("tensorflow", "keras"),
 )
 LINGER = 30.0  # seconds without kernels and without leases, after which it ends
-INLINE = "module://matplotlib_inline.backend_inline"
 SHUTDOWN = 5.0  # seconds for the answer to a request to shut down
 REQUEST = 1 << 20  # bytes of a request at the most
 
@@ -201,8 +202,7 @@ def preload() -> "ThreadpoolController":
     """Import what notebooks use, in a form that can be forked; return what sets their threads."""
     gc.disable()  # there is no garbage yet: to look for it would make imports a third slower
     os.environ["OPENBLAS_NUM_THREADS"] = "1"  # see set_threads
-    os.environ.setdefault("MPLBACKEND", INLINE)  # as ipykernel does before matplotlib is imported
-    import helpers  # noqa: F401 - keeps TensorFlow's notices quiet
+    os.environ.setdefault("MPLBACKEND", INLINE)  # before matplotlib is imported
 
     for name in PACKAGES:
         importlib.import_module(name)
