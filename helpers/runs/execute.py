@@ -7,12 +7,12 @@ import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, as_completed
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
 from helpers.errors import CourseError
-from helpers.runs.executor import Interrupted, LocalExecutor, Share
+from helpers.runs.executor import Interrupted, LocalExecutor, Share, as_completed
 from helpers.runs.metrics import (
     collect_circumstances,
     collect_curves,

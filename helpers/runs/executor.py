@@ -4,8 +4,8 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from queue import SimpleQueue
 from types import TracebackType
@@ -17,6 +17,7 @@ THREADS = (
     *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"),
     *("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"),
 )
+LOOK_UP = 0.5  # seconds
 RUN_MEMORY = 2 * 2**30  # bytes; the course's own notebooks need up to 1.5 GB
 
 
@@ -90,6 +91,18 @@ class LocalExecutor(ThreadPoolExecutor):
                             kernel.kill()
                 time.sleep(0.1)
         self.shutdown()
+
+
+def as_completed(futures: Iterable[Future[Any]]) -> Iterator[Future[Any]]:
+    """Yield calls as they end.
+
+    The original waits without an end. A signal such as Ctrl-C may be delivered to another thread,
+    which leaves the main one asleep; so this one looks up every now and then, and hears of it.
+    """
+    pending = set(futures)
+    while pending:
+        done, pending = wait(pending, timeout=LOOK_UP, return_when=FIRST_COMPLETED)
+        yield from done
 
 
 def _kernels() -> list[Any]:

@@ -3,11 +3,11 @@
 import contextlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Executor, Future, as_completed
+from concurrent.futures import Executor, Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from helpers.runs.executor import LocalExecutor, default_jobs
+from helpers.runs.executor import LocalExecutor, as_completed, default_jobs
 from helpers.runs.parameters import read_parameters
 from helpers.runs.results import SUCCEEDED, Run
 from helpers.runs.select import find_notebooks

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from helpers.errors import ParameterError
-from helpers.runs.executor import default_jobs
+from helpers.runs.executor import LOOK_UP, default_jobs
 from helpers.runs.parameters import check_parameters, read_parameters
 from helpers.runs.results import SUCCEEDED, Run
 from helpers.runs.select import find_notebooks
@@ -236,7 +236,7 @@ class _Search:
             start(unfinished.pop() if unfinished else self._study.ask(), 0)
             begun += 1
         while running:
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
+            for future in wait(running, timeout=LOOK_UP, return_when=FIRST_COMPLETED).done:
                 trial, rung, key, run = running.pop(future)
                 status = collect(future, key, run)
                 if self._goes_on(trial, rung, status):

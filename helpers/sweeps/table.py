@@ -3,14 +3,15 @@
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+# Not where it is needed first: an interrupt in the middle of this import would get lost in C, or
+# leave half a package.
+import pandas as pd
 
 from helpers.errors import ParameterError, nearest
 from helpers.files import write_atomically
 from helpers.runs.results import SUCCEEDED
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 COLUMNS = (
     *("status", "seconds", "peak_memory_mb", "device", "plan", "dataset"),
@@ -19,14 +20,12 @@ COLUMNS = (
 SMALLER_IS_BETTER = ("loss", "error", "seconds")
 
 
-def make_table(statuses: Sequence[dict[str, Any]]) -> "pd.DataFrame":
+def make_table(statuses: Sequence[dict[str, Any]]) -> pd.DataFrame:
     """Return a row a run: its parameters, its metrics, what became of it.
 
     A metric of the name of a parameter or of another column is called ``metric_NAME``. ``attrs``
     lists the ``parameters`` that differ between the runs, and the ``metrics`` that are numbers.
     """
-    import pandas as pd
-
     rows, metrics = [], {}
     for status in statuses:
         row = dict(status["parameters"])
@@ -72,10 +71,8 @@ def choose_metric(names: Sequence[str], wanted: str | None = None) -> str | None
     return next(iter([*ranked, *names]), None)
 
 
-def excerpt(table: "pd.DataFrame", metric: str | None = None, most: int = 30) -> "pd.DataFrame":
+def excerpt(table: pd.DataFrame, metric: str | None = None, most: int = 30) -> pd.DataFrame:
     """Return a long table's best runs and some of those that failed; a short one as it is."""
-    import pandas as pd
-
     if len(table) <= most:
         return table
     good = table["status"] == SUCCEEDED
@@ -96,7 +93,7 @@ def describe(parameters: Mapping[str, Any], names: Sequence[str]) -> str:
     return ", ".join(f"{name}={parameters.get(name)}" for name in names)
 
 
-def write_table(statuses: Sequence[dict[str, Any]], out: Path) -> "pd.DataFrame":
+def write_table(statuses: Sequence[dict[str, Any]], out: Path) -> pd.DataFrame:
     """Write ``results.csv`` and ``results.json``, each whole or not at all; return the table."""
     table = make_table(statuses)
     write_atomically(out / "results.csv", table.to_csv(index=False))
