@@ -28,7 +28,7 @@ def by_papermill(notebook: str, folder: str, runs: int, processes: int) -> None:
 
 
 def by_sweep(notebook: str, folder: str, runs: int) -> None:
-    """Run all by ``course sweep`` on two workers."""
+    """Run all by ``course sweep``, two at a time."""
     grid = "learning_rate=" + ",".join(map(str, RATES[:runs]))
     command = [sys.executable, "-m", "helpers", "sweep", notebook, "-g", grid, "--jobs", "2"]
     subprocess.run([*command, "--out", f"{folder}/out"], check=True, capture_output=True)

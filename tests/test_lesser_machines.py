@@ -14,7 +14,7 @@ def run_tests(log):
     output = os.open(log, os.O_CREAT | os.O_WRONLY)
     for stream in (1, 2):
         os.dup2(output, stream)
-    os.environ["ONEDNN_MAX_CPU_ISA"] = "AVX2"
+    os.environ["ONEDNN_MAX_CPU_ISA"] = "AVX2"  # read at the first computation
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     options = ["-p", "no:xdist", "-p", "no:cacheprovider", "--capture=sys", *PART]
     os._exit(pytest.main([str(FILE), *options]))

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import nbformat
@@ -15,18 +16,19 @@ import pandas as pd
 import psutil
 import pytest
 from click.testing import CliRunner
+from filelock import FileLock
 from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers.cli import main
 from helpers.errors import CourseError, ParameterError
 from helpers.hardware import Hardware
-from helpers.runs.executor import shares
+from helpers.runs.executor import Interrupted, Share, shares
 from helpers.runs.parameters import read_parameters
 from helpers.runs.results import Run
-from helpers.runs.status import execute_kept, read_status, run_key
+from helpers.runs.status import LOCK, execute_kept, read_status, run_key
 from helpers.sweeps import make_runs, sweep
-from helpers.sweeps.engine import keyed_runs
+from helpers.sweeps.engine import collect, keyed_runs
 from helpers.sweeps.estimate import estimate
 from helpers.sweeps.grid import parse_grid, read_grid
 from helpers.sweeps.progress import Progress
@@ -209,7 +211,7 @@ def test_a_sweep_keeps_what_succeeded_and_repeats_the_rest(notebook, tmp_path):
     options = {"out": tmp_path / "out", "jobs": 2, "progress": False}
     environment = os.environ.copy()
     table = sweep(notebook, grid, **options)
-    assert os.environ == environment
+    assert os.environ == environment  # what is for the kernels is theirs alone
     assert list(table["status"]) == ["succeeded", "failed"] * 2
     assert table["error"].iloc[1] == "ValueError: unlucky (cell 3)"
     assert list(table["accuracy"].dropna()) == [1.0, 2.0]
@@ -284,7 +286,8 @@ def test_a_scheduler_that_does_not_answer_is_named(notebook, tmp_path):
     assert not (tmp_path / "out" / "results.csv").exists()
 
 
-def test_a_killed_sweep_leaves_no_process_and_resumes(notebook, tmp_path):
+def test_a_killed_sweep_leaves_no_process_and_resumes(notebook, tmp_path, monkeypatch):
+    monkeypatch.setenv("COURSE_WARM", "0")  # so that the kernels are children
     make_notebook(notebook, BODY + "\nimport time; time.sleep(1)")
     command = [sys.executable, "-m", "helpers", "sweep", str(notebook), "-g", "width=1,2,3,4,5,6",
                "--jobs", "2", "--out", str(tmp_path / "out")]  # fmt: skip
@@ -312,7 +315,8 @@ def test_a_killed_sweep_leaves_no_process_and_resumes(notebook, tmp_path):
     assert all(row == before.get(row["key"], row) for row in rows)
 
 
-def test_an_interrupted_sweep_keeps_its_runs_and_nothing_half(notebook, tmp_path):
+def test_an_interrupted_sweep_keeps_its_runs_and_nothing_half(notebook, tmp_path, monkeypatch):
+    monkeypatch.setenv("COURSE_WARM", "0")  # so that the kernels are children
     make_notebook(notebook, BODY + "\nimport time; time.sleep(1 if width == 1 else 600)")
     command = [sys.executable, "-m", "helpers", "sweep", str(notebook), "-g", "width=1,2,3",
                "--jobs", "2", "--out", str(tmp_path / "out")]  # fmt: skip
@@ -341,10 +345,35 @@ def test_a_machine_is_shared_between_runs(monkeypatch):
     plain = Hardware("a processor", 8, (), 1 << 30, ())
     assert [env["OMP_NUM_THREADS"] for env in shares(3, plain)] == ["2"] * 3
     assert [env["TF_NUM_INTRAOP_THREADS"] for env in shares(18, plain)] == ["1"] * 18
+    assert shares(1, plain) == [{}]
     two = Hardware("a processor", 8, (), 1 << 30, ("A", "B"))
+    assert shares(1, two) == [{}]  # one run may use both
+    assert [env["OMP_NUM_THREADS"] for env in shares(2, two)] == ["4", "4"]
     assert [env["CUDA_VISIBLE_DEVICES"] for env in shares(3, two)] == ["0", "1", "0"]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,7")
     assert [env["CUDA_VISIBLE_DEVICES"] for env in shares(2, two)] == ["5", "7"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # none
+    assert not [env for env in shares(2, two) if "CUDA_VISIBLE_DEVICES" in env]
+
+
+def test_an_interrupt_is_heard_while_a_run_waits_for_another_sweep(notebook, tmp_path):
+    folder, share = tmp_path / "key", Share()
+    folder.mkdir()
+    with ThreadPoolExecutor(1) as pool, FileLock(folder / LOCK):
+        waiting = pool.submit(execute_kept, str(notebook), {}, str(folder), share=share)
+        with pytest.raises(TimeoutError):
+            waiting.result(timeout=0.5)
+        share.stopping.set()
+        with pytest.raises(Interrupted):
+            waiting.result(timeout=30)
+    assert executed(tmp_path) == []
+
+
+def test_a_scheduler_that_goes_away_is_told(notebook, tmp_path):
+    future = Future()
+    future.cancel()
+    with pytest.raises(CourseError, match="The scheduler has gone"):
+        collect(future, "key", Run(notebook, {}))
 
 
 def status_of(number, **more):

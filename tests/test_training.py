@@ -8,6 +8,7 @@ import re
 import time
 import warnings
 import zipfile
+from multiprocessing.reduction import DupFd
 
 import keras
 import numpy as np
@@ -560,19 +561,19 @@ def test_progress_in_a_notebook_leaves_clean_output(warm_kernels):
     assert text.splitlines()[-1].startswith("epoch 15/15  loss ")
 
 
-def train_in_terminal(name):
-    end = os.open(name, os.O_RDWR)
+def train_in_terminal(end):
+    terminal = end.detach()
     for stream in (1, 2):
-        os.dup2(end, stream)
+        os.dup2(terminal, stream)
+    os.close(terminal)
     x, y = RNG.random((6000, 8)), np.arange(6000) % 2
     train(build_mlp((8,), 2), (x, y), epochs=2, batch_size=2)
 
 
 def test_progress_in_a_terminal_is_a_live_line(processes):
     terminal, end = pty.openpty()
-    process = processes.Process(target=train_in_terminal, args=(os.ttyname(end),))
+    process = processes.Process(target=train_in_terminal, args=(DupFd(end),))
     process.start()
-    process.join(0.5)
     os.close(end)
     shown = b""
     with contextlib.suppress(OSError):  # the other end is closed when the process has ended

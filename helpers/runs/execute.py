@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -212,15 +213,17 @@ def run_notebooks(
         raise CourseError(f"{twice} is given twice; expected each notebook once")
     # ipykernel warns of slow breakpoints in every kernel of a Python with frozen modules.
     os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
+    executor = LocalExecutor(max(1, min(jobs, len(runs))))
     futures: list[Future[RunResult]] = []
-    with contextlib.suppress(KeyboardInterrupt), LocalExecutor(min(jobs, len(runs))) as executor:
-        options = {"timeout": timeout, "on_cell": on_cell}
-        futures += [executor.submit(run_notebook, run, out, **options) for run in runs]
+    with contextlib.suppress(KeyboardInterrupt), executor:
+        for run in runs:
+            call = executor.submit(run_notebook, run, out, timeout=timeout, on_cell=on_cell)
+            futures.append(call)
         for future in as_completed(futures):
             on_result(future.result())
     return [
-        future.result() if _has_result(future) else _interrupted(run)
-        for run, future in zip(runs, futures, strict=True)
+        future.result() if future and _has_result(future) else _interrupted(run)
+        for run, future in zip_longest(runs, futures)
     ]
 
 

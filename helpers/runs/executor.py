@@ -18,6 +18,7 @@ THREADS = (
     *("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"),
 )
 LOOK_UP = 0.5  # seconds
+OWN_DESCRIPTORS, RUN_DESCRIPTORS = 200, 40  # of this process; 30 were seen for a run
 RUN_MEMORY = 2 * 2**30  # bytes; the course's own notebooks need up to 1.5 GB
 
 
@@ -55,6 +56,7 @@ class LocalExecutor(ThreadPoolExecutor):
 
     def __init__(self, jobs: int) -> None:
         super().__init__(jobs)
+        _allow_descriptors(jobs)
         self._stopping = threading.Event()
         self._shares: SimpleQueue[Share] = SimpleQueue()
         for environment in shares(jobs, detect()):
@@ -85,12 +87,29 @@ class LocalExecutor(ThreadPoolExecutor):
             self._stopping.set()
             self.shutdown(wait=False, cancel_futures=True)
             while not all(call.done() for call in self._calls):
-                for kernel in _kernels():
-                    if kernel.pid not in self._before:
-                        with contextlib.suppress(Exception):
-                            kernel.kill()
-                time.sleep(0.1)
+                with contextlib.suppress(KeyboardInterrupt):  # a second one: it is ending already
+                    self._kill()
+                    time.sleep(0.1)
         self.shutdown()
+
+    def _kill(self) -> None:
+        with contextlib.suppress(OSError):
+            for kernel in _kernels():
+                if kernel.pid not in self._before:
+                    with contextlib.suppress(Exception):
+                        kernel.kill()
+
+
+def _allow_descriptors(jobs: int) -> None:
+    """Raise this process's limit of open files, where so many runs would reach it."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OWN_DESCRIPTORS + jobs * RUN_DESCRIPTORS
+    if resource.RLIM_INFINITY not in (soft, hard):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(max(soft, wanted), hard), hard))
 
 
 def as_completed(futures: Iterable[Future[Any]]) -> Iterator[Future[Any]]:
@@ -121,17 +140,27 @@ def default_jobs() -> int:
     (imports, tracing, pictures) uses one core only.
     """
     machine = detect()
-    return len(machine.gpus) or max(1, min(machine.cores, machine.memory // RUN_MEMORY))
+    return len(_gpus(machine)) or max(1, min(machine.cores, machine.memory // RUN_MEMORY))
 
 
 def shares(jobs: int, machine: Hardware) -> list[dict[str, str]]:
     """Share a machine between so many runs at a time: return the environment of each.
 
-    A run has a GPU of its own, else the threads are divided: two runs, each with a thread for every
-    core, take longer than one after the other (three times as long where OpenMP's threads wait).
+    One run has all of it. Several have a GPU each, in turns where there are fewer, and equal parts
+    of the threads: two runs, each with a thread for every core, take longer than one after the
+    other (three times as long where OpenMP's threads wait).
     """
-    if not machine.gpus:
-        return [dict.fromkeys(THREADS, str(max(1, machine.cores // jobs)))] * jobs
+    if jobs == 1:
+        return [{}]
+    threads = dict.fromkeys(THREADS, str(max(1, machine.cores // jobs)))
+    if not (gpus := _gpus(machine)):
+        return [threads] * jobs
+    return [threads | {"CUDA_VISIBLE_DEVICES": gpus[n % len(gpus)]} for n in range(jobs)]
+
+
+def _gpus(machine: Hardware) -> list[str]:
+    """Return the GPUs that this process may use, by their names in ``CUDA_VISIBLE_DEVICES``."""
     allowed = os.environ.get("CUDA_VISIBLE_DEVICES")
-    devices = allowed.split(",") if allowed else list(map(str, range(len(machine.gpus))))
-    return [{"CUDA_VISIBLE_DEVICES": devices[number % len(devices)]} for number in range(jobs)]
+    if allowed is None or not machine.gpus:
+        return list(map(str, range(len(machine.gpus))))
+    return [name for name in allowed.split(",") if name]

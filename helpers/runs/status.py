@@ -18,7 +18,7 @@ from typing import Any
 from helpers.datasets import catalog
 from helpers.files import ROOT, write_atomically
 from helpers.runs.execute import run_notebook
-from helpers.runs.executor import Share
+from helpers.runs.executor import Interrupted, Share
 from helpers.runs.results import FAILED, SUCCEEDED, Run
 
 STATUS, LOCK = "status.json", ".lock"
@@ -85,17 +85,22 @@ def execute_kept(
     A run that has succeeded there before is not repeated, whoever asks: a scheduler may ask again
     when it has lost a worker. Arguments are plain, so that they travel to any machine.
     """
-    from filelock import FileLock
+    from filelock import FileLock, Timeout
 
+    share = share or Share()
     path = Path(folder)
     path.mkdir(parents=True, exist_ok=True)
-    with FileLock(path / LOCK):
+    try:
+        lock = FileLock(path / LOCK).acquire(cancel_check=share.stopping.is_set)
+    except Timeout:
+        raise Interrupted from None
+    with lock:
+        share.require_going_on()
         before = read_status(path)
         if before and before["status"] == SUCCEEDED:
             return before
         (path / STATUS).unlink(missing_ok=True)
         _remove_partial(path)  # of one that was killed
-        share = share or Share()
         own = replace(share, environment={**share.environment, "COURSE_FALLBACK": "0"})
         if os.environ.get("PYTHONHASHSEED") == DASK_HASH_SEED:
             os.environ.pop("PYTHONHASHSEED", None)  # or another run of this worker has done so

@@ -3,10 +3,11 @@
 import contextlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Executor, Future
+from concurrent.futures import CancelledError, Executor, Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from helpers.errors import CourseError
 from helpers.runs.executor import LocalExecutor, as_completed, default_jobs
 from helpers.runs.parameters import read_parameters
 from helpers.runs.results import SUCCEEDED, Run
@@ -58,7 +59,7 @@ def sweep(
         Runs at a time on this machine: one for each GPU, else one for each core.
     scheduler : str, optional
         Address of a Dask scheduler, such as ``"tcp://10.0.0.1:8786"``, whose workers see ``out``
-        under the same path; instead of workers on this machine.
+        under the same path; instead of this machine.
     timeout : int, optional
         Seconds that a single cell may take.
     metric : str, optional
@@ -176,6 +177,17 @@ def submit(executor: Executor, run: Run, folder: Path, timeout: int | None) -> F
 
 
 def collect(future: Future, key: str, run: Run) -> dict[str, Any]:
-    """Return the status of a run that has ended, also where its workers died."""
-    error = future.exception()
+    """Return the status of a run that has ended, also where its workers died.
+
+    Raises
+    ------
+    CourseError
+        If the scheduler has gone.
+    """
+    try:
+        error = future.exception()
+    except CancelledError:
+        raise CourseError(
+            "The scheduler has gone; what has succeeded is kept: start one, and the sweep again"
+        ) from None
     return lost(key, run, f"{type(error).__name__}: {error}") if error else future.result()

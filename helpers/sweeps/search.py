@@ -152,13 +152,13 @@ def search(
     out = Path(out).resolve()
     out.mkdir(parents=True, exist_ok=True)
     study = _study(out, space.digest(metric, rungs), metric, seed)
-    at_a_time = jobs or default_jobs()
     left = trials - len(_ended(study))
+    at_a_time = max(1, min(jobs or default_jobs(), left))
     bar = Progress(trials, trials - left, at_a_time, list(space.choices), metric, shown=progress)
     searching = _Search(study, space, rungs, out, metric, timeout)
     try:
         if left > 0:
-            with executor_for(scheduler, at_a_time) as (executor, _, dashboard):
+            with executor_for(scheduler, at_a_time) as (executor, at_a_time, dashboard):
                 bar.started(dashboard)
                 for status in searching.run(executor, left, at_a_time):
                     bar.ended(status)

@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ class ForkedProcess:
         self.pid = pid
         self.returncode: int | None = None
         self._connection = connection
+        self._ending = threading.Lock()  # one thread waits for it, another may kill it
         LIVING.add(self)
         try:
             self._handle = os.pidfd_open(pid)
@@ -44,16 +46,20 @@ class ForkedProcess:
             self._ended()
 
     def poll(self) -> int | None:
-        if self.returncode is None and select.select([self._handle], [], [], 0)[0]:
-            self._ended()
+        with self._ending:
+            if self.returncode is None and self._has_ended(0):
+                self._ended()
         return self.returncode
 
     def wait(self, timeout: float | None = None) -> int:
-        if self.returncode is None:
-            if not select.select([self._handle], [], [], timeout)[0]:
-                raise subprocess.TimeoutExpired("kernel", timeout or 0)
-            self._ended()
-        return self.returncode or 0
+        if self.returncode is None and not self._has_ended(timeout):
+            raise subprocess.TimeoutExpired("kernel", timeout or 0)
+        return self.poll() or 0
+
+    def _has_ended(self, timeout: float | None) -> bool:
+        waiting = select.poll()  # select() knows no descriptor above 1,023
+        waiting.register(self._handle, select.POLLIN)
+        return bool(waiting.poll(None if timeout is None else timeout * 1000))
 
     def send_signal(self, number: int) -> None:
         if self.poll() is None:

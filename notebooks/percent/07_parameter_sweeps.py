@@ -97,7 +97,7 @@ columns = ["learning_rate", "seed", "accuracy", "seconds", "peak_memory_mb", "st
 table[columns].round(4)
 
 # %% [markdown]
-# Each row was a notebook of its own, executed from its first cell to its last by a worker process. The
+# Each row was a notebook of its own, executed from its first cell to its last in a kernel of its own. The
 # kernels do not import TensorFlow again each time, which would take longer than the training: they are
 # copies of one process that has done so.
 
