@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -23,7 +24,7 @@ from hypothesis import strategies as st
 from helpers.cli import main
 from helpers.errors import CourseError, ParameterError
 from helpers.hardware import Hardware
-from helpers.runs.executor import Interrupted, Share, shares
+from helpers.runs.executor import Interrupted, LocalExecutor, Share, shares
 from helpers.runs.parameters import read_parameters
 from helpers.runs.results import Run
 from helpers.runs.status import LOCK, execute_kept, read_status, run_key
@@ -352,8 +353,29 @@ def test_a_machine_is_shared_between_runs(monkeypatch):
     assert [env["CUDA_VISIBLE_DEVICES"] for env in shares(3, two)] == ["0", "1", "0"]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,7")
     assert [env["CUDA_VISIBLE_DEVICES"] for env in shares(2, two)] == ["5", "7"]
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # none
-    assert not [env for env in shares(2, two) if "CUDA_VISIBLE_DEVICES" in env]
+    for none in ("", "-1"):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", none)
+        assert not [env for env in shares(2, two) if "CUDA_VISIBLE_DEVICES" in env]
+
+
+def test_an_interrupt_while_runs_are_submitted_leaves_none(monkeypatch):
+    begun, seen = threading.Event(), []
+    start = threading.Thread.start
+
+    def interrupted(thread):
+        start(thread)
+        if thread.name.startswith("ThreadPoolExecutor"):
+            assert begun.wait(30)
+            raise KeyboardInterrupt
+
+    def run(share):
+        begun.set()
+        seen.append(share.stopping.wait(30))
+
+    with pytest.raises(KeyboardInterrupt), LocalExecutor(1) as executor:
+        monkeypatch.setattr(threading.Thread, "start", interrupted)
+        executor.submit(run)
+    assert seen == [True]
 
 
 def test_an_interrupt_is_heard_while_a_run_waits_for_another_sweep(notebook, tmp_path):

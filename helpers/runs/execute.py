@@ -213,9 +213,9 @@ def run_notebooks(
         raise CourseError(f"{twice} is given twice; expected each notebook once")
     # ipykernel warns of slow breakpoints in every kernel of a Python with frozen modules.
     os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
-    executor = LocalExecutor(max(1, min(jobs, len(runs))))
+    jobs = max(1, min(jobs, len(runs)))
     futures: list[Future[RunResult]] = []
-    with contextlib.suppress(KeyboardInterrupt), executor:
+    with contextlib.suppress(KeyboardInterrupt), LocalExecutor(jobs) as executor:
         for run in runs:
             call = executor.submit(run_notebook, run, out, timeout=timeout, on_cell=on_cell)
             futures.append(call)

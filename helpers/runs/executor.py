@@ -4,9 +4,11 @@ import contextlib
 import os
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from itertools import takewhile
 from queue import SimpleQueue
 from types import TracebackType
 from typing import Any
@@ -62,16 +64,20 @@ class LocalExecutor(ThreadPoolExecutor):
         for environment in shares(jobs, detect()):
             self._shares.put(Share(environment, self._stopping))
         self._calls: list[Future[Any]] = []
+        self._active: set[object] = set()  # also those whose submission was interrupted
         self._before = {kernel.pid for kernel in _kernels()}
 
     def submit(self, function: Callable[..., Any], /, *args: Any, **options: Any) -> Future[Any]:
         """Call a function as soon as there is a share for it."""
 
         def call() -> Any:
-            share = self._shares.get()
+            share, mark = self._shares.get(), object()
+            self._active.add(mark)  # before the check: who ends all sets the event, then looks here
             try:
+                share.require_going_on()
                 return function(*args, **options, share=share)
             finally:
+                self._active.discard(mark)
                 self._shares.put(share)
 
         self._calls.append(super().submit(call))
@@ -86,18 +92,17 @@ class LocalExecutor(ThreadPoolExecutor):
         if kind is not None:
             self._stopping.set()
             self.shutdown(wait=False, cancel_futures=True)
-            while not all(call.done() for call in self._calls):
+            while self._active or not all(call.done() for call in self._calls):
                 with contextlib.suppress(KeyboardInterrupt):  # a second one: it is ending already
                     self._kill()
                     time.sleep(0.1)
         self.shutdown()
 
     def _kill(self) -> None:
-        with contextlib.suppress(OSError):
-            for kernel in _kernels():
-                if kernel.pid not in self._before:
-                    with contextlib.suppress(Exception):
-                        kernel.kill()
+        for kernel in _kernels():
+            if kernel.pid not in self._before:
+                with contextlib.suppress(Exception):
+                    kernel.kill()
 
 
 def _allow_descriptors(jobs: int) -> None:
@@ -108,8 +113,16 @@ def _allow_descriptors(jobs: int) -> None:
         return
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = OWN_DESCRIPTORS + jobs * RUN_DESCRIPTORS
-    if resource.RLIM_INFINITY not in (soft, hard):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (min(max(soft, wanted), hard), hard))
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return
+    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    if allowed < wanted:
+        warnings.warn(
+            f"{jobs} runs at a time may need {wanted} open files, and {allowed} are allowed here: "
+            "ask for fewer jobs if they fail",
+            stacklevel=4,
+        )
 
 
 def as_completed(futures: Iterable[Future[Any]]) -> Iterator[Future[Any]]:
@@ -130,7 +143,10 @@ def _kernels() -> list[Any]:
 
     from helpers.warm_kernels.provisioner import LIVING
 
-    return [*psutil.Process().children(recursive=True), *LIVING]
+    found: list[Any] = list(LIVING)
+    with contextlib.suppress(psutil.Error, OSError):
+        found += psutil.Process().children(recursive=True)
+    return found
 
 
 def default_jobs() -> int:
@@ -163,4 +179,5 @@ def _gpus(machine: Hardware) -> list[str]:
     allowed = os.environ.get("CUDA_VISIBLE_DEVICES")
     if allowed is None or not machine.gpus:
         return list(map(str, range(len(machine.gpus))))
-    return [name for name in allowed.split(",") if name]
+    names = map(str.strip, allowed.split(","))
+    return list(takewhile(lambda name: name not in ("", "-1"), names))  # as CUDA reads it

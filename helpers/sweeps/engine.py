@@ -78,7 +78,7 @@ def sweep(
     ParameterError
         If a name or a value does not fit the notebook; nothing has started then.
     CourseError
-        If the scheduler cannot be reached.
+        If the scheduler cannot be reached, or goes away.
     """
     (path,) = find_notebooks([str(notebook)])
     runs = _completed(make_runs(path, grid, fixed, repeat=repeat, sample=sample, seed=seed))

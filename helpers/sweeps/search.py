@@ -154,16 +154,20 @@ def search(
     study = _study(out, space.digest(metric, rungs), metric, seed)
     left = trials - len(_ended(study))
     at_a_time = max(1, min(jobs or default_jobs(), left))
-    bar = Progress(trials, trials - left, at_a_time, list(space.choices), metric, shown=progress)
     searching = _Search(study, space, rungs, out, metric, timeout)
     try:
         if left > 0:
-            with executor_for(scheduler, at_a_time) as (executor, at_a_time, dashboard):
+            with executor_for(scheduler, at_a_time) as (executor, there, dashboard):
+                at_a_time = min(jobs or there, left)
+                names = list(space.choices)
+                bar = Progress(trials, trials - left, at_a_time, names, metric, shown=progress)
                 bar.started(dashboard)
-                for status in searching.run(executor, left, at_a_time):
-                    bar.ended(status)
+                try:
+                    for status in searching.run(executor, left, at_a_time):
+                        bar.ended(status)
+                finally:
+                    bar.close()
     finally:
-        bar.close()
         tidy(out / "runs")
         statuses = searching.statuses()
         if statuses:

@@ -128,8 +128,9 @@ def _start(address: Path, env: Mapping[str, str]) -> socket.socket:
         )  # fmt: skip
     assert starter.stdout is not None
     with starter.stdout as output:
-        waited, _, _ = select.select([output], [], [], STARTING)
-        said = output.readline() if waited else b""  # nothing, too, when it has died
+        waiting = select.poll()
+        waiting.register(output, select.POLLIN)
+        said = output.readline() if waiting.poll(STARTING * 1000) else b""  # or when it has died
     starter.wait()  # it has left a process that is nobody's child
     if said and (found := _connected(address)):
         return found

@@ -38,23 +38,26 @@ class ForkedProcess:
         self.returncode: int | None = None
         self._connection = connection
         self._ending = threading.Lock()  # one thread waits for it, another may kill it
-        LIVING.add(self)
         try:
             self._handle = os.pidfd_open(pid)
+            LIVING.add(self)
         except ProcessLookupError:  # it has died already
             self._handle = -1
             self._ended()
 
     def poll(self) -> int | None:
         with self._ending:
-            if self.returncode is None and self._has_ended(0):
-                self._ended()
-        return self.returncode
+            return self._status()
 
     def wait(self, timeout: float | None = None) -> int:
         if self.returncode is None and not self._has_ended(timeout):
             raise subprocess.TimeoutExpired("kernel", timeout or 0)
         return self.poll() or 0
+
+    def _status(self) -> int | None:
+        if self.returncode is None and self._has_ended(0):
+            self._ended()
+        return self.returncode
 
     def _has_ended(self, timeout: float | None) -> bool:
         waiting = select.poll()  # select() knows no descriptor above 1,023
@@ -62,8 +65,9 @@ class ForkedProcess:
         return bool(waiting.poll(None if timeout is None else timeout * 1000))
 
     def send_signal(self, number: int) -> None:
-        if self.poll() is None:
-            signal.pidfd_send_signal(self._handle, number)
+        with self._ending:
+            if self._status() is None:
+                signal.pidfd_send_signal(self._handle, number)
 
     def kill(self) -> None:
         self.send_signal(signal.SIGKILL)
