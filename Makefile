@@ -36,7 +36,8 @@ unit: setup
 
 # Two notebooks at a time, with half of the cores each: OpenMP's threads, were they more than the
 # cores, would wait for each other three times as long as they compute.
-HALF = $(shell $(PYTHON) -c 'import os; n = max(1, len(os.sched_getaffinity(0)) // 2) if hasattr(os, "sched_getaffinity") else 1; print(*(f"{name}={n}" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")))')
+HALF = from helpers.hardware import detect; from helpers.runs.executor import THREADS; \
+  print(*(f"{name}={max(1, detect().cores // 2)}" for name in THREADS))
 
 # Strict where real MNIST is at hand: the committed outputs were made with it. Nothing else is
 # downloaded, least of all 553 MB for VGG16.
@@ -46,7 +47,7 @@ notebooks-test: setup
 	  3) echo "nbval: lax (errors only), on the fallback 'digits', because MNIST is not at hand"; flag=--nbval-lax ;; \
 	  *) exit 1 ;; \
 	esac; \
-	export COURSE_OFFLINE=1 $(HALF); $(BIN)/python -m pytest $$flag --nbval-cell-timeout=600 -n 2 --dist loadfile --durations=10 \
+	export COURSE_OFFLINE=1 $$($(BIN)/python -c '$(HALF)'); $(BIN)/python -m pytest $$flag --nbval-cell-timeout=600 -n 2 --dist loadfile --durations=10 \
 	  $(sort $(wildcard notebooks/0[4-9]*.ipynb)) $(sort $(wildcard notebooks/0[1-3]*.ipynb notebooks/experiments/*.ipynb))
 
 notebooks: setup  ## rebuild notebooks/*.ipynb from notebooks/percent/*.py and execute them
