@@ -37,7 +37,7 @@ def check_environment() -> list[Finding]:
         Finding(
             "processor",
             True,
-            f"{machine.cpu}, {machine.cores} cores" + "".join(f", {f}" for f in machine.features),
+            f"{machine.cpu}, {machine.count_cores()}" + "".join(f", {f}" for f in machine.features),
         ),
         _gpu(machine),
         Finding(

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import keras
 import pytest
@@ -245,6 +246,7 @@ def test_plan_is_one_line_that_says_why(gpus):
         "Plan: CPU:0 · float32 · XLA for the whole step in 4 shards – no GPU, 4 cores; float32: no "
         "gain from less here; XLA unties the time loop"
     )
+    assert "no GPU, 1 core;" in str(hardware.plan(recurrent(), machine=replace(BF16, cores=1)))
 
 
 def test_less_memory_keeps_the_rest_of_the_plan(gpus):

@@ -50,6 +50,10 @@ class Hardware:
         """The kind of processor: ``"AMX"``, ``"bfloat16"``, ``"AVX-512"``, ``"AVX2"`` or other."""
         return next((kind for f, kind in KINDS.items() if f in self.features), "other")
 
+    def count_cores(self) -> str:
+        """Return the number of cores in words, such as ``"1 core"``."""
+        return f"{self.cores} core" + "s" * (self.cores != 1)
+
 
 def detect() -> Hardware:
     """Find out what this machine has."""

@@ -277,7 +277,7 @@ def _choose_devices(
             reasons.append(", ".join(gpu.name for gpu in gpus))
             return tuple(f"GPU:{number}" for number in range(len(gpus)))
         unused = f"TensorFlow cannot use {machine.gpus[0]}" if machine.gpus else "no GPU"
-        reasons.append(f"{unused}, {machine.cores} cores")
+        reasons.append(f"{unused}, {machine.count_cores()}")
         return ("CPU:0",)
     import tensorflow as tf
 
