@@ -31,8 +31,11 @@ run: setup  ## run the whole course in its fast profile; ends with the path of a
 
 test: unit notebooks-test  ## all tests: units, then every notebook through nbval
 
+# A process that crashes ends the tests: pytest-xdist would wait for its successor for ever.
+ALONGSIDE = -n auto --dist loadgroup --max-worker-restart=0
+
 unit: setup
-	@$(BIN)/python -m pytest -n auto --dist loadgroup --durations=10 tests
+	@$(BIN)/python -m pytest $(ALONGSIDE) --durations=10 tests
 
 # Two notebooks at a time, with half of the cores each: OpenMP's threads, were they more than the
 # cores, would wait for each other three times as long as they compute.
@@ -47,7 +50,7 @@ notebooks-test: setup
 	  3) echo "nbval: lax (errors only), on the fallback 'digits', because MNIST is not at hand"; flag=--nbval-lax ;; \
 	  *) exit 1 ;; \
 	esac; \
-	export COURSE_OFFLINE=1 $$($(BIN)/python -c '$(HALF)'); $(BIN)/python -m pytest $$flag --nbval-cell-timeout=600 -n 2 --dist loadfile --durations=10 \
+	export COURSE_OFFLINE=1 $$($(BIN)/python -c '$(HALF)'); $(BIN)/python -m pytest $$flag --nbval-cell-timeout=600 -n 2 --max-worker-restart=0 --dist loadfile --durations=10 \
 	  $(sort $(wildcard notebooks/0[4-9]*.ipynb)) $(sort $(wildcard notebooks/0[1-3]*.ipynb notebooks/experiments/*.ipynb))
 
 notebooks: setup  ## rebuild notebooks/*.ipynb from notebooks/percent/*.py and execute them
@@ -76,7 +79,7 @@ bench: setup  ## side-by-side timings, written to benchmarks/results.json
 	@$(BIN)/python benchmarks/sweeps.py
 
 faults: setup  ## all corners of the training; trainings and sweeps killed twenty times each way (60 min)
-	@COURSE_FAULTS=20 $(BIN)/python -m pytest -n auto --dist loadgroup tests/test_resume.py tests/test_corners.py tests/test_sweep_faults.py \
+	@COURSE_FAULTS=20 $(BIN)/python -m pytest $(ALONGSIDE) tests/test_resume.py tests/test_corners.py tests/test_sweep_faults.py \
 	  tests/test_training.py tests/test_lesser_machines.py
 
 clean:  ## remove the environment and all run results; downloads in data/ stay

@@ -12,10 +12,21 @@ import pytest
 from PIL import Image
 
 from helpers.datasets import catalog
+from helpers.hardware import detect
+from helpers.hardware.planning import NEEDED
 from helpers.warm_kernels import connection
 from helpers.warm_kernels.connection import WarmUnavailable
 
 COURSE_DATA = os.environ.get("COURSE_DATA")
+
+
+def needs(precision):
+    """Skip a test where TensorFlow would crash in a precision (``plan`` refuses it)."""
+    feature = NEEDED[precision]
+    return pytest.mark.skipif(
+        feature in detect().withheld,
+        reason=f"ONEDNN_MAX_CPU_ISA withholds {feature}: TensorFlow crashes in {precision}",
+    )
 
 
 @pytest.fixture(autouse=True)

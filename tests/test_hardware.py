@@ -64,7 +64,7 @@ ALL = hardware.FEATURES
         ("ALL", ALL, "AMX"),
         ("AVX512_CORE_AMX", ALL, "AMX"),
         ("AVX512_CORE_BF16", ALL[:3], "bfloat16"),
-        ("AVX512_CORE_FP16", ALL[:3], "bfloat16"),
+        ("AVX512_CORE_FP16", ALL[:4], "bfloat16"),
         ("AVX512_CORE", ALL[:2], "AVX-512"),
         ("avx512_core_vnni", ALL[:2], "AVX-512"),
         ("AVX2", ALL[:1], "AVX2"),
@@ -80,7 +80,20 @@ def test_detect_honours_the_limit_that_onednn_honours(name, features, kind, vari
     monkeypatch.setenv(variable, name)
     found = hardware.detect()
     assert found.features == features
+    assert found.withheld == ALL[len(features) :]
     assert found.kind == kind
+
+
+@pytest.mark.parametrize(
+    ("precision", "feature"), [("mixed_bfloat16", "avx512f"), ("mixed_float16", "avx512_fp16")]
+)
+def test_a_precision_in_which_tensorflow_would_crash_is_refused(precision, feature, gpus):
+    limited = replace(PLAIN, withheld=(feature,))
+    with pytest.raises(CourseError, match=f"ONEDNN_MAX_CPU_ISA withholds {feature} from oneDNN"):
+        hardware.plan(dense(), precision=precision, machine=limited)
+    assert hardware.plan(dense(), precision=precision, machine=PLAIN).precision == precision
+    gpus(A100)
+    assert hardware.plan(dense(), precision=precision, machine=limited).precision == precision
 
 
 def test_detect_counts_only_the_cores_it_may_use():

@@ -13,6 +13,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from conftest import needs
 from keras import layers
 
 from helpers import hardware
@@ -111,6 +112,7 @@ def test_killed_at_random_moments_it_ends_with_the_same_weights(processes, tmp_p
     assert [identical(whole, result) for result in killed] == [True] * MOMENTS
 
 
+@needs("mixed_bfloat16")
 def test_convolutional_network_in_bfloat16_killed_on_its_way(processes, tmp_path):
     folders = [tmp_path / "whole", tmp_path / "killed"]
     for folder in folders:
@@ -200,7 +202,10 @@ OTHER |= {
 }
 
 
-@pytest.mark.parametrize("case", OTHER)
+@pytest.mark.parametrize(
+    "case",
+    [pytest.param(c, marks=needs("mixed_bfloat16") if c == "precision" else ()) for c in OTHER],
+)
 def test_checkpoint_of_another_configuration_is_refused_and_kept(case, checkpoint):
     changes, message = OTHER[case]
     before = checkpoint.read_bytes()

@@ -14,12 +14,14 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from conftest import needs
 from keras import layers
 
 from helpers import hardware
 from helpers.datasets import load_dataset
 from helpers.dropout import with_quick_dropout
 from helpers.evaluation import evaluate
+from helpers.hardware.planning import NEEDED
 from helpers.models import build_cnn, build_mlp, build_rnn
 from helpers.preprocessing import augmentation, scale
 from helpers.training import TrainingError, train
@@ -460,7 +462,7 @@ def test_out_of_memory_with_one_sample_gives_up():
         train(model, (X, CLASSES), batch_size=4, callbacks=[stop], **QUIET)
 
 
-@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize("precision", [pytest.param(p, marks=needs(p)) for p in NEEDED])
 def test_lower_precision_learns_and_leaves_the_model_as_it_was(precision):
     data = load_dataset("digits")
     model = build_mlp(data, dropout=0.2)
@@ -472,6 +474,7 @@ def test_lower_precision_learns_and_leaves_the_model_as_it_was(precision):
     assert all(w.dtype == np.float32 for w in model.get_weights())
 
 
+@needs("mixed_bfloat16")
 def test_interruption_leaves_the_model_as_it_was():
     def stop(*_):
         raise KeyboardInterrupt

@@ -4,6 +4,7 @@ import h5py
 import keras
 import numpy as np
 import pytest
+from conftest import needs
 from stand_in import write_weights
 
 from helpers.vision import WeightsUnavailable, block_layers, load_classifier
@@ -67,6 +68,7 @@ def test_forward_pass_is_the_published_one(vgg16, images):
     assert np.allclose(vgg16.probabilities(images), probabilities, atol=1e-3)
 
 
+@needs("mixed_bfloat16")
 def test_half_precision_is_close(vgg16, images):
     half = in_precision(vgg16.model, "mixed_bfloat16")
     assert half.get_layer("block1_conv1").kernel.dtype == "bfloat16"

@@ -7,16 +7,20 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-# The processor features that decide how fast a network can run, each with what oneDNN calls the
-# first of its instruction sets that has it (oneDNN, "CPU dispatcher control").
-ISAS = {
-    "avx2": ("AVX2", "AVX2_VNNI", "AVX2_VNNI_2"),
-    "avx512f": ("AVX512_CORE", "AVX512_CORE_VNNI"),
-    "avx512_bf16": ("AVX512_CORE_BF16", "AVX512_CORE_FP16"),
-    "amx_bf16": ("AVX512_CORE_AMX", "AVX512_CORE_AMX_FP16"),
+# oneDNN's names for instruction sets, each with what the one before has ("CPU dispatcher control"),
+# and the first of them that has each feature that decides how a network can be computed.
+ISAS = (
+    *("SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX2_VNNI_2", "AVX512_CORE", "AVX512_CORE_VNNI"),
+    *("AVX512_CORE_BF16", "AVX512_CORE_FP16", "AVX512_CORE_AMX", "AVX512_CORE_AMX_FP16"),
+)
+FIRST = {
+    "avx2": "AVX2",
+    "avx512f": "AVX512_CORE",
+    "avx512_bf16": "AVX512_CORE_BF16",
+    "avx512_fp16": "AVX512_CORE_FP16",
+    "amx_bf16": "AVX512_CORE_AMX",
 }
-FEATURES = tuple(ISAS)
-LESSER = ("SSE41", "AVX")
+FEATURES = tuple(FIRST)
 KINDS = {"amx_bf16": "AMX", "avx512_bf16": "bfloat16", "avx512f": "AVX-512", "avx2": "AVX2"}
 
 
@@ -37,6 +41,8 @@ class Hardware:
         Bytes of main memory.
     gpus : tuple of str
         Names of the NVIDIA GPUs.
+    withheld : tuple of str
+        Features that the processor has, but ``ONEDNN_MAX_CPU_ISA`` does not leave it.
     """
 
     cpu: str
@@ -44,6 +50,7 @@ class Hardware:
     features: tuple[str, ...]
     memory: int
     gpus: tuple[str, ...]
+    withheld: tuple[str, ...] = ()
 
     @property
     def kind(self) -> str:
@@ -60,12 +67,14 @@ def detect() -> Hardware:
     import psutil
 
     name, flags = _cpu()
+    present, allowed = [f for f in FEATURES if f in flags], _allowed()
     return Hardware(
         cpu=name,
         cores=_cores(),
-        features=tuple(f for f in FEATURES if f in flags and f in _allowed()),
+        features=tuple(f for f in present if f in allowed),
         memory=psutil.virtual_memory().total,
         gpus=_gpus(),
+        withheld=tuple(f for f in present if f not in allowed),
     )
 
 
@@ -82,10 +91,10 @@ def _cores() -> int:
 def _allowed() -> tuple[str, ...]:
     """Return the features that oneDNN may use; a name that it does not know allows all."""
     name = os.environ.get("ONEDNN_MAX_CPU_ISA") or os.environ.get("DNNL_MAX_CPU_ISA") or ""
-    if name.upper() in LESSER:
-        return ()
-    number = next((i for i, names in enumerate(ISAS.values()) if name.upper() in names), None)
-    return FEATURES if number is None else FEATURES[: number + 1]
+    if name.upper() not in ISAS:
+        return FEATURES
+    newest = ISAS.index(name.upper())
+    return tuple(f for f, first in FIRST.items() if ISAS.index(first) <= newest)
 
 
 def _cpu() -> tuple[str, set[str]]:

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 # What XLA compiles: nothing, the update of the weights, or the gradients too.
 XLA = ("none", "update", "step")
+# Where a processor has these, TensorFlow gives such numbers to oneDNN, and crashes if that may not
+# use them.
+NEEDED = {"mixed_bfloat16": "avx512f", "mixed_float16": "avx512_fp16"}
 STEPS_WORTH_COMPILING = 100  # in an epoch
 STEPS_TOGETHER = 32  # in one call on several machines, whose own pace must not decide
 
@@ -209,7 +212,8 @@ def plan(
     Raises
     ------
     CourseError
-        For an unknown value, or where ``COURSE_REQUIRE_GPU=1`` is set and there is no usable GPU.
+        For an unknown value, where ``COURSE_REQUIRE_GPU=1`` is set and there is no usable GPU, and
+        for a precision in which TensorFlow would crash.
     """
     _check_choice("precision", precision, ("auto", *PRECISIONS))
     _check_choice("xla", xla, ("auto", *XLA))
@@ -234,6 +238,11 @@ def plan(
     traits = _traits(model)
     if precision == "auto":
         precision = _choose_precision(draft, traits, gpus, machine, reasons)
+    elif not draft.on_gpu and NEEDED.get(precision) in machine.withheld:
+        raise CourseError(
+            f"precision={precision!r} crashes TensorFlow here, as ONEDNN_MAX_CPU_ISA withholds "
+            f"{NEEDED[precision]} from oneDNN: unset that variable, or use precision='float32'"
+        )
     draft = replace(draft, precision=precision)
     if xla == "auto":
         xla = _choose_xla(draft, traits, steps_per_epoch, reasons)
