@@ -60,7 +60,7 @@ class Kernel:
 
     def connect(self) -> None:
         self.client = self.manager.client()
-        self.client.start_channels()
+        self.client.start_channels(hb=False)  # as in helpers.runs.kernels
         self.client.wait_for_ready(timeout=120)
 
     @property

@@ -23,6 +23,13 @@ LONGEST_FOLDER = 55
 class KernelClient(AsyncKernelClient):
     """Begins as soon as a kernel is ready; the original then listens for 0.2 s in vain."""
 
+    def start_channels(self, **options: Any) -> None:
+        """Start all channels but the heartbeat: whether its kernel lives, the manager knows.
+
+        Its thread opens sockets without end if it is told to stop before it has begun.
+        """
+        super().start_channels(**{**options, "hb": False})
+
     async def wait_for_ready(self, timeout: float | None = None) -> None:
         """Wait until a kernel has answered and all that it said meanwhile has been heard.
 
