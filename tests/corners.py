@@ -38,9 +38,13 @@ def corners(layer: str, devices: str = "") -> list[tuple[str, str, str, int]]:
 
 
 def turns(corner: tuple[str, str, str, int], devices: str) -> tuple[str, ...]:
-    """Return how often a corner is trained: twice one of each kind, another one for each."""
+    """Return how often a corner is trained: one of each kind twice, another one for each.
+
+    Of several devices that is the hardest kind, in which all state changes.
+    """
     among = corners(corner[1], devices)
-    twice = ALL or corner == among[LAYER.index(corner[1]) % len(among)]
+    hard = devices in ("Keras", "one device") or corner[1] == "batch normalization"
+    twice = ALL or hard and corner == among[LAYER.index(corner[1]) % len(among)]
     return TURN if twice else TURN[:1]
 
 

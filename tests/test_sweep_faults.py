@@ -262,14 +262,14 @@ def test_a_full_disk_loses_nothing(tmp_path, chance):
 
 def test_a_hanging_cell_ends_at_its_timeout(tmp_path, chance):
     sweep = Sweep(tmp_path)
-    hanging = chance.sample(range(RUNS), 2)
+    hanging = chance.sample(range(RUNS), RUNS // 6)
     sweep.hanging.write_text(json.dumps(hanging))
-    course = sweep.start("--timeout", "3")
+    course = sweep.start("--timeout", "2")
     said, _ = course.communicate(timeout=180)
     assert course.returncode == 1, said.decode()
     rows = json.loads((sweep.out / "results.json").read_text())
     failed = {row["parameters"]["number"]: row["error"] for row in rows if row["error"]}
-    assert failed == dict.fromkeys(hanging, "a cell took longer than 3 s")
+    assert failed == dict.fromkeys(hanging, "a cell took longer than 2 s")
     assert_nothing_left()
     sweep.hanging.unlink()
     sweep.finish()

@@ -281,7 +281,8 @@ def test_dask_is_not_imported_without_a_scheduler(notebook, tmp_path):
     assert said.strip() == "succeeded []"
 
 
-def test_a_scheduler_that_does_not_answer_is_named(notebook, tmp_path):
+def test_a_scheduler_that_does_not_answer_is_named(notebook, tmp_path, monkeypatch):
+    monkeypatch.setattr("helpers.sweeps.cluster.ANSWERING", 1)
     with pytest.raises(CourseError, match=r"No Dask scheduler answers at 'tcp://127.0.0.1:9'"):
         sweep(notebook, {"width": [1]}, out=tmp_path / "out", scheduler="tcp://127.0.0.1:9")
     assert not (tmp_path / "out" / "results.csv").exists()

@@ -21,7 +21,7 @@ XLA = ("none", "update", "step")
 # Where a processor has these, TensorFlow gives such numbers to oneDNN, and crashes if that may not
 # use them.
 NEEDED = {"mixed_bfloat16": "avx512f", "mixed_float16": "avx512_fp16"}
-STEPS_WORTH_COMPILING = 100  # in an epoch
+STEPS_WORTH_COMPILING = 200  # in an epoch; five such epochs save what compiling an LSTM takes
 STEPS_TOGETHER = 32  # in one call on several machines, whose own pace must not decide
 
 

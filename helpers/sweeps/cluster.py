@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from distributed import Client
 
 JOINING = 60  # seconds within which the first worker has to be there
+ANSWERING = 10  # seconds for the scheduler to answer
 
 
 @contextlib.contextmanager
@@ -28,7 +29,7 @@ def connected(scheduler: str) -> "Iterator[Client]":
     from distributed import Client
 
     try:
-        client = Client(scheduler, timeout=10)
+        client = Client(scheduler, timeout=ANSWERING)
     except (OSError, ValueError) as error:
         raise CourseError(
             f"No Dask scheduler answers at {scheduler!r} ({error}); expected an address such as "
