@@ -44,7 +44,7 @@ def turns(corner: tuple[str, str, str, int], devices: str) -> tuple[str, ...]:
     """
     among = corners(corner[1], devices)
     hard = devices in ("Keras", "one device") or corner[1] == "batch normalization"
-    twice = ALL or hard and corner == among[LAYER.index(corner[1]) % len(among)]
+    twice = ALL or (hard and corner == among[LAYER.index(corner[1]) % len(among)])
     return TURN if twice else TURN[:1]
 
 

@@ -73,7 +73,7 @@ def test_corners(layer, processes, tmp_path):
                 wrong += [f"{devices} · {name}: {w}" for w in differences(layer, ours, theirs)]
             # A second training in the process gives the same, to the bit.
             seconds = [name for name in found if name.endswith(corners.TURN[1])]
-            assert seconds or devices == "two devices" and layer != "batch normalization"
+            assert seconds or (devices == "two devices" and layer != "batch normalization")
             for name in seconds:
                 first = found[name.replace(*reversed(corners.TURN))]
                 if first["weights"] != found[name]["weights"]:
