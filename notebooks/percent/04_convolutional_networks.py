@@ -30,7 +30,7 @@ import pandas as pd
 
 # %% tags=["parameters"]
 dataset: str = "mnist"  # an image set: a name (mnist, fashion_mnist, cifar10, digits) or a path
-n_samples: Optional[int] = 15_000  # at most this many training images; None for all
+n_samples: Optional[int] = 12_000  # at most this many training images; None for all
 epochs: int = 2  # times through the data for the two networks; the sources take 10
 batch_size: int = 128  # images in a step
 learning_rate: float = 1.0  # of Adadelta, the first network's optimizer
@@ -43,7 +43,7 @@ data = load_dataset(dataset, fallback="digits", seed=seed)
 if min(data.input_shape[:2]) < 16:  # digits has 8×8 pixels: too few for two poolings
     data = load_dataset(data.name, image_size=(16, 16), seed=seed)
 data = data.subset(n_samples, seed)
-is_mnist = data.name == "mnist" and len(data.x_train) >= 15_000  # what some claims below are about
+is_mnist = data.name == "mnist" and len(data.x_train) >= 12_000  # what some claims below are about
 data
 
 # %% [markdown]
@@ -209,7 +209,7 @@ check(min(accuracy, small_accuracy) > 0.96, "both are right in more than 96%", r
 # meant a rate of 1.0; today the default is 0.001. Same code, same data:
 
 # %% tags=["nbval-ignore-output"]
-part = data.subset(min(2000, len(data.x_train)), seed)
+part = data.subset(min(1000, len(data.x_train)), seed)
 rates = {}
 for rate in (float(keras.optimizers.Adadelta().learning_rate), 1.0):
     network = build_cnn(data, seed=seed)

@@ -33,7 +33,7 @@ from sklearn.pipeline import make_pipeline
 
 # %% tags=["parameters"]
 dataset: str = "mnist"  # images to read row by row: a name (mnist, digits, …) or a path
-n_samples: Optional[int] = 15_000  # at most this many training images; None for all
+n_samples: Optional[int] = 12_000  # at most this many training images; None for all
 epochs: int = 4  # times through the images
 batch_size: int = 128  # images in a step
 texts: str = "languages"  # short texts with classes: languages, or a path such as text/names
@@ -49,7 +49,7 @@ seed: int = 0  # of every random choice below
 
 # %%
 data = load_dataset(dataset, fallback="digits", seed=seed).subset(n_samples, seed)
-full_mnist = data.name == "mnist" and len(data.x_train) >= 15_000  # what some claims are about
+full_mnist = data.name == "mnist" and len(data.x_train) >= 12_000  # what some claims are about
 if len(data.input_shape) == 3:  # colour: the three values of a pixel side by side
     rows = {p: getattr(data, p).reshape(len(getattr(data, p)), data.input_shape[0], -1)
             for p in ("x_train", "x_test")}  # fmt: skip
