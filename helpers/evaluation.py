@@ -40,10 +40,15 @@ def predict(model: keras.Model, x: np.ndarray) -> np.ndarray:
 
 
 def _outputs(model: keras.Model, batches: Iterable[Any]) -> np.ndarray:
-    compute = tf.function(
-        lambda batch: model(batch, training=False), reduce_retracing=True, autograph=False
-    )
-    output = np.concatenate([compute(tf.constant(batch)) for batch in batches]).astype(np.float32)
+    compute = tf.function(lambda batch: model(batch, training=False), autograph=False)
+    traced, outputs = None, []
+    for batch in map(tf.constant, batches):
+        # Traced once, for any number of samples: an odd last batch would double a short evaluation.
+        traced = traced or compute.get_concrete_function(
+            tf.TensorSpec([None, *batch.shape[1:]], batch.dtype)
+        )
+        outputs.append(traced(batch))
+    output = np.concatenate(outputs).astype(np.float32)
     activation, loss = output_activation(model), getattr(model, "loss", None)
     if activation not in ("softmax", "sigmoid") and getattr(loss, "from_logits", False):
         activation = "softmax" if output.shape[1] > 1 else "sigmoid"

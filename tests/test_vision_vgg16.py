@@ -60,6 +60,7 @@ def test_number_of_weights(vgg16):
 
 
 def test_forward_pass_is_the_published_one(vgg16, images):
+    images = images[:1]  # NumPy takes five seconds for each
     expected = forward(images, vgg16.model.get_weights())
     found = vgg16.model(vgg16.preprocess(images), training=False).numpy()
     assert np.abs(found - expected).max() < 1e-3 * np.abs(expected).max()
