@@ -210,7 +210,7 @@ def test_own_photos_with_own_weights(tmp_path, warm_kernels):
     weights = write_weights(tmp_path / "mine.h5", keras.applications.MobileNet(weights=None))
     result = course(
         "run", "06", "--fast", "-p", f"images={tmp_path / 'own'}", "-p", f"weights={weights}",
-        "-p", "batch_size=4", "--out", tmp_path / "out",
+        "-p", "architecture=MobileNet", "-p", "batch_size=4", "--out", tmp_path / "out",
     )  # fmt: skip
     assert result.exit_code == 0, result.output
     (row,) = json.loads((tmp_path / "out" / "summary.json").read_text())

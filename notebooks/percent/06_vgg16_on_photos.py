@@ -32,7 +32,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import NearestNeighbors
 
 # %% tags=["parameters"]
-architecture: str = "VGG16"  # or MobileNet, ResNet50, EfficientNetB0, … of keras.applications
+architecture: str = "VGG16"  # or EfficientNetLite0, or MobileNet, ResNet50, … of keras.applications
 weights: str = "imagenet"  # imagenet, or the path of an .h5 file with this network's weights
 images: Optional[str] = None  # your photos: a file or a folder; None for photos that are at hand
 top: int = 3  # classes to show for each photo
@@ -45,8 +45,8 @@ seed: int = 0  # of every random choice below
 #
 # `load_classifier` brings a network with its weights, its preprocessing, its input size and the names of its
 # classes. The weights are looked for on disk, then downloaded. If they cannot be had, the course goes on
-# with a small relative (MobileNet at a quarter of its width, 2 MB), and if that is missing too, with a
-# network of random weights: its *architecture* can be studied, what it says cannot.
+# with a small relative (MobileNet at a quarter of its width, 2 MB), and if that is missing too, with
+# EfficientNet-Lite0, whose weights are installed with the course. Which one you see is said below.
 
 
 # %%
@@ -55,9 +55,9 @@ def best_available():
     for name, source, options in wishes:
         try:
             return vision.load_classifier(name, source, **options)
-        except vision.WeightsUnavailable as reason:
-            print(reason, end="\n\n")
-    return vision.load_classifier(architecture, None)
+        except vision.WeightsUnavailable:
+            print(f"The weights of {name} are neither here nor to be downloaded.")
+    return vision.load_classifier("EfficientNetLite0")
 
 
 # %% tags=["nbval-ignore-output"]
@@ -79,19 +79,12 @@ print(f"{len(names)} photos, {len(truth)} with a known label; as an array: {pixe
 # the network get right? And which will it get wrong?
 
 # %% tags=["nbval-ignore-output"]
-if classifier.is_trained:
-    said = classifier.predict(photos, top=top, batch_size=batch_size)
-    title = f"What {classifier.model.name} says"
-    figure = plots.photo_predictions(shown, said, truth=truth, title=title)
-else:
-    said = None
-    figure = plots.image_rows({"UNTRAINED: it has\nnothing to say": np.stack(list(shown.values()))},
-                              size=1.5)  # fmt: skip
-figure
+said = classifier.predict(photos, top=top, batch_size=batch_size)
+plots.photo_predictions(shown, said, truth=truth, title=f"What {classifier.architecture} says")
 
 # %% tags=["nbval-ignore-output"]
 top1 = top_k = None
-if said is not None and truth:
+if truth:
     right = said["label"] == said["file"].map(truth)
     top1 = right[said["rank"] == 1].mean()
     top_k = right.groupby(said["file"]).any().mean()
@@ -176,7 +169,8 @@ check(ratio > 1000, "a photo costs VGG16 over a thousand times the work of a dig
 # %% [markdown]
 # VGG16 (Simonyan and Zisserman, 2014) is built as simply as your own network, only more of it. Training it took its
 # authors two to three weeks on four GPUs. That is why work with photos mostly begins with a network *trained
-# by others*. MobileNet (Howard et al., 2017) was designed to get by with a fraction of weights and work.
+# by others*. MobileNet (Howard et al., 2017) and EfficientNet-Lite0 (after Tan and Le, 2019) were designed to
+# get by with a fraction of weights and work.
 #
 # ### Exercise 1 · 138,357,544
 #
@@ -263,11 +257,10 @@ check(same, "exercise 2: the same as keras.applications.vgg16.preprocess_input")
 # channels of each block that vary most over it (bright: strong reaction).
 
 # %% tags=["nbval-ignore-output"]
-caution = "" if classifier.is_trained else " (UNTRAINED)"
 name = names[chances.max(axis=1).argmax()]  # the one that it is most certain of
 photo = pictures[name]
 maps = vision.feature_maps(classifier, photo)
-plots.feature_maps(maps, title=f"{name}{caution}")
+plots.feature_maps(maps, title=f"{classifier.architecture}: {name}")
 
 # %%
 coarser = all(a.shape[0] > b.shape[0] for a, b in pairwise(maps.values()))
@@ -288,7 +281,11 @@ check(coarser, "each block is coarser than the one before")
 # %% tags=["nbval-ignore-output"]
 label, heat = vision.grad_cam(classifier, photo)
 label, loss = vision.occlusion_map(classifier, photo, label, stride=32, progress=False)
-plots.heat_maps(photo, {"Grad-CAM": heat, "lost when covered": loss}, title=f"{label}{caution}")
+plots.heat_maps(
+    photo,
+    {"Grad-CAM": heat, "lost when covered": loss},
+    title=f"{classifier.architecture}: {label}",
+)
 
 # %% [markdown]
 # Where both agree you may believe them more. Neither is a proof: they show *where*, not *why*. The same
@@ -299,7 +296,7 @@ doubtful = pictures[names[chances.max(axis=1).argmin()]]
 second, first = np.argsort(classifier.probabilities(doubtful[None])[0])[-2:]
 answers = [classifier.class_names[number] for number in (first, second)]
 plots.heat_maps(doubtful, dict(vision.grad_cam(classifier, doubtful, a) for a in answers),
-                title=f"Two answers to one photo{caution}")  # fmt: skip
+                title=f"{classifier.architecture}: two answers to one photo")  # fmt: skip
 
 # %% [markdown]
 # ## 5 · Photos as points
@@ -319,7 +316,9 @@ for query in queries:
         index = NearestNeighbors(n_neighbors=count, metric="cosine").fit(points)
         nearest = index.kneighbors(points[[query]], return_distance=False)[0]
         rows[f"{query}, by {space}"] = pixels[nearest]
-plots.image_rows(rows, title=f"The first photo of each row, and the nearest to it{caution}")
+plots.image_rows(
+    rows, title=f"{classifier.architecture}: the first photo of each row, and the nearest to it"
+)
 
 # %% [markdown]
 # By pixels, neighbours share a brightness or a background. By features they share content more often, though
@@ -371,8 +370,7 @@ def on_pixels(data):
 
 # %% tags=["nbval-ignore-output"]
 scores = {"commonest class": [], "pixels": [], "head on features": [], "fine-tuned": []}
-trials = n_seeds if classifier.is_trained else 1  # what is untrained shows nothing more often
-for s in range(seed, seed + trials):
+for s in range(seed, seed + n_seeds):
     data = vision.photo_classes(material, classifier.image_size, seed=s)
     features = vision.extract_features(classifier, data, progress=False)
     head = train_head(features, s)
@@ -460,7 +458,7 @@ attempt("channels in front", lambda: classifier.load_photos(np.zeros((3, 224, 22
 record(
     dataset=data.name,
     network=model.name,
-    weights=classifier.weights or "random",
+    weights=classifier.weights,
     n_photos=len(names),
     top1_accuracy=top1,
     topk_accuracy=top_k,
