@@ -79,8 +79,8 @@ bench: setup  ## side-by-side timings, written to benchmarks/results.json
 	@$(BIN)/python benchmarks/sweeps.py
 
 faults: setup  ## all corners of the training; trainings and sweeps killed twenty times each way (60 min)
-	@COURSE_FAULTS=20 $(BIN)/python -m pytest $(ALONGSIDE) tests/test_resume.py tests/test_corners.py tests/test_sweep_faults.py \
-	  tests/test_training.py tests/test_lesser_machines.py
+	@COURSE_FAULTS=20 $(BIN)/python -m pytest $(ALONGSIDE) -m '' tests/test_resume.py tests/test_corners.py tests/test_sweep_faults.py \
+	  tests/test_sweeps.py tests/test_training.py tests/test_lesser_machines.py tests/test_vision_vgg16.py
 
 clean:  ## remove the environment and all run results; downloads in data/ stay
 	rm -rf .venv runs build *.egg-info .pytest_cache .ruff_cache

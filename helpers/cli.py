@@ -84,13 +84,13 @@ def check(as_json: bool) -> None:
 
 @main.group()
 def data() -> None:
-    """List, download and verify the datasets."""
+    """List, download and verify datasets, and weights of networks."""
 
 
 @data.command("list")
 def list_data() -> None:
-    """Show every dataset that can be loaded by name, and where it is."""
-    from helpers.datasets import catalog
+    """Show every dataset that can be loaded by name, and weights, and where they are."""
+    from helpers.datasets import catalog, weights
     from helpers.environment import download_size
 
     for name, entry in catalog.manifest().items():
@@ -99,57 +99,63 @@ def list_data() -> None:
         click.echo(f"{name:14} {entry['n_train'] + entry['n_test']:>7,}  {entry['title']}: {where}")
     for name in catalog.EMBEDDED:
         click.echo(f"{name:14} {'':>7}  comes with {catalog.PACKAGES[name]}")
+    for name, entry in weights.known().items():
+        missing = f"not here ({entry['bytes'] / 1e6:.0f} MB to download)"
+        where = next((where for _, where in weights.places(entry["file"])), missing)
+        click.echo(f"{name:14} {'':>7}  {entry['title']}: {where}")
 
 
-def _known_names(names: tuple[str, ...]) -> tuple[str, ...]:
-    from helpers.datasets import catalog
+def _check_names(names: tuple[str, ...]) -> None:
+    from helpers.datasets import catalog, weights
     from helpers.errors import DatasetError, nearest
 
+    known = (*catalog.names(), *weights.known())
     for name in names:
-        if name not in catalog.names():
+        if name not in known:
             raise DatasetError(
-                f"{name!r} is not a known dataset; known are {', '.join(catalog.names())}."
-                + nearest(name, catalog.names())
+                f"{name!r} is not a known dataset; known are {', '.join(known)}."
+                + nearest(name, known)
             )
-    return tuple(name for name in names if name not in catalog.EMBEDDED)
 
 
 @data.command()
 @click.argument("names", nargs=-1, required=True, metavar="NAME…")
 def fetch(names: tuple[str, ...]) -> None:
-    """Make sure that datasets are on this machine; download what is not."""
-    from helpers.datasets import catalog
+    """Make sure that datasets and weights are on this machine; download what is not."""
+    from helpers.datasets import catalog, weights
 
-    downloadable = _known_names(names)
+    _check_names(names)
     for name in names:
-        if name in downloadable:
-            click.echo(f"{name}: {catalog.load_named(name).source}")
+        if name in catalog.EMBEDDED:
+            where = f"comes with {catalog.PACKAGES[name]}"
+        elif name in weights.known():
+            where = weights.fetch(name)
         else:
-            click.echo(f"{name}: comes with {catalog.PACKAGES[name]}")
+            where = catalog.load_named(name).source
+        click.echo(f"{name}: {where}")
 
 
 @data.command()
 @click.argument("names", nargs=-1, metavar="[NAME…]")
 def verify(names: tuple[str, ...]) -> None:
     """Verify the content of every copy found; exit 0 only if each is good and none is missing."""
-    from helpers.datasets import catalog
-    from helpers.errors import DatasetError
+    from helpers.datasets import catalog, weights
 
+    _check_names(names)
     good = True
-    for name in set(names) & set(catalog.EMBEDDED):
-        click.echo(f"{name}: comes with {catalog.PACKAGES[name]}")
-    for name in _known_names(names) if names else catalog.manifest():
-        places = list(catalog.find(name))
-        if not places:
+    for name in names or (*catalog.manifest(), *weights.known()):
+        if name in catalog.EMBEDDED:
+            click.echo(f"{name}: comes with {catalog.PACKAGES[name]}")
+            continue
+        copies = list((weights if name in weights.known() else catalog).copies(name))
+        for where, damage in copies:
+            click.echo(
+                f"{name}: {where} is good" if damage is None else f"{name}: {where}: {damage}"
+            )
+            good = good and damage is None
+        if not copies:
             click.echo(f"{name}: not here")
             good = good and not names
-        for place in places:
-            try:
-                catalog.read(name, place)
-                click.echo(f"{name}: {place.source(name)} is good")
-            except DatasetError as error:
-                click.echo(f"{name}: {place.label}: {error}")
-                good = False
     sys.exit(0 if good else 1)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from helpers import hardware
-from helpers.datasets import catalog
+from helpers.datasets import catalog, weights
 from helpers.errors import CourseError, DatasetError
 
 GB = 1 << 30
@@ -162,6 +162,11 @@ def _data() -> Iterator[Finding]:
         else:
             size = download_size(name)
             yield Finding(f"data {name}", True, f"not here; {size} are downloaded when first used")
+    for name, entry in weights.known().items():
+        found = [where for _, where in weights.places(entry["file"])]
+        missing = f"not here; 'course data fetch {name}' downloads {entry['bytes'] / 1e6:.0f} MB"
+        looked = f" (looked for {entry['file']} in {weights.searched()})"
+        yield Finding(f"weights {name}", True, found[0] if found else missing + looked)
     yield Finding("data embedded", True, ", ".join(catalog.EMBEDDED))
 
 

@@ -16,6 +16,14 @@ class DatasetUnavailable(DatasetError):
     """A known dataset that cannot be had here and now: not on disk, and no download."""
 
 
+class WeightsError(CourseError):
+    """Weights that are damaged or belong to another network."""
+
+
+class WeightsUnavailable(WeightsError, DatasetUnavailable):
+    """Weights that cannot be had here and now: not on disk, and no download. A note says more."""
+
+
 class ParameterError(CourseError, ValueError):
     """A notebook parameter that does not exist or has the wrong type."""
 

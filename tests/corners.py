@@ -20,7 +20,7 @@ def corners(layer: str, devices: str = "") -> list[tuple[str, str, str, int]]:
     """Return the corners of networks with this kind of layer: all of them, or a third.
 
     Over the three kinds, the third has every pair of values at least once. Two devices take each
-    kind of last batch once, batch normalization the two hard ones, of which two machines have one.
+    kind of last batch once, two machines the hardest corner.
     """
     if ALL:
         return list(itertools.product(LAST, (layer,), FEED, OUTPUTS))
@@ -29,11 +29,10 @@ def corners(layer: str, devices: str = "") -> list[tuple[str, str, str, int]]:
         (last, layer, FEED[(number + kind) % 2], OUTPUTS[(number // 2 + kind) % 2])
         for number, last in enumerate(LAST)
     ]
-    hard = layer == "batch normalization"
     if devices == "two devices":
-        return chosen[1:] if hard else [chosen[kind]]
+        return [chosen[kind]]
     if devices == "two machines":
-        return chosen[-1:] if hard else []
+        return chosen[-1:] if layer == "batch normalization" else []
     return chosen
 
 
@@ -43,9 +42,14 @@ def turns(corner: tuple[str, str, str, int], devices: str) -> tuple[str, ...]:
     Of several devices that is the hardest kind, in which all state changes.
     """
     among = corners(corner[1], devices)
-    hard = devices in ("Keras", "one device") or corner[1] == "batch normalization"
+    hard = devices == "one device" or corner[1] == "batch normalization"
     twice = ALL or (hard and corner == among[LAYER.index(corner[1]) % len(among)])
     return TURN if twice else TURN[:1]
+
+
+def named(corner: tuple[str, str, str, int]) -> str:
+    """Return the name of a corner."""
+    return " · ".join(map(str, corner))
 
 
 def prepare(devices: str) -> None:
@@ -165,13 +169,9 @@ def run(devices: str, layer: str, out: Path) -> None:
     prepare(devices)
     found: dict[str, dict] = {}
     for corner in corners(layer, devices):
-        name = " · ".join(map(str, corner))
-        if devices == "Keras":
-            found[name] = by_keras(*corner)
-            continue
         for turn in turns(corner, devices):
             about = {"devices": devices, "turn": turn, "folder": out.parent}
-            found[f"{name} · {turn}"] = by_train(*corner, **about)
+            found[f"{named(corner)} · {turn}"] = by_train(*corner, **about)
     out.write_text(json.dumps(found))
 
 

@@ -5,9 +5,6 @@ import importlib.resources
 import numpy as np
 import pytest
 from conftest import needs
-from matplotlib import cbook
-from PIL import Image
-from sklearn.datasets import load_sample_image
 
 from helpers.models import build_mlp
 from helpers.vision import (
@@ -16,6 +13,8 @@ from helpers.vision import (
     grad_cam,
     load_classifier,
     occlusion_map,
+    photo_labels,
+    sample_photos,
     with_head,
 )
 from helpers.vision.classifier import in_precision
@@ -31,15 +30,9 @@ def network():
 
 
 @pytest.fixture(scope="module")
-def pictures():
-    """Return photos that are installed with scikit-learn and Matplotlib."""
-    with cbook.get_sample_data("grace_hopper.jpg") as file:
-        hopper = np.asarray(Image.open(file).convert("RGB"))
-    return {
-        "palace": load_sample_image("china.jpg"),
-        "daisy": load_sample_image("flower.jpg"),
-        "military_uniform": hopper,
-    }
+def pictures(network):
+    """Return the photos that are installed, by file name, in the network's size."""
+    return network.load_photos(sample_photos())
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +88,7 @@ def forward(images, state):
 
 
 def test_forward_pass_is_the_published_one(network, state, pictures):
-    images = np.stack(list(network.load_photos(list(pictures.values())).values()))
+    images = np.stack([pictures[name] for name in ("china.jpg", "coffee.png", "flower.jpg")])
     found = network.model(network.preprocess(images), training=False).numpy()
     expected = forward(images, state)
     assert np.abs(found - expected).max() < 1e-3 * np.abs(expected).max()
@@ -109,16 +102,17 @@ def test_all_of_the_file_is_used(network, state):
     assert "trained (imagenet)" in repr(network)
 
 
-def test_it_knows_the_photos_that_are_installed(network, pictures):
-    table = network.predict(list(pictures.values()), top=3, progress=False)
-    for (_, rows), label in zip(table.groupby("file", sort=False), pictures, strict=True):
-        found = list(rows["label"])
-        assert label in (found if label == "military_uniform" else found[:1]), found
+def test_it_knows_the_photos_that_are_installed(network):
+    """Seven of ten; not the blurred clock, the silhouette of a horse, and the portrait."""
+    photos = sample_photos()
+    table, truth = network.predict(photos, top=1, progress=False), photo_labels(photos)
+    right = {row.file for row in table.itertuples() if row.label in truth[row.file]}
+    assert right == truth.keys() - {"clock_motion.png", "horse.png", "astronaut.png"}
+    assert dict(zip(table["file"], table["label"], strict=True))["coffee.png"] == "espresso"
 
 
 def test_it_is_a_citizen(network, pictures):
-    photo = network.load_photos([pictures["daisy"]])
-    image = next(iter(photo.values()))
+    image = pictures["flower.jpg"]
     shapes = [layer.output.shape[1] for layer in block_layers(network.model).values()]
     assert shapes == [112, 56, 28, 14, 7]
     label, heat = grad_cam(network, image)
@@ -134,7 +128,7 @@ def test_it_is_a_citizen(network, pictures):
 @needs("mixed_bfloat16")
 def test_half_precision_is_close(network, pictures):
     half = in_precision(network.model, "mixed_bfloat16")
-    ready = network.preprocess(next(iter(network.load_photos([pictures["daisy"]]).values()))[None])
+    ready = network.preprocess(pictures["flower.jpg"][None])
     exact, rounded = (np.asarray(m(ready, training=False))[0] for m in (network.model, half))
     assert exact.argmax() == rounded.argmax()
     assert np.abs(rounded - exact).mean() < 0.1 * exact.std()

@@ -90,7 +90,9 @@ def of_photos():
     ramp = np.linspace(-1, 1, 49).reshape(7, 7)
     yield (
         "predictions",
-        lambda: plots.photo_predictions(photos, table, truth={"photo_0.jpg": "cat"}, title="Said"),
+        lambda: plots.photo_predictions(
+            photos, table, truth={"photo_0.jpg": ("cat", "tabby")}, title="Said"
+        ),
     )
     yield "one prediction", lambda: plots.photo_predictions(dict([*photos.items()][:1]), table)
     yield "heat maps", lambda: plots.heat_maps(photos["photo_0.jpg"], {"Grad-CAM": ramp})

@@ -20,6 +20,8 @@ import psutil
 import pytest
 from test_sweeps import cluster, make_notebook
 
+from helpers import sweeps
+
 REPEATS = int(os.environ.get("COURSE_FAULTS", "1"))
 RUNS = 24 if "COURSE_FAULTS" in os.environ else 6
 SEED = int(os.environ.get("COURSE_FAULTS_SEED", random.randrange(10**6)))
@@ -200,11 +202,21 @@ def test_a_killed_kernel_fails_its_run_only(tmp_path, chance):
     sweep.finish()
 
 
-def test_a_killed_worker_costs_nothing(tmp_path, chance, monkeypatch, warm_kernels):
+def test_a_cluster_gives_the_same_table_and_a_killed_worker_costs_nothing(
+    tmp_path, chance, monkeypatch, warm_kernels
+):
     sweep = Sweep(tmp_path)
     for name, value in (MARK | {"SWEEP_HANGING": str(sweep.hanging)}).items():
         monkeypatch.setenv(name, value)
+    body = "from helpers.runs import record\nrecord(dataset='made', score=1 / (number - 1))"
+    broken = make_notebook(tmp_path / "broken.ipynb", body, "number: int = 0  # of the run\n")
+    grid = {"number": [1, 2]}
+    local = sweeps.sweep(broken, grid, out=tmp_path / "local", jobs=1, progress=False)
     with cluster(tmp_path) as (address, workers):
+        options = {"scheduler": address, "progress": False}
+        remote = sweeps.sweep(broken, grid, out=tmp_path / "remote", **options)
+        same = [name for name in local if name not in ("seconds", "host", "peak_memory_mb")]
+        pd.testing.assert_frame_equal(remote[same], local[same])
         course = sweep.start("--scheduler", address)
         at_random(sweep, course, chance)
         kill_one(lambda: computing(workers), chance)
@@ -213,6 +225,7 @@ def test_a_killed_worker_costs_nothing(tmp_path, chance, monkeypatch, warm_kerne
     sweep.finish()
 
 
+@pytest.mark.faults
 def test_a_killed_preloaded_process_costs_nothing(tmp_path, chance):
     sweep = Sweep(tmp_path)
     course = sweep.start()
@@ -260,6 +273,7 @@ def test_a_full_disk_loses_nothing(tmp_path, chance):
         subprocess.run(["umount", "--lazy", str(disk)], check=True)
 
 
+@pytest.mark.faults
 def test_a_hanging_cell_ends_at_its_timeout(tmp_path, chance):
     sweep = Sweep(tmp_path)
     hanging = chance.sample(range(RUNS), RUNS // 6)

@@ -261,15 +261,6 @@ def cluster(folder):
             process.wait(30)
 
 
-def test_a_cluster_started_by_hand_gives_the_same_table(notebook, tmp_path):
-    grid = {"rate": [0.5, 1.0], "width": [2, 13]}
-    with cluster(tmp_path) as (address, _):
-        remote = sweep(notebook, grid, out=tmp_path / "a", scheduler=address, progress=False)
-    local = sweep(notebook, grid, out=tmp_path / "b", jobs=1, progress=False)
-    same = [name for name in local if name not in ("seconds", "host", "peak_memory_mb")]
-    pd.testing.assert_frame_equal(remote[same], local[same])
-
-
 def test_dask_is_not_imported_without_a_scheduler(notebook, tmp_path):
     code = (
         "import sys; from helpers.sweeps import sweep\n"
@@ -288,10 +279,11 @@ def test_a_scheduler_that_does_not_answer_is_named(notebook, tmp_path, monkeypat
     assert not (tmp_path / "out" / "results.csv").exists()
 
 
+@pytest.mark.faults
 def test_a_killed_sweep_leaves_no_process_and_resumes(notebook, tmp_path, monkeypatch):
     monkeypatch.setenv("COURSE_WARM", "0")  # so that the kernels are children
     make_notebook(notebook, BODY + "\nimport time; time.sleep(1)")
-    command = [sys.executable, "-m", "helpers", "sweep", str(notebook), "-g", "width=1,2,3,4,5,6",
+    command = [sys.executable, "-m", "helpers", "sweep", str(notebook), "-g", "width=1,2,3,4",
                "--jobs", "2", "--out", str(tmp_path / "out")]  # fmt: skip
     course = subprocess.Popen(
         command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=tmp_path
@@ -309,11 +301,11 @@ def test_a_killed_sweep_leaves_no_process_and_resumes(notebook, tmp_path, monkey
         path.parent.name: json.loads(path.read_text())
         for path in (tmp_path / "out").glob("runs/*/status.json")
     }
-    assert 0 < len(before) < 6
+    assert 0 < len(before) < 4
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     rows = json.loads((tmp_path / "out" / "results.json").read_text())
-    assert sorted(row["parameters"]["width"] for row in rows) == [1, 2, 3, 4, 5, 6]
+    assert sorted(row["parameters"]["width"] for row in rows) == [1, 2, 3, 4]
     assert all(row == before.get(row["key"], row) for row in rows)
 
 

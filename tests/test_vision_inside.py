@@ -7,11 +7,13 @@ from PIL import Image
 from stand_in import write_weights
 
 from helpers import hardware, vision
-from helpers.datasets import Dataset, DatasetError, catalog
+from helpers.datasets import Dataset, DatasetError
 from helpers.errors import CourseError
 from helpers.evaluation import evaluate, predict
+from helpers.files import ROOT
 from helpers.training import train
-from helpers.vision import Classifier, load_classifier, photo_classes
+from helpers.vision import Classifier, load_classifier, photo_classes, samples
+from helpers.vision.classifier import class_index
 
 SIZE = (64, 64)
 
@@ -233,48 +235,53 @@ def test_folders_are_classes(tmp_path):
     assert data.x_train.shape[1:] == (*SIZE, 3)
 
 
-def test_labels_make_animals_and_things(tmp_path):
-    folder = save_photos(tmp_path / "photos", 8)
-    rows = [f"{n}.png,{n if n < 4 else 500 + n},class {n}" for n in range(8)]
-    (folder / "labels.csv").write_text("file,class_index,label\n" + "\n".join(rows))
-    data = photo_classes(folder, SIZE, seed=3)
-    assert data.class_names == ("animal", "thing")
-    assert sorted(data.y_train) == sorted(data.y_test) == [0, 0, 1, 1]
-    other = photo_classes(folder, SIZE, seed=4)
-    assert not np.array_equal(data.x_train, other.x_train)
-    assert vision.photo_labels(folder)["3.png"] == "class 3"
-
-
 def test_pieces_of_photos_share_no_pixel(tmp_path):
-    """Each column of a photo has a brightness of its own, so pieces tell where they are from."""
-    ramp = np.repeat(np.arange(240, dtype=np.uint8)[None, :, None], 80, 0).repeat(3, 2)
-    for name, photo in (("a", ramp), ("b", ramp[::-1] // 2)):
-        Image.fromarray(photo).save(tmp_path / f"{name}.png")
-    data = photo_classes([tmp_path / "a.png", tmp_path / "b.png"], (28, 28))
+    """Two halves of a photo have two colours, so that a piece tells where it comes from."""
+    halves = np.zeros((2, 200, 240, 3), np.uint8)
+    for number, photo in enumerate(halves):
+        photo[:, :120, number], photo[:, 120:, 2] = 100, 100
+        Image.fromarray(photo).save(tmp_path / f"{'ab'[number]}.png")
+    data = photo_classes([tmp_path / "a.png", tmp_path / "b.png"], (28, 28), seed=3)
     assert data.class_names == ("a", "b")
-    assert np.bincount(data.y_train).tolist() == np.bincount(data.y_test).tolist() == [8, 8]
-    ours = data.y_train == 0
-    assert data.x_train[ours].max() < data.x_test[ours].min()
+    assert np.bincount(data.y_train).tolist() == [8, 8]
+    assert np.bincount(data.y_test).tolist() == [34, 34]
+    assert not data.x_train[..., 2].any()
+    assert not data.x_test[..., :2].any()
+    for own, y in zip(data.x_train, data.y_train, strict=True):
+        assert own[..., y].min() >= 49  # at half the brightness or more
+    other = photo_classes([tmp_path / "a.png", tmp_path / "b.png"], (28, 28), seed=4)
+    assert not np.array_equal(data.x_train, other.x_train)
 
 
 def test_photos_that_make_no_classes_are_refused(tmp_path):
     folder = save_photos(tmp_path, 1)
     with pytest.raises(DatasetError, match="There is one photo; expected at least two"):
         photo_classes(folder, SIZE)
+
+
+def test_labels_of_photos_are_found(tmp_path):
+    folder = save_photos(tmp_path / "photos", 2)
+    assert vision.photo_labels(folder) == {}
+    (folder / "labels.csv").write_text("file,label\n0.png,cat\n")
+    assert vision.photo_labels(folder) == {"0.png": ("cat",)}
     (folder / "labels.csv").write_text("file,name\n0.png,x\n")
-    with pytest.raises(DatasetError, match="there is no column 'class_index'"):
-        photo_classes(folder, SIZE)
-    (folder / "labels.csv").write_text("file,class_index\n0.png,cat\n")
-    with pytest.raises(DatasetError, match=r"class_index of 0.png is 'cat'"):
-        photo_classes(folder, SIZE)
+    with pytest.raises(DatasetError, match="there is no column 'label'"):
+        vision.photo_labels(folder)
 
 
-def test_sample_photos_are_there(tmp_path, monkeypatch):
+def test_sample_photos_are_installed_and_labelled(monkeypatch):
+    """Each has labels of ImageNet, and a row in data/README.md."""
     found = vision.sample_photos()
-    assert len(found) == 3
-    assert all(path.is_file() for path in found)
-    assert photo_classes(found, SIZE).class_names == ("china", "flower", "grace_hopper")
-    monkeypatch.setenv("COURSE_DATA", str(tmp_path))
-    save_photos(tmp_path / "images")
-    assert vision.sample_photos() == tmp_path / "images"
-    assert catalog.existing("images") == tmp_path / "images"
+    labels = vision.photo_labels(found)
+    known = {label for _, label in class_index()}
+    table = (ROOT / "data" / "README.md").read_text(encoding="utf-8")
+    assert len(found) == len(labels) >= 10
+    for path in found:
+        assert set(labels[path.name]) <= known
+        assert f"`{path.name}`" in table
+    for path in vision.sample_materials():
+        assert path.is_file()
+        assert f"`{path.name}`" in table
+    monkeypatch.setattr(samples, "FOLDERS", ())
+    with pytest.raises(CourseError, match=r"astronaut\.png is missing, which comes with"):
+        vision.sample_photos()

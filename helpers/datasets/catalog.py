@@ -32,9 +32,14 @@ LANGUAGES = (
 )
 
 
-@functools.cache
 def manifest() -> dict[str, dict[str, Any]]:
-    """Return the content of ``data/manifest.toml``, a table for each downloadable dataset."""
+    """Return the datasets of ``data/manifest.toml``, a table for each downloadable one."""
+    return {name: entry for name, entry in content().items() if name != "weights"}
+
+
+@functools.cache
+def content() -> dict[str, dict[str, Any]]:
+    """Return the content of ``data/manifest.toml``: datasets, and a table of weights."""
     path = ROOT / "data" / "manifest.toml"
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
@@ -142,6 +147,17 @@ def read(name: str, place: Place) -> Dataset:
         If they are damaged.
     """
     return _made(name, place, _verified(name, place))
+
+
+def copies(name: str) -> Iterator[tuple[str, DatasetError | None]]:
+    """Yield where each copy of a dataset is, and what is wrong with it."""
+    for place in find(name):
+        try:
+            read(name, place)
+        except DatasetError as error:
+            yield place.label, error
+        else:
+            yield place.source(name), None
 
 
 def _read_kept(name: str, place: Place) -> Dataset:

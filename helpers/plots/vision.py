@@ -1,6 +1,6 @@
 """Pictures of what a classifier says of photos, and of why."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,7 +20,7 @@ def photo_predictions(
     photos: Mapping[str, np.ndarray],
     table: "pd.DataFrame",
     *,
-    truth: Mapping[str, str] | None = None,
+    truth: Mapping[str, Collection[str]] | None = None,
     columns: int = 3,
     title: str = "",
 ) -> CourseFigure:
@@ -33,8 +33,8 @@ def photo_predictions(
     table : DataFrame
         What ``Classifier.predict`` returns for them, and maybe for more.
     truth
-        File name to true label, where it is known: it stands above, and its bar has another colour
-        and a tick.
+        File name to the labels that are right, where they are known: the first stands above, and
+        their bars have another colour and a tick.
     columns
         Photos a row.
     title
@@ -54,11 +54,12 @@ def photo_predictions(
     for number, (file, image) in enumerate(photos.items()):
         row, column = divmod(number, columns)
         own = table[table["file"] == file]
-        known = (truth or {}).get(file)
+        known = (truth or {}).get(file, ())
         show_image(grid[2 * row, column], image)
-        grid[2 * row, column].set_title(_shown(known or file), fontsize=9, fontweight="normal")
+        name = next(iter(known), file)
+        grid[2 * row, column].set_title(_shown(name), fontsize=9, fontweight="normal")
         _bars(grid[2 * row + 1, column], own, known)
-        right += own["label"].iloc[0] == known
+        right += own["label"].iloc[0] in known
     first = table[(table["rank"] == 1) & table["file"].isin(files)]
     said = ", ".join(f"{r.label} ({r.probability:.0%})" for r in first.itertuples())
     known = sum(file in (truth or {}) for file in files)
@@ -68,12 +69,12 @@ def photo_predictions(
     return figure
 
 
-def _bars(axes: "Axes", own: "pd.DataFrame", truth: str | None) -> None:
+def _bars(axes: "Axes", own: "pd.DataFrame", truth: Collection[str]) -> None:
     heights = range(len(own) - 1, -1, -1)
     bars = axes.barh(heights, own["probability"], color=class_colour(9), height=0.8)
     for bar, row in zip(bars, own.itertuples(), strict=True):
         tick = ""
-        if row.label == truth:
+        if row.label in truth:
             bar.set_color(class_colour(2))
             tick = "  ✓"
         axes.text(
@@ -99,7 +100,7 @@ def heat_maps(
     image : ndarray of uint8, shape (h, w, 3)
     maps
         By title, of shape (rows, columns), of any resolution. Each is shown over its own range
-        above 0.
+        above 0, whose end stands in its title.
     title
         Of the whole figure.
     """
@@ -116,7 +117,7 @@ def heat_maps(
         )
         top = max(float(heat.max()), 1e-12)
         axes.imshow(np.asarray(smooth), cmap="inferno", alpha=0.6, vmin=0, vmax=top)
-        axes.set_title(name, fontsize=9, fontweight="normal")
+        axes.set_title(f"{name} (0 … {max(heat.max(), 0):.2g})", fontsize=9, fontweight="normal")
         row, column = np.unravel_index(heat.argmax(), heat.shape)
         places.append(f"{name}: highest at {_place(row, column, heat.shape)}")
     figure.colours = None

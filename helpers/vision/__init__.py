@@ -1,10 +1,10 @@
 """ImageNet classifiers: load them, let them predict, look inside, use what they have learned."""
 
+from helpers.errors import WeightsError, WeightsUnavailable
 from helpers.vision.classifier import Classifier, architectures, load_classifier
 from helpers.vision.explain import block_layers, feature_maps, grad_cam, occlusion_map
-from helpers.vision.samples import photo_classes, photo_labels, sample_photos
+from helpers.vision.samples import photo_classes, photo_labels, sample_materials, sample_photos
 from helpers.vision.transfer import extract_features, with_head
-from helpers.vision.weights import WeightsError, WeightsUnavailable
 
 __all__ = [
     "Classifier",
@@ -19,6 +19,7 @@ __all__ = [
     "occlusion_map",
     "photo_classes",
     "photo_labels",
+    "sample_materials",
     "sample_photos",
     "with_head",
 ]

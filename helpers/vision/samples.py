@@ -1,50 +1,71 @@
-"""Photos to try things on: those that come with the packages, and classes made of any photos."""
+"""Photos to try things on, installed with the packages; and classes made of any photos."""
 
 import csv
+import importlib.util
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from helpers.datasets import Dataset, catalog, images, load_dataset
-from helpers.datasets.sampling import holdout
-from helpers.errors import DatasetError
+from helpers.datasets import Dataset, images, load_dataset
+from helpers.errors import CourseError, DatasetError
 from helpers.vision.photos import Photo, decode, list_photos, warn_of_skipped
 
-ANIMALS = 398  # ImageNet's classes 0 … 397 are animals
-PIECES = 8  # of each photo, for training and for testing
+# Each photo, with the labels of ImageNet that are right for it; data/README.md tells whose it is.
+LABELS = {
+    "astronaut.png": ("space_shuttle",),
+    "camera.png": ("tripod",),
+    "chelsea.png": ("tabby", "tiger_cat", "Egyptian_cat"),
+    "china.jpg": ("palace",),
+    "clock_motion.png": ("analog_clock", "wall_clock"),
+    "coffee.png": ("espresso", "cup", "coffee_mug"),
+    "flower.jpg": ("daisy",),
+    "grace_hopper.jpg": ("military_uniform",),
+    "horse.png": ("sorrel",),
+    "rocket.jpg": ("missile", "projectile"),
+}
+MATERIALS = ("brick.png", "grass.png", "gravel.png")
+FOLDERS = (("skimage", "data"), ("sklearn", "datasets/images"),
+           ("matplotlib", "mpl-data/sample_data"))  # fmt: skip
+PIECES = (8, 34)  # of each photo, for training and for testing
 MOST = 10  # photos that pieces are cut from
 
 
-def sample_photos() -> Path | list[Path]:
-    """Return photos to try things on.
-
-    Returns
-    -------
-    Path or list of Path
-        ``images/`` of ``$COURSE_DATA`` or of the downloads; else the three photos that come with
-        scikit-learn and Matplotlib.
-    """
-    import matplotlib
-    import sklearn.datasets
-
-    if folder := catalog.existing("images"):
-        return folder
-    own = Path(sklearn.datasets.__file__).parent / "images"
-    grace_hopper = Path(matplotlib.get_data_path()) / "sample_data" / "grace_hopper.jpg"
-    return [own / "china.jpg", own / "flower.jpg", grace_hopper]
+def sample_photos() -> list[Path]:
+    """Return ten photos whose labels are known, of scikit-image, scikit-learn and Matplotlib."""
+    return [_installed(name) for name in LABELS]
 
 
-def photo_labels(photos: Any) -> dict[str, str]:
-    """Return the true labels of photos by file name, where a ``labels.csv`` beside them has them.
+def sample_materials() -> list[Path]:
+    """Return three photos of surfaces, of scikit-image: brick, grass and gravel."""
+    return [_installed(name) for name in MATERIALS]
+
+
+def _installed(name: str) -> Path:
+    for package, folder in FOLDERS:
+        spec = importlib.util.find_spec(package)  # which does not import it
+        if spec and spec.origin and (path := Path(spec.origin).parent / folder / name).is_file():
+            return path
+    raise CourseError(
+        f"{name} is missing, which comes with scikit-image, scikit-learn or Matplotlib: run "
+        "'make setup'"
+    )
+
+
+def photo_labels(photos: Any) -> dict[str, tuple[str, ...]]:
+    """Return the labels that are right for photos, by file name, where they are known.
+
+    They are known of the sample photos, and of photos that a ``labels.csv`` beside them names.
 
     Raises
     ------
     DatasetError
-        If the file has no columns ``file`` and ``label``.
+        If that file has no columns ``file`` and ``label``.
     """
-    rows = _labelled(list_photos(photos), "label")
-    return {row["file"]: row["label"] for row in rows}
+    listed = list_photos(photos)
+    samples = set(sample_photos())
+    known = {p.name: LABELS[p.source.name] for p in listed if p.source in samples}
+    return known or {row["file"]: (row["label"],) for row in _labelled(listed)}
 
 
 def photo_classes(
@@ -55,16 +76,17 @@ def photo_classes(
     Parameters
     ----------
     photos
-        A folder with one sub-folder for each class: these are the classes. A folder with a
-        ``labels.csv`` of ImageNet's class numbers (columns ``file``, ``class_index``): animals and
-        things. Any other photos: pieces of the first ten; from which photo is each? Training pieces
-        come from the left of a photo, test pieces from its right, and share no pixel.
+        A folder with one sub-folder for each class: these are the classes. Any other photos: pieces
+        of the first ten; from which photo is each? A piece is a square of 3 to 10% of the photo's
+        height (16 pixels at least), turned by 0 to 3 right angles, at 0.5 to 1.5 times its
+        brightness. The eight for training come from a photo's left half, the 34 to test from its
+        right half.
     image_size : (height, width)
         To bring them to.
     test_size : float
         Share of the photos held out.
     seed : int
-        Of the split, or of the pieces' places.
+        Of the split, or of the pieces.
 
     Returns
     -------
@@ -80,24 +102,16 @@ def photo_classes(
     if isinstance(photos, str | Path) and any("/" in photo.name for photo in listed):
         options = {"image_size": image_size, "color_mode": "rgb", "on_error": "skip"}
         return load_dataset(photos, **options, test_size=test_size, seed=seed)
-    kinds = {row["file"]: _kind(row) for row in _labelled(listed, "class_index")}
-    if len(set(kinds.values())) == 2:
-        found = _read([photo for photo in listed if photo.name in kinds], image_size)
-        y = np.array([kinds[photo.name] for photo, _ in found])
-        x = np.stack([pixels for _, pixels in found])
-        train, test = holdout(y, test_size, seed)
-        parts = (x[train], y[train], x[test], y[test])
-        return Dataset("animals_or_things", *parts, ("animal", "thing"), "labels.csv")
-    return _pieces(_read(listed[:MOST], None), image_size, seed)
+    return _pieces(_read(listed[:MOST]), image_size, seed)
 
 
-def _labelled(listed: list[Photo], column: str) -> list[dict[str, str]]:
+def _labelled(listed: list[Photo]) -> list[dict[str, str]]:
     """Return the rows of the ``labels.csv`` beside the first photo; none if there is no such file.
 
     Raises
     ------
     DatasetError
-        If it lacks the column.
+        If it lacks a column.
     """
     first = listed[0].source
     path = first.parent / "labels.csv" if isinstance(first, Path) else None
@@ -105,29 +119,19 @@ def _labelled(listed: list[Photo], column: str) -> list[dict[str, str]]:
         return []
     with path.open(encoding="utf-8-sig", newline="") as stream:
         reader = csv.DictReader(stream)
-        missing = {"file", column} - set(reader.fieldnames or ())
+        missing = {"file", "label"} - set(reader.fieldnames or ())
         if missing:
             raise DatasetError(
-                f"{path}: there is no column {min(missing)!r}; expected 'file' and {column!r}"
+                f"{path}: there is no column {min(missing)!r}; expected 'file' and 'label'"
             )
         return list(reader)
 
 
-def _kind(row: dict[str, str]) -> int:
-    try:
-        return int(int(row["class_index"]) >= ANIMALS)
-    except (TypeError, ValueError):
-        raise DatasetError(
-            f"labels.csv: class_index of {row['file']} is {row['class_index']!r}; expected a "
-            "number of 0 to 999"
-        ) from None
-
-
-def _read(listed: list[Photo], size: tuple[int, int] | None) -> list[tuple[Photo, np.ndarray]]:
+def _read(listed: list[Photo]) -> list[tuple[Photo, np.ndarray]]:
     found, skipped = [], {}
     for photo in listed:
         try:
-            found.append((photo, decode(photo, size)))
+            found.append((photo, decode(photo, None)))
         except DatasetError as error:
             skipped[photo.name] = str(error)
     warn_of_skipped(skipped, len(listed))
@@ -138,16 +142,20 @@ def _pieces(photos: list[tuple[Photo, np.ndarray]], size: tuple[int, int], seed:
     if len(photos) < 2:
         raise DatasetError("There is one photo; expected at least two, to be told apart")
     rng = np.random.default_rng(seed)
-    x: list[list[np.ndarray]] = [[], []]
-    for _, pixels in photos:
-        height, width = pixels.shape[:2]
-        side = int(0.35 * min(height, width))
-        border = int(0.6 * width)
-        for part, (low, high) in enumerate(((0, border - side), (border, width - side))):
-            for _ in range(PIECES):
-                top, left = rng.integers(height - side + 1), rng.integers(low, high + 1)
-                x[part].append(pixels[top : top + side, left : left + side])
-    y = np.repeat(np.arange(len(photos)), PIECES)
+    parts = []
+    for half, count in enumerate(PIECES):
+        own = [np.array_split(pixels, 2, axis=1)[half] for _, pixels in photos]
+        pieces = [_cut(own[y], rng) for y in np.repeat(np.arange(len(own)), count)]
+        parts.append(np.concatenate([images.resize_images(x[None], size) for x in pieces]))
+        parts.append(np.repeat(np.arange(len(own)), count))
     names = tuple(Path(photo.name).stem for photo, _ in photos)
-    train, test = (np.concatenate([images.resize_images(p[None], size) for p in own]) for own in x)
-    return Dataset("pieces_of_photos", train, y, test, y.copy(), names, "photos")
+    return Dataset("pieces_of_photos", *parts, names, "photos")
+
+
+def _cut(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Cut a square piece out of a photo, turned and lit at random."""
+    height, width = pixels.shape[:2]
+    side = min(max(16, int(rng.uniform(0.03, 0.1) * height)), height, width)
+    top, left = rng.integers(height - side + 1), rng.integers(width - side + 1)
+    piece = np.rot90(pixels[top : top + side, left : left + side], rng.integers(4))
+    return np.clip(piece * rng.uniform(0.5, 1.5), 0, 255).astype(np.uint8)

@@ -1,99 +1,20 @@
-"""Weights of ImageNet networks: found on disk or downloaded, verified, read into a network."""
+"""Weights of ImageNet networks, brought into a network of Keras."""
 
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import keras
 
 from helpers.datasets import catalog
-from helpers.datasets.download import download
-from helpers.datasets.formats import check_digest
-from helpers.errors import CourseError, DatasetError, DatasetUnavailable
+from helpers.datasets.weights import find
+from helpers.errors import CourseError, WeightsError
 
 _BUILDING = threading.Lock()
-
-
-class WeightsError(CourseError):
-    """Weights that are damaged or belong to another network."""
-
-
-class WeightsUnavailable(WeightsError):
-    """Weights that cannot be had here and now: not on disk, and no download."""
-
-
-def folders() -> list[tuple[Path, str]]:
-    """Return the folders where weights may lie, in the order of search, each with its label."""
-    known = [(p.folder / "models", f"{p.label}/models") for p in catalog.places() if not p.is_keras]
-    home, label = catalog.keras_cache()
-    return [*known, (home / "models", f"{label}/models")]
-
-
-def find(name: str, url: str, digest: str | None, *, progress: bool = True) -> Path:
-    """Return the path of a file of weights: the first good copy, else a download.
-
-    A download goes to ``models/`` of the course's cache, with a bar; after a break it goes on where
-    it stopped, also in a later process. ``COURSE_MIRROR`` and ``COURSE_OFFLINE`` hold as for
-    datasets.
-
-    Parameters
-    ----------
-    name, url
-        Of the file.
-    digest
-        Its MD5 or SHA-256 in hexadecimal. Without one, a file has to be a whole HDF5 file.
-    progress
-        Whether to show a bar.
-
-    Raises
-    ------
-    WeightsUnavailable
-        Names the file, the folders searched, and why it cannot be downloaded.
-    """
-    check = _file_check(name, digest)
-    reasons = []
-    for folder, label in folders():
-        if (folder / name).is_file():
-            try:
-                check(folder / name)
-            except DatasetError as error:
-                reasons.append(f"the copy in {label} is damaged ({error})")
-            else:
-                return folder / name
-    target = catalog.cache_dir() / "models" / name
-    try:
-        if catalog.offline():
-            raise DatasetUnavailable("COURSE_OFFLINE forbids a download")
-        return download(
-            catalog.mirrored(f"models/{name}", url), target, check=check, progress=progress
-        )
-    except DatasetUnavailable as error:
-        searched = ", ".join(
-            label + ("" if folder.is_dir() else " (no such folder)") for folder, label in folders()
-        )
-        raise WeightsUnavailable(
-            f"{name}: not found in {searched}; {'; '.join([*reasons, str(error)])}: copy the file "
-            "into one of these folders, pass weights=PATH, or try again with network"
-        ) from None
-
-
-def _file_check(name: str, digest: str | None) -> Callable[[Path], None]:
-    def check(path: Path) -> None:
-        if digest:
-            kind = "md5" if len(digest) == 32 else "sha256"
-            check_digest(path, f"{kind}:{digest}", name)
-        else:
-            import h5py
-
-            try:
-                h5py.File(path, "r").close()
-            except OSError as error:
-                raise DatasetError(f"{name}: no whole HDF5 file ({error})") from None
-
-    return check
 
 
 def build(builder: Callable[..., keras.Model], weights: str | Path | None, **options: Any) -> Any:
@@ -107,7 +28,7 @@ def build(builder: Callable[..., keras.Model], weights: str | Path | None, **opt
         If the weights cannot be had or read, or are another network's.
     """
     if weights is None or weights == "imagenet":
-        with _BUILDING, _files_from(builder, find):
+        with _BUILDING, _files_from(builder, partial(find, network=builder.__name__)):
             return _built(builder, weights, **options)
     path = catalog.existing(weights)
     if path is None or path.is_dir():

@@ -2,13 +2,13 @@
 # # 06 · Any photo: VGG16 and ImageNet
 #
 # **A question first.** Your networks so far tell ten digits apart. Others have spent weeks of computing on
-# 1.2 million photos in 1,000 classes, and give the result away as one file of numbers. What does such a network
+# 1.28 million photos in 1,000 classes, and give the result away as one file of numbers. What does such a network
 # see in *your* photos, how can you tell what its answer rests on, and can you teach it classes of your own
-# with twenty photos?
+# with eight examples of each?
 #
 # | | |
 # |---|---|
-# | Time | an hour to read and try; about a minute to run (downloading VGG16: 553 MB, once) |
+# | Time | an hour to read and try; half a minute to run |
 # | You will learn | pretrained networks, preprocessing, Grad-CAM and occlusion, features, transfer learning |
 # | You need | notebooks 03 and 04 |
 
@@ -28,36 +28,40 @@ from helpers.training import train
 import keras
 import numpy as np
 import pandas as pd
+from scipy.stats import binomtest
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import NearestNeighbors
 
 # %% tags=["parameters"]
 architecture: str = "VGG16"  # or EfficientNetLite0, or MobileNet, ResNet50, … of keras.applications
 weights: str = "imagenet"  # imagenet, or the path of an .h5 file with this network's weights
-images: Optional[str] = None  # your photos: a file or a folder; None for photos that are at hand
+images: Optional[str] = None  # your photos: a file or a folder; None for ten that are installed
 top: int = 3  # classes to show for each photo
 batch_size: int = 32  # photos computed together
-n_seeds: int = 3  # splits and beginnings, in the comparison at the end
+n_seeds: int = 3  # repetitions of the comparison at the end
 seed: int = 0  # of every random choice below
 
 # %% [markdown]
 # ## 1 · A network that has seen the world
 #
-# `load_classifier` brings a network with its weights, its preprocessing, its input size and the names of its
-# classes. The weights are looked for on disk, then downloaded. If they cannot be had, the course goes on
-# with a small relative (MobileNet at a quarter of its width, 2 MB), and if that is missing too, with
-# EfficientNet-Lite0, whose weights are installed with the course. Which one you see is said below.
+# **ImageNet** is a collection of photos whose classes are the nouns of WordNet, a dictionary that orders English
+# words by meaning. For the competitions held with it from 2010 to 2017 (ILSVRC), 1,000 of these classes were
+# chosen, from *tench*, a fish, to *toilet tissue*. A network that was trained on them knows these 1,000, and
+# nothing else.
+#
+# `load_classifier` brings such a network with its weights, its preprocessing, its input size and the names of
+# its classes. VGG16's weights are 553 MB, which `course data fetch vgg16` downloads. Where they are not at
+# hand, this notebook goes on with EfficientNet-Lite0, whose weights were installed with the course. Which
+# one you see stands below, and above every figure.
 
 
 # %%
 def best_available():
-    wishes = [(architecture, weights, {}), ("MobileNet", "imagenet", {"alpha": 0.25})]
-    for name, source, options in wishes:
-        try:
-            return vision.load_classifier(name, source, **options)
-        except vision.WeightsUnavailable:
-            print(f"The weights of {name} are neither here nor to be downloaded.")
-    return vision.load_classifier("EfficientNetLite0")
+    try:
+        return vision.load_classifier(architecture, weights)
+    except vision.WeightsUnavailable as error:
+        print(error)
+        return vision.load_classifier("EfficientNetLite0")
 
 
 # %% tags=["nbval-ignore-output"]
@@ -65,35 +69,55 @@ classifier = best_available()
 print(classifier)
 print(classifier.plan)
 
+# %% [markdown]
+# The ten photos below came with the packages that you have installed; whose they are stands in
+# `data/README.md`. (The two people are known in public: Grace Hopper, who built the first compiler, and the
+# astronaut Eileen Collins. Such photos, in the public domain, are the only ones of people in this course.)
+# For each photo we know labels that are right. Some have several: a cat may pass for a tabby or a tiger cat.
+
 # %% tags=["nbval-ignore-output"]
 photos = images or vision.sample_photos()
 pictures = classifier.load_photos(photos, limit=200)  # those that we look at below
 truth = vision.photo_labels(photos)
 names, pixels = list(pictures), np.stack(list(pictures.values()))
-some = np.linspace(0, len(names) - 1, min(6, len(names))).astype(int)
-shown = {names[number]: pixels[number] for number in some}
+shown = dict(list(pictures.items())[:12])
 print(f"{len(names)} photos, {len(truth)} with a known label; as an array: {pixels.shape}")
 
 # %% [markdown]
-# **Predict before you run.** One guess in a thousand would be right by chance. What share of the photos will
-# the network get right? And which will it get wrong?
+# **Predict before you run.** One guess in a thousand would be right by chance. How many of the ten will the
+# network get right? And which will it get wrong?
 
 # %% tags=["nbval-ignore-output"]
 said = classifier.predict(photos, top=top, batch_size=batch_size)
-plots.photo_predictions(shown, said, truth=truth, title=f"What {classifier.architecture} says")
+plots.photo_predictions(
+    shown, said, truth=truth, columns=4, title=f"What {classifier.architecture} says"
+)
+
 
 # %% tags=["nbval-ignore-output"]
+def are_right(files, labels):
+    return np.array(
+        [label in truth.get(file, ()) for file, label in zip(files, labels, strict=True)]
+    )
+
+
 top1 = top_k = None
 if truth:
-    right = said["label"] == said["file"].map(truth)
-    top1 = right[said["rank"] == 1].mean()
-    top_k = right.groupby(said["file"]).any().mean()
+    right = pd.Series(are_right(said["file"], said["label"]))
+    of_first = right[said["rank"] == 1]
+    top1, top_k = of_first.mean(), right.groupby(said["file"]).any().mean()
+    low, high = binomtest(int(of_first.sum()), len(of_first)).proportion_ci(method="wilson")
     print(f"right at first guess: {top1:.0%}; among the first {top}: {top_k:.0%}")
+    print(f"so few photos leave much open: from {low:.0%} to {high:.0%} (95% confidence interval)")
+
+# %% tags=["nbval-ignore-output"]
+is_known = images is None and classifier.weights == "imagenet"
+check((top1 or 0) >= 0.6, "at least six of the ten first guesses are right", required=is_known)
 
 # %% [markdown]
-# Look at the mistakes. Some are understandable (a relative of the right animal, another thing on the photo),
-# some are not. *Among the first k* is what ImageNet's competitions counted (with k = 5), because a photo often
-# shows more than one thing and has only one label.
+# Look at the mistakes. A blurred clock, a black outline of a horse, a portrait with a space shuttle behind it:
+# none of them is like the photos that the network was trained on. *Among the first k* is what ImageNet's
+# competitions counted (with k = 5), because a photo often shows more than one thing and has only one label.
 #
 # ## 2 · From MNIST to ImageNet
 #
@@ -131,15 +155,16 @@ def facts(network, ms, white):
         "classes": f"{network.output_shape[-1]:,}",
         "weights": f"{network.count_params():,}",
         "megabytes": f"{network.count_params() * 4e-6:,.0f}",
-        "multiplications, million": f"{multiplications(network) / 1e6:,.0f}",
+        "multiplications, million": f"{multiplications(network) / 1e6:,.1f}",
         "one image, ms": f"{ms:.1f}",
+        "million multiplications in a ms": f"{multiplications(network) / 1e6 / ms:,.1f}",
         "white becomes": white,
     }
 
 
 # %% [markdown]
 # The network of notebook 04, the classifier from above, and VGG16 itself (if it is another): random weights
-# cost as much time as trained ones, so that its row is right in any case.
+# cost as much time as trained ones, so that its column is right in any case.
 
 # %% tags=["nbval-ignore-output"]
 mnist = load_dataset("mnist", fallback="digits", seed=seed)
@@ -151,7 +176,7 @@ known = classifier.architecture == "VGG16"
 vgg16 = classifier if known else vision.load_classifier("VGG16", weights=None)
 for c in (classifier, vgg16):
     blank = np.full((1, *c.image_size, 3), 255, "uint8")
-    ms = milliseconds(lambda c=c, blank=blank: c.probabilities(blank))
+    ms = milliseconds(lambda c=c, blank=blank: c.probabilities(blank), 3)
     white = c.preprocess(blank)[0, 0, 0]
     columns[c.model.name] = facts(c.model, ms, ", ".join(f"{value:.4g}" for value in white))
 pd.DataFrame(columns)
@@ -167,10 +192,13 @@ ratio = multiplications(vgg16.model) / multiplications(digit_network)
 check(ratio > 1000, "a photo costs VGG16 over a thousand times the work of a digit")
 
 # %% [markdown]
+# More work does not take more time in proportion: see the last row but one. Small layers leave a processor
+# waiting for data and for the next call; large ones keep it busy.
+#
 # VGG16 (Simonyan and Zisserman, 2014) is built as simply as your own network, only more of it. Training it took its
 # authors two to three weeks on four GPUs. That is why work with photos mostly begins with a network *trained
-# by others*. MobileNet (Howard et al., 2017) and EfficientNet-Lite0 (after Tan and Le, 2019) were designed to
-# get by with a fraction of weights and work.
+# by others*. EfficientNet-Lite0 (after Tan and Le, 2019) was designed to get by with a fraction of the weights
+# and the work.
 #
 # ### Exercise 1 · 138,357,544
 #
@@ -204,25 +232,37 @@ check(vgg16_weights == 138_357_544, "exercise 1: the weights of VGG16")
 # ## 3 · The commonest mistake
 #
 # A network expects photos in exactly the form in which it was trained, and every family has its own: VGG16
-# wants blue before red and the mean of ImageNet taken off, MobileNet wants −1 … 1. `predict` does it for you.
-# Who does it by hand and gets it wrong sees **no error**, only worse answers.
+# wants blue before red and the mean of ImageNet taken off, EfficientNet-Lite0 wants −1 … 1. `predict` does it
+# for you. Who does it by hand and gets it wrong sees **no error**.
 #
-# **Predict before you run.** How many of the first guesses stay what they were if red and blue are swapped? If
-# the preprocessing is forgotten? If the photo stands on its head?
+# **Predict before you run.** How many first guesses stay right if red and blue are swapped? If the
+# preprocessing is forgotten? If the photo stands on its head?
 
 # %% tags=["nbval-ignore-output"]
 model = classifier.model
 chances = classifier.probabilities(pixels)
-guesses = chances.argmax(axis=1)
 raw = keras.ops.convert_to_numpy(model(pixels.astype("float32"), training=False))
-others = {
+outputs = {
+    "as it should be": chances,
     "red and blue swapped": classifier.probabilities(pixels[..., ::-1]),
     "not preprocessed": raw,
     "upside down": classifier.probabilities(pixels[:, ::-1]),
     "mirrored": classifier.probabilities(pixels[:, :, ::-1]),
 }
-stay = {name: (other.argmax(axis=1) == guesses).mean() for name, other in others.items()}
-pd.Series(stay).map("{:.0%}".format).to_frame("first guesses that stay")
+guesses = {name: output.argmax(axis=1) for name, output in outputs.items()}
+same_guess = {name: (best == guesses["as it should be"]).mean() for name, best in guesses.items()}
+still_right = {
+    name: are_right(names, [classifier.class_names[k] for k in best]).mean()
+    for name, best in guesses.items()
+}
+table = pd.DataFrame(
+    {"first guesses that stay": same_guess} | ({"right": still_right} if truth else {})
+)
+table.map("{:.0%}".format)
+
+# %% tags=["nbval-ignore-output"]
+fewer = still_right["not preprocessed"] < still_right["as it should be"]
+check(fewer, "forgotten preprocessing costs right answers", required=is_known)
 
 # %% [markdown]
 # No error, no warning; only other answers.
@@ -260,7 +300,9 @@ check(same, "exercise 2: the same as keras.applications.vgg16.preprocess_input")
 name = names[chances.max(axis=1).argmax()]  # the one that it is most certain of
 photo = pictures[name]
 maps = vision.feature_maps(classifier, photo)
-plots.feature_maps(maps, title=f"{classifier.architecture}: {name}")
+plots.feature_maps(
+    maps, count=6, title=f"{classifier.architecture}: what its blocks find in {name}"
+)
 
 # %%
 coarser = all(a.shape[0] > b.shape[0] for a, b in pairwise(maps.values()))
@@ -273,8 +315,8 @@ check(coarser, "each block is coarser than the one before")
 # ### What does the answer rest on?
 #
 # Two ways to ask. **Grad-CAM** (Selvaraju et al., 2017) takes the maps of the last block and weights each by
-# how much the answer would gain from it. **Occlusion** (Zeiler and Fergus, 2014) assumes nothing: cover a patch with grey,
-# predict again, and note what the class has lost.
+# how much the answer would gain from it. **Occlusion** (Zeiler and Fergus, 2014) covers a patch with grey,
+# predicts again, and notes what the class has lost. It takes for granted that grey means “nothing is there”.
 #
 # **Predict before you run.** Which part of the photo above carries the answer? Point at it first.
 
@@ -283,13 +325,25 @@ label, heat = vision.grad_cam(classifier, photo)
 label, loss = vision.occlusion_map(classifier, photo, label, stride=32, progress=False)
 plots.heat_maps(
     photo,
-    {"Grad-CAM": heat, "lost when covered": loss},
+    {"Grad-CAM": heat, "probability lost": loss},
     title=f"{classifier.architecture}: {label}",
 )
 
 # %% [markdown]
-# Where both agree you may believe them more. Neither is a proof: they show *where*, not *why*. The same
-# question for the photo that the network is least certain of:
+# Each map is shown over its own range, which stands above it; Grad-CAM's numbers mean more or less, and
+# nothing else. Does the picture come from what the network has *learned*? The control: the same photo and the
+# same method, with VGG16 and random weights, which have learned nothing.
+
+# %% tags=["nbval-ignore-output"]
+untrained = vision.load_classifier("VGG16", weights=None) if known else vgg16
+small = untrained.load_photos(photos, limit=200)[name]
+_, control = vision.grad_cam(untrained, small)
+plots.heat_maps(small, {"Grad-CAM, random weights": control}, title="VGG16, untrained: the control")
+
+# %% [markdown]
+# Random weights have a map as well. A map *alone* proves nothing (Adebayo et al., 2018, tested methods in this
+# way). Where two methods agree and the control does not, believe them a little more. They show *where*, not *why*. The same question for the photo of which the network is least
+# certain:
 
 # %% tags=["nbval-ignore-output"]
 doubtful = pictures[names[chances.max(axis=1).argmin()]]
@@ -301,107 +355,132 @@ plots.heat_maps(doubtful, dict(vision.grad_cam(classifier, doubtful, a) for a in
 # %% [markdown]
 # ## 5 · Photos as points
 #
-# Cut off the last layer. What remains turns a photo into a few hundred or thousand numbers, its **features**,
-# and photos of similar things into similar numbers. Compare the nearest neighbours by features with those by
-# pixels.
+# Cut off the last layer. What remains turns a photo into a few hundred or thousand numbers, its **features**.
+# The claim of this section: photos of similar things get similar features, even things that are no class of
+# ImageNet.
+#
+# To test it we need classes, and many photos of each. Here are scraps of three surfaces: a wall of **brick**,
+# **grass** and **gravel**. Each scrap is a square of 3 to 10% of the photo's height, turned, lit differently,
+# and enlarged. Those for training come from the left halves of the photos, those for the test from the right.
+# (Your own: a folder with one sub-folder for each class, as `images`; half of them are for the test.)
 
 # %% tags=["nbval-ignore-output"]
-features = classifier.features(pixels, progress=False)
-spaces = {"features": features, "pixels": pixels[:, ::8, ::8].reshape(len(pixels), -1) / 255}
-count = min(6, len(pixels))
-queries = np.linspace(0, len(pixels) - 1, min(2, len(pixels))).astype(int)
-rows = {}
-for query in queries:
-    for space, points in spaces.items():
-        index = NearestNeighbors(n_neighbors=count, metric="cosine").fit(points)
-        nearest = index.kneighbors(points[[query]], return_distance=False)[0]
-        rows[f"{query}, by {space}"] = pixels[nearest]
-plots.image_rows(
-    rows, title=f"{classifier.architecture}: the first photo of each row, and the nearest to it"
-)
+material = images or vision.sample_materials()
+data = vision.photo_classes(material, classifier.image_size, seed=seed)
+print(data)
+order = np.argsort(data.y_test, kind="stable")
+examples = order[np.linspace(0, len(order) - 1, 12).astype(int)]
+plots.image_grid(data.x_test[examples], [data.class_names[k][:12] for k in data.y_test[examples]],
+                 columns=6)  # fmt: skip
 
 # %% [markdown]
-# By pixels, neighbours share a brightness or a background. By features they share content more often, though
-# with so few photos the nearest one may still be far away.
+# **Predict before you run.** Take a scrap of the test, and look for the training scrap that is nearest to it.
+# How often will it be of the same class, by features? By pixels? By chance it would be one in three.
+
+
+# %% tags=["nbval-ignore-output"]
+def as_pixels(x):
+    return x[:, ::8, ::8].reshape(len(x), -1) / 255
+
+
+features = vision.extract_features(classifier, data, progress=False)
+spaces = {
+    "features": (features.x_train, features.x_test),
+    "pixels": (as_pixels(data.x_train), as_pixels(data.x_test)),
+}
+nearest = {}
+for space, (known_x, asked_x) in spaces.items():
+    index = NearestNeighbors(n_neighbors=min(5, len(known_x))).fit(known_x)
+    nearest[space] = index.kneighbors(asked_x, return_distance=False)
+same = {s: (data.y_train[near[:, 0]] == data.y_test).mean() for s, near in nearest.items()}
+print({space: f"{share:.0%}" for space, share in same.items()})
+asked = order[len(order) // 2]
+rows = {
+    f"by {space}": np.stack([data.x_test[asked], *data.x_train[near[asked]]])
+    for space, near in nearest.items()
+}
+name_asked = data.class_names[data.y_test[asked]]
+plots.image_rows(
+    rows, title=f"{classifier.architecture}: a piece of {name_asked}, and the nearest to it"
+)
+
+# %% tags=["nbval-ignore-output"]
+check(same["features"] > same["pixels"], "the nearest is of its class more often by features",
+      required=is_known)  # fmt: skip
+
+# %% [markdown]
+# By pixels, two scraps are near if they are equally bright at the same places. By features they are near if
+# they show the same kind of thing, turned and lit as they may be.
 #
 # ## 6 · Your own classes
 #
 # A network from nothing needs thousands of photos. But features that separate 1,000 classes often separate
 # yours as well: **freeze** the network, compute the features of your photos *once*, and train only a small
-# head on them (*transfer learning*; Yosinski et al., 2014, measured which layers transfer).
+# model on them (*transfer learning*; Yosinski et al., 2014, measured which layers transfer).
 #
-# Put your photos into a folder with one sub-folder for each class, and give it as `images`. Without, the
-# classes are made of what is at hand, half of the photos for training and half for the test.
+# Two baselines: always the commonest class, and a logistic regression on the pixels. Against them the *same*
+# logistic regression on the features, so that only one thing differs.
+#
+# **Predict before you run.** Eight scraps of each class to learn from. How far apart will pixels and features
+# be, and how far will the repetitions scatter, each with other scraps?
+
 
 # %% tags=["nbval-ignore-output"]
-material = photos if len(pictures) > 1 else vision.sample_photos()
-data = vision.photo_classes(material, classifier.image_size, seed=seed)
-print(data)
-order = np.argsort(data.y_train, kind="stable")
-examples = order[np.linspace(0, len(order) - 1, 8).astype(int)]
-plots.image_grid(data.x_train[examples], [data.class_names[k][:12] for k in data.y_train[examples]],
-                 columns=8)  # fmt: skip
-
-# %% [markdown]
-# Two baselines: always the commonest class, and a logistic regression on the pixels. Then the head, a single
-# dense layer with dropout; then **fine-tuning**: the head goes back onto the network, and the top block may
-# move a little too, with a hundredth of the usual learning rate so that it does not forget.
-#
-# **Predict before you run.** Twenty or so photos to learn from. Which of the four will be best, and how far
-# will the repetitions scatter, each with another split and another beginning?
-
-
-# %%
-def train_head(features, seed):
-    keras.utils.set_random_seed(seed)
-    layers = [keras.Input(features.input_shape), keras.layers.Dropout(0.5, seed=seed),
-              keras.layers.Dense(features.class_count, activation="softmax")]  # fmt: skip
-    head = keras.Sequential(layers)
-    train(head, features, epochs=40, batch_size=8, validation_split=0, seed=seed, progress=False)
-    return head
-
-
-def on_pixels(data):
-    train_x, test_x = (
-        x[:, ::8, ::8].reshape(len(x), -1) / 255 for x in (data.x_train, data.x_test)
-    )
+def test_accuracy(train_x, test_x, data):
     return LogisticRegression(max_iter=2000).fit(train_x, data.y_train).score(test_x, data.y_test)
 
 
-# %% tags=["nbval-ignore-output"]
-scores = {"commonest class": [], "pixels": [], "head on features": [], "fine-tuned": []}
+scores = {"commonest class": [], "pixels": [], "features": []}
 for s in range(seed, seed + n_seeds):
-    data = vision.photo_classes(material, classifier.image_size, seed=s)
-    features = vision.extract_features(classifier, data, progress=False)
-    head = train_head(features, s)
-    tuned = vision.with_head(classifier, head)
-    train(tuned, data, epochs=5, batch_size=8, learning_rate=1e-5, validation_split=0,
-          seed=s, progress=False)  # fmt: skip
-    scores["commonest class"].append((data.y_test == np.bincount(data.y_train).argmax()).mean())
-    scores["pixels"].append(on_pixels(data))
-    scores["head on features"].append(evaluate(head, features).accuracy)
-    scores["fine-tuned"].append(evaluate(tuned, data).accuracy)
-plots.spread(scores, label="test accuracy", title=f"{data.name}: {len(data.y_train)} for training")
+    drawn = vision.photo_classes(material, classifier.image_size, seed=s)
+    found = vision.extract_features(classifier, drawn, progress=False)
+    commonest = np.bincount(drawn.y_train).argmax()
+    scores["commonest class"].append((drawn.y_test == commonest).mean())
+    x_train, x_test = as_pixels(drawn.x_train), as_pixels(drawn.x_test)
+    scores["pixels"].append(test_accuracy(x_train, x_test, drawn))
+    scores["features"].append(test_accuracy(found.x_train, found.x_test, drawn))
+title = f"{classifier.architecture}, {len(data.y_train)} for training, one dot a seed"
+plots.spread(scores, label="test accuracy", title=title)
 
 # %% tags=["nbval-ignore-output"]
 summary = pd.DataFrame(scores).agg(["min", "median", "max"]).T
 summary.map("{:.0%}".format)
 
 # %% tags=["nbval-ignore-output"]
-is_known = data.name == "animals_or_things" and classifier.weights == "imagenet"
-better = summary.loc["head on features", "median"] > summary.loc["pixels", "median"]
-check(better, "features are better than pixels", required=is_known)
+better = min(scores["features"]) > max(scores["pixels"])
+check(better, "features are better than pixels, at every seed", required=is_known)
 
 # %% [markdown]
-# With so few test photos one photo more or less is a step of several percent: look at the ranges before you
-# say that one method beats another. If the classes come from ImageNet's own kinds of things, as here, the features have
-# it easy; on X-rays or handwriting they would have less to offer.
+# Mind what was measured: scraps of *these three* photos. Thirty-four pieces of one wall are not thirty-four
+# walls, and nobody has shown that the next wall would be recognised.
+#
+# ### A head, and fine-tuning
+#
+# The same as a network: a **head** of one dense layer, trained on the features. Then **fine-tuning**: the head
+# goes back onto the network, and the top block may move a little too, with a tenth of the usual learning rate
+# so that it does not forget.
+
+# %% tags=["nbval-ignore-output"]
+keras.utils.set_random_seed(seed)
+dense = keras.layers.Dense(features.class_count, activation="softmax")
+head = keras.Sequential([keras.Input(features.input_shape), dense])
+options = {"batch_size": 8, "validation_split": 0, "seed": seed, "progress": False}
+train(head, features, epochs=60, **options)
+tuned = vision.with_head(classifier, head)
+train(tuned, data, epochs=3, learning_rate=1e-4, **options)
+before, after = evaluate(head, features), evaluate(tuned, data)
+pd.DataFrame({"head": [before.accuracy, before.loss], "fine-tuned": [after.accuracy, after.loss]},
+             index=["test accuracy", "test loss"]).T.round(3)  # fmt: skip
+
+# %% [markdown]
+# Does the second row beat the first? From so few examples a million weights can learn them by heart. And it is
+# one run each: look at the range of the dots above before you say that fine-tuning helps, or harms.
 #
 # ### Exercise 3 · How few are enough?
 #
-# Draw 4 of the training photos at random, train a logistic regression on their *features*, and note its test
+# Draw 4 of the training scraps at random, train a logistic regression on their *features*, and note its test
 # accuracy; do so twenty times. The same with 8 and with 12, if there are so many. Store the lists by number of
-# photos. What does more data change: the middle, or the spread?
+# scraps. What does more data change: the middle, or the spread?
 #
 # <details><summary>Hint</summary>
 #
@@ -423,11 +502,12 @@ for n, accuracies in by_size.items():
             few = LogisticRegression(max_iter=2000)
             few.fit(features.x_train[drawn], features.y_train[drawn])
             accuracies.append(few.score(features.x_test, features.y_test))
-plots.spread({f"{n} photos": a for n, a in by_size.items()}, label="test accuracy")
+plots.spread({f"{n} scraps": a for n, a in by_size.items()}, label="test accuracy",
+             title=f"{classifier.architecture}: twenty draws each")  # fmt: skip
 
 # %%
 solved = by_size is not ... and all(len(accuracies) == 20 for accuracies in by_size.values())
-check(solved, "exercise 3: twenty accuracies for each number of photos")
+check(solved, "exercise 3: twenty accuracies for each number of scraps")
 
 # %% [markdown]
 # ## What goes wrong here
@@ -447,9 +527,9 @@ attempt("channels in front", lambda: classifier.load_photos(np.zeros((3, 224, 22
 # - A pretrained network is its architecture, its weights, its preprocessing and its classes; all four have to
 #   fit, and a wrong preprocessing makes no error.
 # - Its probabilities are about *its* 1,000 classes. It has to choose one of them, also for a photo of you.
-# - Grad-CAM and occlusion show where an answer comes from. Look before you trust.
-# - Features that others have learned, and a small head: the first thing to try with few photos, always beside
-#   a baseline and over several seeds.
+# - Grad-CAM and occlusion show where an answer comes from. Look, and compare with a control, before you trust.
+# - Features that others have learned, and a small model on them: the first thing to try with few photos, always
+#   beside a baseline and over several seeds.
 #
 # **Next:** notebook 07 runs a whole notebook many times, over parameters and seeds, and asks what one may
 # conclude.
@@ -465,6 +545,6 @@ record(
     single_photo_ms=single,
     photos_per_second=photos_per_second,
     pixel_accuracy=summary.loc["pixels", "median"],
-    transfer_accuracy=summary.loc["head on features", "median"],
-    tuned_accuracy=summary.loc["fine-tuned", "median"],
+    transfer_accuracy=summary.loc["features", "median"],
+    tuned_accuracy=after.accuracy,
 )
