@@ -20,6 +20,11 @@ from helpers.warm_kernels.connection import WarmUnavailable
 COURSE_DATA = os.environ.get("COURSE_DATA")
 
 
+def pytest_xdist_auto_num_workers(config):
+    """Give ``-n auto`` one process more than cores: many tests wait for other processes."""
+    return min(detect().cores, 8) + 1
+
+
 def needs(precision):
     """Skip a test where TensorFlow would crash in a precision (``plan`` refuses it)."""
     feature = NEEDED[precision]

@@ -452,7 +452,7 @@ check(last["val_loss"] > np.log(10), "with more confidence than an honest guess 
 # same images and the same epochs, once a seed:
 
 # %%
-few_images, more_images = 500, 3000
+few_images, more_images = 500, 2000
 wide_net = {"hidden": (256, 256)}
 remedies = {
     "no remedy": wide_net,
@@ -472,7 +472,7 @@ for name, options in remedies.items():
         part = data.subset(more_images if name == "more images" else few_images, s)
         network = build_mlp(data, seed=s, **options)
         stop = 3 if name == "early stopping" else None
-        train(network, part, epochs=15, batch_size=32, early_stopping=stop, xla="none",
+        train(network, part, epochs=12, batch_size=32, early_stopping=stop, xla="none",
               seed=s, progress=False)  # fmt: skip
         seen = evaluate(network, part.replace(x_test=part.x_train, y_test=part.y_train))
         test = evaluate(network, data)

@@ -30,9 +30,9 @@ import pandas as pd
 
 # %% tags=["parameters"]
 dataset: str = "mnist"  # an image set: a name (mnist, fashion_mnist, cifar10, digits) or a path
-n_samples: Optional[int] = 12_000  # at most this many training images; None for all
+n_samples: Optional[int] = 8_000  # at most this many training images; None for all
 epochs: int = 2  # times through the data for the two networks; the sources take 10
-batch_size: int = 128  # images in a step
+batch_size: int = 64  # images in a step
 learning_rate: float = 1.0  # of Adadelta, the first network's optimizer
 n_few: int = 300  # images in the experiments with few of them
 n_seeds: int = 2  # repetitions where luck plays a part
@@ -43,7 +43,7 @@ data = load_dataset(dataset, fallback="digits", seed=seed)
 if min(data.input_shape[:2]) < 16:  # digits has 8×8 pixels: too few for two poolings
     data = load_dataset(data.name, image_size=(16, 16), seed=seed)
 data = data.subset(n_samples, seed)
-is_mnist = data.name == "mnist" and len(data.x_train) >= 12_000  # what some claims below are about
+is_mnist = data.name == "mnist" and len(data.x_train) >= 8_000  # what some claims below are about
 data
 
 # %% [markdown]
@@ -197,7 +197,7 @@ pd.DataFrame(
 # %% tags=["nbval-ignore-output"]
 evaluation = results["32-64-pool"]
 accuracy, small_accuracy = evaluation.accuracy, results["32-pool-64-pool"].accuracy
-check(min(accuracy, small_accuracy) > 0.96, "both are right in more than 96%", required=is_mnist)
+check(min(accuracy, small_accuracy) > 0.95, "both are right in more than 95%", required=is_mnist)
 
 # %% [markdown]
 # Why is the validation better than the training? The training figure is a mean over the whole epoch, its
