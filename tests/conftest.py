@@ -20,6 +20,7 @@ from helpers.warm_kernels.connection import WarmUnavailable
 COURSE_DATA = os.environ.get("COURSE_DATA")
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config):
     """Give ``-n auto`` one process more than cores: many tests wait for other processes."""
     return min(detect().cores, 8) + 1

@@ -22,7 +22,7 @@ from helpers.models import build_cnn, build_mlp
 from helpers.preprocessing import augmentation
 from helpers.training import CheckpointError, state, train
 
-MOMENTS = int(os.environ.get("COURSE_FAULTS", "2"))
+MOMENTS = int(os.environ.get("COURSE_FAULTS", "1"))
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(200, 6)).astype("float32")
 Y = RNG.integers(0, 3, 200)
