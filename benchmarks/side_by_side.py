@@ -20,10 +20,21 @@ RESULTS = ROOT / "benchmarks" / "results.json"
 
 def run_python(*arguments: str) -> dict[str, float]:
     """Run Python with these arguments; return what its last line says in JSON."""
-    done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True)
+    environment = os.environ | _limits()
+    command = [sys.executable, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
     if done.returncode:
         raise SystemExit(f"{' '.join(arguments)[:200]} failed:\n{done.stderr[-3000:]}")
     return json.loads(done.stdout.splitlines()[-1])
+
+
+def _limits() -> dict[str, str]:
+    """Hold MKL, which PyTorch uses, and XLA to what ``ONEDNN_MAX_CPU_ISA`` allows oneDNN."""
+    limit = os.environ.get("ONEDNN_MAX_CPU_ISA")
+    if limit is None:
+        return {}
+    vectors = "AVX2" if limit.startswith("AVX2") else "AVX512"
+    return {"MKL_ENABLE_INSTRUCTIONS": vectors, "XLA_FLAGS": f"--xla_cpu_max_isa={vectors}"}
 
 
 def take_turns(

@@ -1,4 +1,4 @@
-"""VGG16 on photos, beside Keras's ``predict`` and PyTorch; agreement of precisions; big folders.
+"""VGG16 on photos, beside Keras's ``predict``, PyTorch, OpenVINO and ONNX Runtime; big folders.
 
 Weights are random: they cost as much time as trained ones.
 """
@@ -22,13 +22,30 @@ LOOPS = (
     "PyTorch float32",
     "PyTorch bfloat16",
     "PyTorch bfloat16, channels last",
+    "OpenVINO float32",
+    "OpenVINO bfloat16",
+    "ONNX Runtime float32",
 )
-HAS_TORCH = importlib.util.find_spec("torch") is not None
+# What a loop needs, by its first word; none of them comes with the course.
+PACKAGES = {
+    "PyTorch": ("torch",),
+    "OpenVINO": ("openvino",),
+    "ONNX": ("onnxruntime", "tf2onnx"),
+}
+
+
+def missing(loop: str) -> list[str]:
+    """Return the packages that a loop needs and that are not installed."""
+    needed = PACKAGES.get(loop.split()[0], ())
+    return [name for name in needed if importlib.util.find_spec(name) is None]
 
 
 def speed(rounds: int) -> list[dict[str, object]]:
     """Measure photos a second in batches of 32, and the time for a single photo."""
-    loops = [name for name in LOOPS if HAS_TORCH or not name.startswith("PyTorch")]
+    loops = [loop for loop in LOOPS if not missing(loop)]
+    for loop in LOOPS:
+        if absent := missing(loop):
+            print(f"{loop} is skipped: 'pip install {' '.join(absent)}' brings it")
     medians = take_turns(loops, lambda loop: run_python(str(CONTENDERS), "speed", loop), rounds)
     own = medians["classifier"]
     rows = []
@@ -100,8 +117,6 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--tables", nargs="+", choices=TABLES, default=list(TABLES))
     arguments = parser.parse_args()
-    if not HAS_TORCH:
-        print("PyTorch is not installed: its rows are skipped ('pip install torch' brings them)")
     for name in arguments.tables:
         save("vision", {name: TABLES[name](arguments.rounds)})
 

@@ -1,5 +1,6 @@
 """The course command: one line for an expected error, an exit status that can be trusted."""
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from stand_in import write_weights
 
 from helpers import environment, hardware
 from helpers.cli import main
+from helpers.datasets import weights
 from helpers.files import notebooks_dir
 
 
@@ -124,6 +126,40 @@ def test_data_verify(course_data, tmp_path):
 def test_data_verify_of_what_is_not_here():
     assert course("data", "verify").exit_code == 0
     assert course("data", "verify", "mnist").exit_code == 1
+
+
+def test_weights_are_data(server, monkeypatch, tmp_path):
+    """They are fetched (resumed), listed, verified, and found by ``course check``."""
+    server.content = b"numbers" * 50_000
+    entry = weights.known()["vgg16"] | {
+        "file": "own.h5", "bytes": len(server.content), "title": "A network",
+        "digest": hashlib.md5(server.content).hexdigest(), "network": "Own",
+    }  # fmt: skip
+    monkeypatch.setattr(weights, "known", lambda: {"own": entry})
+    assert "own: not here" in course("data", "verify").output
+    said = refusal("data", "fetch", "own", status=3)
+    assert "The weights of Own are not on this machine" in said
+    assert "(0 MB to download)" in course("data", "list").output
+
+    monkeypatch.delenv("COURSE_OFFLINE")
+    monkeypatch.setenv("COURSE_MIRROR", server.url)
+    server.drop_after = 200_000
+    assert course("data", "fetch", "own").stdout == "own: $COURSE_CACHE/models/own.h5\n"
+    assert server.requests[0] == ""
+    assert server.requests[1].startswith("bytes=")
+    for command in (("data", "list"), ("data", "verify", "own"), ("check",)):
+        assert "$COURSE_CACHE/models/own.h5" in course(*command).output
+    assert course("data", "verify", "own").exit_code == 0
+    (tmp_path / "cache" / "models" / "own.h5").write_bytes(b"half")
+    damaged = course("data", "verify")
+    assert damaged.exit_code == 1
+    assert "own: $COURSE_CACHE/models/own.h5: own.h5" in damaged.output
+
+
+def test_check_says_where_weights_were_looked_for():
+    output = course("check").output
+    assert "weights vgg16: not here; 'course data fetch vgg16' downloads 553 MB" in output
+    assert "$COURSE_CACHE/models (no such folder), $KERAS_HOME/models (no such folder)" in output
 
 
 @pytest.mark.parametrize(

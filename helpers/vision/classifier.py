@@ -70,11 +70,10 @@ def load_classifier(
     Raises
     ------
     WeightsUnavailable
-        If the weights are not on disk and cannot be downloaded: names the file and the folders.
+        If the weights are not on disk and cannot be downloaded; its note names the file and the
+        folders.
     WeightsError
         If the weights are damaged or another network's.
-    TorchFileError
-        If those of EfficientNetLite0, which are installed, are damaged.
     CourseError
         For an unknown architecture, option or precision.
     """

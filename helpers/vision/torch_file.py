@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from helpers.errors import CourseError
+from helpers.errors import WeightsError
 
 # The format of ``torch.save`` before PyTorch 1.6: five pickles, then the storages one by one, each
 # with its number of elements in front.
@@ -23,7 +23,7 @@ DAMAGED = (
 )
 
 
-class TorchFileError(CourseError):
+class TorchFileError(WeightsError):
     """A file that is no such dictionary of arrays, or one that is damaged."""
 
 
