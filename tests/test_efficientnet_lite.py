@@ -103,7 +103,7 @@ def test_all_of_the_file_is_used(network, state):
 
 
 def test_it_knows_the_photos_that_are_installed(network):
-    """Seven of ten; not the blurred clock, the silhouette of a horse, and the portrait."""
+    """Six of nine; not the blurred clock, the silhouette of a horse, and the portrait."""
     photos = sample_photos()
     table, truth = network.predict(photos, top=1, progress=False), photo_labels(photos)
     right = {row.file for row in table.itertuples() if row.label in truth[row.file]}

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from stand_in import write_weights
 
+from helpers.datasets import FallbackWarning
 from helpers.datasets import weights as weight_files
 from helpers.errors import CourseError
 from helpers.vision import WeightsError, WeightsUnavailable, load_classifier
@@ -165,3 +166,12 @@ def test_wrong_names_are_refused():
     with pytest.raises(CourseError, match="MobileNet cannot be built"):
         load_classifier("MobileNet", None, alpha=-1)
     assert isinstance(weight_files.folders()[0][1], str)
+
+
+def test_a_fallback_is_a_trained_network_and_said(monkeypatch):
+    with pytest.warns(FallbackWarning, match="Using EfficientNetLite0 instead of MobileNet"):
+        found = load_classifier("MobileNet", alpha=0.25, fallback="EfficientNetLite0")
+    assert (found.architecture, found.weights) == ("EfficientNetLite0", "imagenet")
+    monkeypatch.setenv("COURSE_FALLBACK", "0")  # as in a sweep, which compares what was asked for
+    with pytest.raises(WeightsUnavailable):
+        load_classifier("MobileNet", alpha=0.25, fallback="EfficientNetLite0")

