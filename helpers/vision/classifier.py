@@ -104,9 +104,9 @@ def load_classifier(
     except WeightsUnavailable as error:
         if fallback is None or os.environ.get("COURSE_FALLBACK") == "0":
             raise
-        warnings.warn(
-            f"Using {fallback} instead of {architecture}. {error}", FallbackWarning, stacklevel=2
-        )
+        # In a notebook the caller's file is a path of this machine, which its output would keep.
+        said = f"Using {fallback} instead of {architecture}. {error}"
+        warnings.warn_explicit(said, FallbackWarning, "load_classifier", 1)
         return load_classifier(fallback, precision=precision)
     plan = hardware.inference_plan(model, precision=precision)
     source = None if weights is None else Path(weights).name
