@@ -14,6 +14,7 @@
 
 # %%
 import time
+import warnings
 from itertools import pairwise
 from typing import Optional
 
@@ -56,9 +57,9 @@ seed: int = 0  # of every random choice below
 # installed with the course. Which one you see stands below, and above every figure.
 
 # %% tags=["nbval-ignore-output"]
-classifier = vision.load_classifier(architecture, weights, fallback="EfficientNetLite0")
-print(classifier)
-print(classifier.plan)
+with warnings.catch_warnings(record=True) as warned:
+    classifier = vision.load_classifier(architecture, weights, fallback="EfficientNetLite0")
+print(*(warning.message for warning in warned), classifier, classifier.plan, sep="\n")
 
 # %% [markdown]
 # The nine photos below came with the packages that you have installed; whose they are stands in
