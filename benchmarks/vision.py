@@ -1,4 +1,4 @@
-"""VGG16 on photos, beside Keras's ``predict``, PyTorch, OpenVINO and ONNX Runtime; big folders.
+"""VGG16 on photos, beside Keras's ``predict``, PyTorch and OpenVINO; big folders.
 
 Weights are random: they cost as much time as trained ones.
 """
@@ -24,20 +24,15 @@ LOOPS = (
     "PyTorch bfloat16, channels last",
     "OpenVINO float32",
     "OpenVINO bfloat16",
-    "ONNX Runtime float32",
 )
-# What a loop needs, by its first word; none of them comes with the course.
-PACKAGES = {
-    "PyTorch": ("torch",),
-    "OpenVINO": ("openvino",),
-    "ONNX": ("onnxruntime", "tf2onnx"),
-}
+# What a loop needs, by its first word; neither comes with the course.
+PACKAGES = {"PyTorch": "torch", "OpenVINO": "openvino"}
 
 
-def missing(loop: str) -> list[str]:
-    """Return the packages that a loop needs and that are not installed."""
-    needed = PACKAGES.get(loop.split()[0], ())
-    return [name for name in needed if importlib.util.find_spec(name) is None]
+def missing(loop: str) -> str | None:
+    """Return the package that a loop needs, if it is not installed."""
+    needed = PACKAGES.get(loop.split()[0])
+    return needed if needed and importlib.util.find_spec(needed) is None else None
 
 
 def speed(rounds: int) -> list[dict[str, object]]:
@@ -45,7 +40,7 @@ def speed(rounds: int) -> list[dict[str, object]]:
     loops = [loop for loop in LOOPS if not missing(loop)]
     for loop in LOOPS:
         if absent := missing(loop):
-            print(f"{loop} is skipped: 'pip install {' '.join(absent)}' brings it")
+            print(f"{loop} is skipped: 'pip install {absent}' brings it")
     medians = take_turns(loops, lambda loop: run_python(str(CONTENDERS), "speed", loop), rounds)
     own = medians["classifier"]
     rows = []

@@ -3,16 +3,13 @@
 Prints its figures as JSON.
 """
 
-import atexit
 import json
 import resource
-import shutil
 import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -42,8 +39,6 @@ def speed(loop: str) -> dict[str, float]:
         run = with_torch(loop)
     elif loop.startswith("OpenVINO"):
         run = with_openvino(loop)
-    elif loop.startswith("ONNX"):
-        run = with_onnx_runtime()
     elif loop == "classifier":
         run = with_classifier()
     else:
@@ -103,37 +98,19 @@ def with_torch(loop: str) -> Callable[[np.ndarray], Any]:
     return run
 
 
-def exported(kind: str) -> Path:
-    """Write VGG16 as Keras exports it for another library."""
-    import keras
-
-    folder = Path(tempfile.mkdtemp())
-    atexit.register(shutil.rmtree, folder)
-    path = folder / {"openvino": "vgg16.xml", "onnx": "vgg16.onnx"}[kind]
-    keras.applications.VGG16(weights=None).export(path, format=kind, verbose=False)
-    return path
-
-
 def with_openvino(loop: str) -> Callable[[np.ndarray], Any]:
+    """Predict by OpenVINO what Keras exports for it."""
     import keras
     import openvino
 
-    precision = "bf16" if "bfloat16" in loop else "f32"
-    model = openvino.Core().compile_model(
-        exported("openvino"), "CPU", {"INFERENCE_PRECISION_HINT": precision}
-    )
+    precision = {"INFERENCE_PRECISION_HINT": "bf16" if "bfloat16" in loop else "f32"}
+    with tempfile.TemporaryDirectory() as folder:
+        path = f"{folder}/vgg16.xml"
+        keras.applications.VGG16(weights=None).export(path, format="openvino", verbose=False)
+        core = openvino.Core()
+        model = core.compile_model(core.read_model(path), "CPU", precision)
     preprocess = keras.applications.vgg16.preprocess_input
     return lambda images: model(preprocess(images.astype("float32")))[0]
-
-
-def with_onnx_runtime() -> Callable[[np.ndarray], Any]:
-    import keras
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(exported("onnx"), providers=["CPUExecutionProvider"])
-    (name,) = (x.name for x in session.get_inputs())
-    preprocess = keras.applications.vgg16.preprocess_input
-    return lambda images: session.run(None, {name: preprocess(images.astype("float32"))})[0]
 
 
 def agreement() -> dict[str, float]:

@@ -62,9 +62,8 @@ def photo_labels(photos: Any) -> dict[str, tuple[str, ...]]:
         If that file has no columns ``file`` and ``label``.
     """
     listed = list_photos(photos)
-    samples = set(sample_photos())
-    paths = [p for p in listed if isinstance(p.source, Path)]
-    known = {p.name: LABELS[p.source.name] for p in paths if p.source in samples}
+    paths = [p for p in listed if isinstance(p.source, Path) and p.source.name in LABELS]
+    known = {p.name: LABELS[p.source.name] for p in paths if p.source == _installed(p.source.name)}
     return known or {row["file"]: (row["label"],) for row in _labelled(listed)}
 
 

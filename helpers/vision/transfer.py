@@ -82,8 +82,8 @@ def with_head(classifier: Classifier, head: keras.Model) -> keras.Model:
     """Put a trained head on a copy of the classifier, for fine-tuning of its top block.
 
     Weights of earlier blocks, of dense layers and all batch normalizations stay as they are; those
-    of the last block and of the head learn (Yosinski et al., 2014). A learning rate of a hundredth
-    of the usual keeps what they know.
+    of the last block and of the head learn (Yosinski et al., 2014). A learning rate of a tenth to a
+    hundredth of the usual keeps what they know.
 
     Parameters
     ----------
