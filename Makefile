@@ -51,13 +51,13 @@ notebooks-test: setup
 	  *) exit 1 ;; \
 	esac; \
 	export COURSE_OFFLINE=1 $$($(BIN)/python -c '$(HALF)'); $(BIN)/python -m pytest $$flag --nbval-cell-timeout=600 -n 2 --max-worker-restart=0 --dist loadfile --durations=10 \
-	  $(sort $(wildcard notebooks/0[4-9]*.ipynb)) $(sort $(wildcard notebooks/0[1-3]*.ipynb notebooks/experiments/*.ipynb))
+	  $(sort $(wildcard notebooks/0[4-9]*.ipynb)) $(sort $(wildcard notebooks/0[1-3]*.ipynb notebooks/experiments/*.ipynb notebooks/solutions/*.ipynb notebooks/index.ipynb))
 
-notebooks: setup  ## rebuild notebooks/*.ipynb from notebooks/percent/*.py and execute them
+notebooks: setup  ## rebuild notebooks/*.ipynb from notebooks/source/ and execute them
 	@$(BIN)/python notebooks/build.py
 
 lab: setup  ## open the notebooks in JupyterLab
-	@$(BIN)/jupyter lab --notebook-dir=notebooks
+	@$(BIN)/jupyter lab --notebook-dir=notebooks notebooks/index.ipynb
 
 check: setup  ## is this machine ready for the course?
 	@$(BIN)/course check

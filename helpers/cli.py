@@ -160,6 +160,19 @@ def verify(names: tuple[str, ...]) -> None:
 
 
 @main.command()
+@click.argument("out", type=click.Path(path_type=Path, file_okay=False))
+def student(out: Path) -> None:
+    """Write what a class gets to the new folder OUT: lessons without outputs, exercises.
+
+    No solution is among them. Open it with: jupyter lab --notebook-dir=OUT
+    """
+    from helpers.classroom.student import write_student_edition
+
+    files = write_student_edition(out)
+    click.echo(f"{len(files)} files in {out}; begin with {out / 'index.ipynb'}")
+
+
+@main.command()
 @click.argument("notebooks", nargs=-1, metavar="[NOTEBOOK…]")
 @click.option("-p", "assignments", multiple=True, metavar="NAME=VALUE", help="Set a parameter.")
 @click.option("--fast", is_flag=True, help="Use the small values of notebooks/fast.toml.")

@@ -205,9 +205,19 @@ def test_run_of_a_notebook(tmp_path, warm_kernels):
     assert row["parameters"] == {"n_samples": 200, "dataset": "digits"}
     assert row["metrics"]["n_train"] == 200
     page = (out / "index.html").read_text(encoding="utf-8")
-    assert page.index('alt="The first twenty training images') < page.index("<h1>")
+    assert page.index('alt="Ten images and their labels') < page.index("<h1>")
     html = (out / "01_load_data.html").read_text(encoding="utf-8")
-    assert 'alt="The first twenty training images' in html
+    assert 'alt="Ten images and their labels' in html
+
+
+def test_student_edition(tmp_path):
+    out = tmp_path / "class"
+    result = course("student", out)
+    assert result.exit_code == 0, result.output
+    assert f"begin with {out / 'index.ipynb'}" in result.output
+    assert (out / "exercises" / "01_exercises.ipynb").is_file()
+    assert not (out / "solutions").exists()
+    assert "is not empty; expected the name of a new folder" in refusal("student", out)
 
 
 def test_run_on_your_own_data(tmp_path, warm_kernels):
@@ -235,7 +245,7 @@ def test_run_on_your_own_data(tmp_path, warm_kernels):
 
 
 def test_own_photos_with_own_weights(tmp_path, warm_kernels):
-    """Notebook 06 on two folders of photos, one of them broken, with weights from a file."""
+    """Lesson 07 on two folders of photos, one of them broken, with weights from a file."""
     rng = np.random.default_rng(0)
     for level, name in ((40, "dark"), (180, "bright")):
         (tmp_path / "own" / name).mkdir(parents=True)
@@ -245,14 +255,14 @@ def test_own_photos_with_own_weights(tmp_path, warm_kernels):
     (tmp_path / "own" / "dark" / "text.png").write_text("no photo")
     weights = write_weights(tmp_path / "mine.h5", keras.applications.MobileNet(weights=None))
     result = course(
-        "run", "06", "--fast", "-p", f"images={tmp_path / 'own'}", "-p", f"weights={weights}",
+        "run", "07", "--fast", "-p", f"images={tmp_path / 'own'}", "-p", f"weights={weights}",
         "-p", "architecture=MobileNet", "-p", "batch_size=4", "--out", tmp_path / "out",
     )  # fmt: skip
     assert result.exit_code == 0, result.output
     (row,) = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert row["dataset"] == "own"
     assert (row["metrics"]["weights"], row["metrics"]["n_photos"]) == ("mine.h5", 8)
-    page = (tmp_path / "out" / "06_vgg16_on_photos.html").read_text(encoding="utf-8")
+    page = (tmp_path / "out" / "07_pretrained_networks.html").read_text(encoding="utf-8")
     assert "1 of 9 photos skipped" in page
 
 

@@ -104,7 +104,7 @@ def test_run_all_cells(lab, browser, tmp_path):
     outputs = [output for cell in cells for output in cell.get("outputs", [])]
     assert [o for o in outputs if o["output_type"] == "error"] == []
     text = "\n".join("".join(o.get("text", "")) for o in outputs)
-    assert text.count("✓") > 10
+    assert text.count("✓") >= 5
     assert "✗" not in text
     wait_for(
         browser,

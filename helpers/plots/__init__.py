@@ -16,7 +16,14 @@ from helpers.plots.data import (
     pair_plot,
     pixel_distribution,
 )
-from helpers.plots.figure import CourseFigure, image_grid, image_rows
+from helpers.plots.diagrams import (
+    array_axes,
+    course_path,
+    graph_diagram,
+    network_diagram,
+    neuron_diagram,
+)
+from helpers.plots.figure import CourseFigure, image_grid, image_rows, subplots
 from helpers.plots.learning import (
     calibration,
     confusion_matrix,
@@ -35,11 +42,13 @@ from helpers.plots.vision import feature_maps, heat_maps, photo_predictions
 
 __all__ = [
     "CourseFigure",
+    "array_axes",
     "calibration",
     "class_balance",
     "class_examples",
     "confusion_matrix",
     "correlation_heatmap",
+    "course_path",
     "curves",
     "descent_paths",
     "embedding",
@@ -47,6 +56,7 @@ __all__ = [
     "explained_variance",
     "feature_boxes",
     "feature_maps",
+    "graph_diagram",
     "heat_maps",
     "image_grid",
     "image_rows",
@@ -54,10 +64,13 @@ __all__ = [
     "mean_images",
     "metric_by_parameter",
     "metric_heat_map",
+    "network_diagram",
+    "neuron_diagram",
     "overlaid_curves",
     "pair_plot",
     "parallel_coordinates",
     "photo_predictions",
     "pixel_distribution",
     "spread",
+    "subplots",
 ]

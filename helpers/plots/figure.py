@@ -80,6 +80,29 @@ def new_figure(width: float, height: float, title: str = "") -> CourseFigure:
     return figure
 
 
+@styled
+def subplots(
+    rows: int = 1, columns: int = 1, *, alt: str, width: float = 6.4, height: float = 3.2,
+    title: str = "",
+) -> tuple[CourseFigure, Any]:  # fmt: skip
+    """Return a figure and its axes, as ``matplotlib.pyplot.subplots`` does, in the course's style.
+
+    Parameters
+    ----------
+    rows, columns
+        Of axes.
+    alt
+        What the figure will show, for those who cannot see it.
+    width, height
+        Of the figure, in inches.
+    title
+        Of the figure.
+    """
+    figure = new_figure(width, height, title)
+    figure.alt = alt
+    return figure, figure.subplots(rows, columns)
+
+
 def class_colour(number: int) -> str:
     """Return the number-th colour of the style, settled now: "C0" would mean another's later."""
     return mpl.colors.to_hex(f"C{number % 10}")

@@ -2,6 +2,7 @@
 
 import functools
 import json
+import re
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,6 +12,10 @@ from helpers.files import write_atomically
 from helpers.runs.results import SUCCEEDED, RunResult
 
 TEMPLATES = Path(__file__).with_name("templates")
+MATHEMATICS = re.compile(
+    r"(?P<code>```.*?```|`[^`]*`)|\$\$(?P<block>.+?)\$\$|(?<![\w\\])\$(?P<inline>[^$]+?)\$(?!\w)",
+    re.DOTALL,
+)
 EXPORTING = threading.Lock()  # an exporter keeps what it is at
 
 
@@ -89,9 +94,28 @@ def all_succeeded(results: Sequence[RunResult]) -> bool:
 @functools.cache
 def _exporter() -> Any:
     """Return the exporter of this process: it compiles its templates once, in 0.2 s."""
+    from jinja2 import pass_context
     from nbconvert import HTMLExporter
+    from traitlets.config import Config
 
-    return HTMLExporter(template_name="course", extra_template_basedirs=[str(TEMPLATES)])
+    class Exporter(HTMLExporter):
+        @pass_context
+        def markdown2html(self, context: Any, source: str) -> str:
+            return super().markdown2html(context, MATHEMATICS.sub(_mathml, source))
+
+    config = Config({"TagRemovePreprocessor": {"enabled": True, "remove_input_tags": {"hide"}}})
+    return Exporter(config, template_name="course", extra_template_basedirs=[str(TEMPLATES)])
+
+
+def _mathml(found: re.Match[str]) -> str:
+    """Turn LaTeX into MathML, which a browser shows without a script from the network."""
+    from latex2mathml.converter import convert
+
+    if found["code"]:
+        return found["code"]
+    if found["block"]:
+        return convert(found["block"], display="block")
+    return convert(found["inline"])
 
 
 def write_html(notebook: Any, path: Path) -> None:

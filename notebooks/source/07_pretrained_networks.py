@@ -1,16 +1,16 @@
 # %% [markdown]
-# # 06 · Any photo: VGG16 and ImageNet
+# # 07 · Pretrained networks: VGG16 and ImageNet
 #
-# **A question first.** Your networks so far tell ten digits apart. Others have spent weeks of computing on
+# Your networks so far tell ten digits apart. Others have spent weeks of computing on
 # 1.28 million photos in 1,000 classes, and give the result away as one file of numbers. What does such a network
 # see in *your* photos, how can you tell what its answer rests on, and can you teach it classes of your own
 # with eight examples of each?
 #
 # | | |
 # |---|---|
-# | Time | an hour to read and try; a minute to run |
+# | Time | 1¾ hours: 65 minutes to read and try, 40 for the [exercises](exercises/07_exercises.ipynb); it runs in a minute |
 # | You will learn | pretrained networks, preprocessing, Grad-CAM and occlusion, features, transfer learning |
-# | You need | notebooks 03 and 04 |
+# | You need | lessons [04](04_training_with_keras.ipynb) and [05](05_convolutional_networks.ipynb) |
 
 # %%
 import time
@@ -78,7 +78,7 @@ shown = dict(list(pictures.items())[:12])
 print(f"{len(names)} photos, {len(truth)} with a known label; as an array: {pixels.shape}")
 
 # %% [markdown]
-# **Predict before you run.** One guess in a thousand would be right by chance. How many of the nine will
+# *Predict before you run.* One guess in a thousand would be right by chance. How many of the nine will
 # the network get right? And which will it get wrong?
 
 # %% tags=["nbval-ignore-output"]
@@ -117,7 +117,7 @@ if is_known:
 #
 # ## 2 · From MNIST to ImageNet
 #
-# What changes between notebook 04 and this one? Size, colour, number of classes, preprocessing and cost. Let
+# What changes between lesson 05 and this one? Size, colour, number of classes, preprocessing and cost. Let
 # us measure each instead of believing it. A convolution uses each weight once for every place of its output,
 # a dense layer once: that gives the multiplications for one image.
 
@@ -159,7 +159,7 @@ def facts(network, ms, white):
 
 
 # %% [markdown]
-# The network of notebook 04, the classifier from above, and VGG16 itself (if it is another): random weights
+# The network of lesson 05, the classifier from above, and VGG16 itself (if it is another): random weights
 # cost as much time as trained ones, so that its column is right in any case.
 
 # %% tags=["nbval-ignore-output"]
@@ -167,7 +167,7 @@ mnist = load_dataset("mnist", fallback="digits", seed=seed)
 digit_network = build_cnn(mnist, seed=seed)
 digit = mnist.x_test[:1]
 ms = milliseconds(lambda: digit_network.predict_on_batch(digit))
-columns = {f"{mnist.name}, notebook 04": facts(digit_network, ms, "1")}
+columns = {f"{mnist.name}, lesson 05": facts(digit_network, ms, "1")}
 keras.utils.set_random_seed(seed)
 known = classifier.architecture == "VGG16"
 vgg16 = classifier if known else vision.load_classifier("VGG16", weights=None)
@@ -197,42 +197,14 @@ check(ratio > 1000, "a photo costs VGG16 over a thousand times the work of a dig
 # by others*. EfficientNet-Lite0 (after Tan and Le, 2019) was designed to get by with a fraction of the weights
 # and the work.
 #
-# ### Exercise 1 · 138,357,544
-#
-# VGG16 is built from one piece: a 3×3 convolution with a bias for each channel. Thirteen of them, in five blocks
-# with 64, 64 | 128, 128 | 256, 256, 256 | 512, 512, 512 | 512, 512, 512 channels, after each block a pooling
-# that halves height and width; then three dense layers of 4,096, 4,096 and 1,000 on what is left of 224×224 pixels.
-# Compute the number of its weights. Which layer has most of them?
-#
-# <details><summary>Hint</summary>
-#
-# A convolution from 3 to 64 channels has `3 * 3 * 3 * 64 + 64`. Five halvings of 224 leave 7×7 places of 512
-# channels, all of which the first dense layer is connected to.
-#
-# </details>
-
-# %% tags=["exercise"]
-vgg16_weights = ...
-
-# %% tags=["solution"]
-channels = [3, 64, 64, 128, 128, 256, 256, 256, 512, 512, 512, 512, 512, 512]
-vgg16_weights = sum(9 * a * b + b for a, b in pairwise(channels))
-sizes = [7 * 7 * 512, 4096, 4096, 1000]
-dense = [a * b + b for a, b in pairwise(sizes)]
-vgg16_weights += sum(dense)
-print(f"the first dense layer alone: {dense[0]:,}, {dense[0] / vgg16_weights:.0%}")
-
-# %%
-check(vgg16_weights == 138_357_544, "exercise 1: the weights of VGG16")
-
 # %% [markdown]
 # ## 3 · The commonest mistake
 #
 # A network expects photos in exactly the form in which it was trained, and every family has its own: VGG16
 # wants blue before red and the mean of ImageNet taken off, EfficientNet-Lite0 wants −1 … 1. `predict` does it
-# for you. Who does it by hand and gets it wrong sees **no error**.
+# for you. Who does it by hand and gets it wrong sees no error.
 #
-# **Predict before you run.** How many first guesses stay right if red and blue are swapped? If the
+# *Predict before you run.* How many first guesses stay right if red and blue are swapped? If the
 # preprocessing is forgotten? If the photo stands on its head?
 
 # %% tags=["nbval-ignore-output"]
@@ -264,29 +236,6 @@ if is_known and not np.allclose(classifier.preprocess(pixels[:1]), pixels[:1]):
 # %% [markdown]
 # No error, no warning; only other answers.
 #
-# ### Exercise 2 · Preprocess by hand
-#
-# Preprocess `pixels` for VGG16 in NumPy. They are 0 … 255 in the order red, green, blue: turn the order of the
-# channels round, then subtract the mean of ImageNet, which is 103.939 for blue, 116.779 for green and 123.68 for red.
-#
-# <details><summary>Hint</summary>
-#
-# `x[..., ::-1]` turns the last axis round; an array of three numbers is subtracted from each pixel.
-#
-# </details>
-
-
-# %% tags=["exercise"]
-by_hand = ...
-
-# %% tags=["solution"]
-by_hand = pixels[..., ::-1] - np.array([103.939, 116.779, 123.68])
-
-# %%
-reference = keras.applications.vgg16.preprocess_input(pixels.astype("float32"))
-same = by_hand is not ... and np.allclose(by_hand, reference, atol=1e-3)
-check(same, "exercise 2: the same as keras.applications.vgg16.preprocess_input")
-
 # %% [markdown]
 # ## 4 · What it sees
 #
@@ -315,7 +264,7 @@ check(coarser, "each block is coarser than the one before")
 # how much the answer would gain from it. **Occlusion** (Zeiler and Fergus, 2014) covers a patch with grey,
 # predicts again, and notes what the class has lost. It takes for granted that grey means “nothing is there”.
 #
-# **Predict before you run.** Which part of the photo above carries the answer? Point at it first.
+# *Predict before you run.* Which part of the photo above carries the answer? Point at it first.
 
 # %% tags=["nbval-ignore-output"]
 label, heat = vision.grad_cam(classifier, photo)
@@ -352,12 +301,12 @@ plots.heat_maps(doubtful, dict(vision.grad_cam(classifier, doubtful, a) for a in
 # %% [markdown]
 # ## 5 · Photos as points
 #
-# Cut off the last layer. What remains turns a photo into a few hundred or thousand numbers, its **features**.
+# Cut off the last layer. What remains turns a photo into a few hundred or thousand numbers, its *features*.
 # The claim of this section: photos of similar things get similar features, even things that are no class of
 # ImageNet.
 #
-# To test it we need classes, and many photos of each. Here are scraps of three surfaces: a wall of **brick**,
-# **grass** and **gravel**. Each scrap is a square of 3 to 10% of the photo's height, turned, lit differently,
+# To test it we need classes, and many photos of each. Here are scraps of three surfaces: a wall of *brick*,
+# *grass* and *gravel*. Each scrap is a square of 3 to 10% of the photo's height, turned, lit differently,
 # and enlarged. Those for training come from the left halves of the photos, those for the test from the right:
 # whether *another* wall would be recognised, nobody will have shown.
 # (Your own: a folder with one sub-folder for each class, as `images`; half of them are for the test.)
@@ -372,7 +321,7 @@ plots.image_grid(data.x_test[examples], [data.class_names[k][:12] for k in data.
                  columns=6)  # fmt: skip
 
 # %% [markdown]
-# **Predict before you run.** Take a scrap of the test, and look for the training scrap that is nearest to it.
+# *Predict before you run.* Take a scrap of the test, and look for the training scrap that is nearest to it.
 # How often will it be of the same class, by features? By pixels? By chance it would be one in three.
 
 
@@ -419,7 +368,7 @@ check(same["features"] > same["pixels"], "the nearest is of its class more often
 # Two baselines: always the commonest class, and a logistic regression on the pixels. Against them the *same*
 # logistic regression on the features, so that only one thing differs.
 #
-# **Predict before you run.** Eight scraps of each class to learn from. How far apart will pixels and features
+# *Predict before you run.* Eight scraps of each class to learn from. How far apart will pixels and features
 # be, and how far will the repetitions scatter, each with other scraps?
 
 
@@ -477,44 +426,6 @@ pd.DataFrame(
 # If there is a second row: does it beat the first? Millions of weights can learn so few examples by heart. And
 # it is one run each: look at the range of the dots above before you say that fine-tuning helps, or harms.
 #
-# ### Exercise 3 · How few are enough?
-#
-# Draw 4 of the training scraps at random, train a logistic regression on their *features*, and note its test
-# accuracy; do so twenty times. The same with 8 and with 12, if there are so many. Store the lists by number of
-# scraps. What does more data change: the middle, or the spread?
-#
-# <details><summary>Hint</summary>
-#
-# `rng.choice(len(features.y_train), n, replace=False)` draws; a draw that holds one class only cannot be
-# learned from, so draw again. Then `LogisticRegression(max_iter=2000).fit(…)` and `.score(…)`.
-#
-# </details>
-
-# %% tags=["exercise"]
-by_size = ...
-
-# %% tags=["solution", "nbval-ignore-output"]
-rng = np.random.default_rng(seed)
-by_size = {n: [] for n in (4, 8, 12) if n < len(features.y_train)}
-for n, accuracies in by_size.items():
-    while len(accuracies) < 20:
-        drawn = rng.choice(len(features.y_train), n, replace=False)
-        if len(set(features.y_train[drawn])) > 1:
-            few = LogisticRegression(max_iter=2000)
-            few.fit(features.x_train[drawn], features.y_train[drawn])
-            accuracies.append(few.score(features.x_test, features.y_test))
-plots.spread({f"{n} scraps": a for n, a in by_size.items()}, label="test accuracy",
-             title=f"{classifier.architecture}: twenty draws each")  # fmt: skip
-
-# %%
-solved = by_size is not ... and by_size and all(len(a) == 20 for a in by_size.values())
-enough = len(features.y_train) > 4
-check(solved, "exercise 3: twenty accuracies for each number of scraps", required=enough)
-
-# %% [markdown]
-# More scraps raise the middle and narrow the spread. One reason is plain: of the draws of four, about half hold
-# no example of one of the three classes, and nobody can name a class that they have never seen.
-#
 # ## What goes wrong here
 #
 # A wrong name, a file that is not there, a photo that somebody has preprocessed already, and an array with the
@@ -536,10 +447,10 @@ attempt("channels in front", lambda: classifier.load_photos(np.zeros((3, 224, 22
 # - Features that others have learned, and a small model on them: the first thing to try with few photos, always
 #   beside a baseline and over several seeds.
 #
-# **Next:** notebook 07 runs a whole notebook many times, over parameters and seeds, and asks what one may
-# conclude.
+# Now the [exercises](exercises/07_exercises.ipynb). Next lesson: [08 · Parameter
+# sweeps](08_parameter_sweeps.ipynb): a whole notebook runs many times, and we ask what one may conclude.
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["nbval-ignore-output", "hide"]
 record(
     dataset=data.name,
     network=model.name,

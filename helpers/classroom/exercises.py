@@ -1,0 +1,213 @@
+"""Exercises: an answer goes in, one line comes out that tells what is wrong, never the answer."""
+
+import copy
+import importlib
+import inspect
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from helpers.runs.metrics import FAILED_CHECK
+
+NOT_YET = "○"
+
+
+class Wrong(Exception):
+    """An answer is wrong; the message tells the student how to go on."""
+
+
+class NotYet(Exception):
+    """There is no answer yet: the stub as it was."""
+
+
+class Exercises:
+    """The exercises of one lesson.
+
+    Parameters
+    ----------
+    lesson
+        Its number, such as ``"01"``. The checks are the functions ``exercise_1``, ``exercise_2``, …
+        of ``helpers.classroom.checks.lesson_01``: read them if you like.
+    """
+
+    def __init__(self, lesson: str) -> None:
+        self._checks = importlib.import_module(f"helpers.classroom.checks.lesson_{lesson}")
+        self._solved: dict[int, bool] = dict.fromkeys(self._numbers(), False)
+
+    def _numbers(self) -> list[int]:
+        names = [name for name in vars(self._checks) if name.startswith("exercise_")]
+        return sorted(int(name.removeprefix("exercise_")) for name in names)
+
+    def check(self, number: int, *answer: Any) -> None:
+        """Print whether an answer is right (``✓``), wrong and why (``✗``), or missing (``○``).
+
+        It never raises for an answer: the rest of the notebook runs on.
+
+        Raises
+        ------
+        ValueError
+            If the lesson has no such exercise.
+        """
+        if number not in self._solved:
+            raise ValueError(f"exercise {number}; expected 1 to {max(self._solved)}")
+        self._solved[number] = False
+        try:
+            if any(value is ... for value in answer):
+                raise NotYet
+            said = getattr(self._checks, f"exercise_{number}")(*answer)
+        except NotYet:
+            line = f"{NOT_YET} exercise {number}: not solved yet"
+        except Wrong as wrong:
+            line = f"{FAILED_CHECK} exercise {number}: {wrong}"
+        else:
+            self._solved[number] = True
+            line = f"✓ exercise {number}: {said or 'solved'}"
+        print(line)  # noqa: T201 - notebooks show what is printed
+
+    def score(self) -> None:
+        """Print how many exercises are solved, and which are open."""
+        open_ones = [str(number) for number, solved in self._solved.items() if not solved]
+        said = f"{len(self._solved) - len(open_ones)} of {len(self._solved)} exercises solved"
+        print(said + (f"; open: {', '.join(open_ones)}" if open_ones else ""))  # noqa: T201
+
+
+def call(function: Any, *arguments: Any, case: str = "") -> Any:
+    """Call a student's function on copies of hidden inputs.
+
+    Raises
+    ------
+    NotYet
+        If it returns ``...``, as the stub does.
+    Wrong
+        If it is no function, takes other arguments, raises, returns nothing, or changes its input.
+    """
+    if not callable(function):
+        raise Wrong(f"expected a function, received {kind(function)}")
+    own = copy.deepcopy(arguments)
+    where = f" for {case}" if case else ""
+    try:
+        inspect.signature(function).bind(*own)
+    except TypeError as error:
+        raise Wrong(f"the function is called with {len(own)} arguments: {error}") from error
+    except ValueError:  # a function without a signature, such as some of NumPy's
+        pass
+    try:
+        result = function(*own)
+    except Exception as error:
+        message = " ".join(str(error).split())[:150]
+        raise Wrong(f"your function stops{where}: {type(error).__name__}: {message}") from error
+    if result is ...:
+        raise NotYet
+    if result is None:
+        raise Wrong(f"your function returns nothing{where}; it has to return its result")
+    if not all(same(a, b) for a, b in zip(arguments, own, strict=True)):
+        raise Wrong("your function changes what it was given; work on a copy")
+    return result
+
+
+def same(one: Any, other: Any) -> bool:
+    """Tell whether two values are equal: numbers, texts, arrays, tables and lists of them.
+
+    Anything else, such as a generator of random numbers, may have changed.
+    """
+    if isinstance(one, np.ndarray):
+        numbers = one.dtype.kind in "fc"
+        return np.array_equal(one, other, equal_nan=numbers)
+    if hasattr(one, "equals"):
+        return one.equals(other)
+    if isinstance(one, tuple | list):
+        return len(one) == len(other) and all(map(same, one, other))
+    return not isinstance(one, int | float | str) or one == other
+
+
+def expect_array(
+    found: Any, expected: np.ndarray, case: str, *, atol: float = 1e-6, dtype: str = ""
+) -> np.ndarray:
+    """Compare an array with the reference: kind, shape, type, values, in this order.
+
+    Raises
+    ------
+    Wrong
+        Naming the first thing that differs, and by how much; never the value that is right.
+    """
+    if not hasattr(found, "__len__") and np.ndim(expected):
+        raise Wrong(f"expected an array, received {kind(found)}")
+    try:
+        array = np.asarray(found)
+        numbers = array.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise Wrong(f"expected an array of numbers, received {kind(found)}") from error
+    if array.shape != expected.shape:
+        raise Wrong(f"{case}: expected shape {expected.shape}, received {array.shape}")
+    if dtype and array.dtype != np.dtype(dtype):
+        raise Wrong(f"{case}: expected dtype {dtype}, received {array.dtype}")
+    wanted = expected.astype(np.float64)
+    far = ~np.isclose(numbers, wanted, rtol=1e-4, atol=atol, equal_nan=True)
+    if far.any():
+        raise Wrong(f"{case}: {_first_difference(numbers, wanted, far)}")
+    return array
+
+
+def _first_difference(found: np.ndarray, expected: np.ndarray, far: np.ndarray) -> str:
+    place = tuple(int(i) for i in np.argwhere(far)[0])
+    value = found[place]
+    where = f"the value at {list(place)}" if place else "the value"
+    if not np.isfinite(value):
+        return f"{where} is {value}"
+    off = value - expected[place]
+    count = "" if far.size == 1 else f"; {far.sum():,} of {far.size:,} values differ"
+    return f"{where} is {abs(off):.3g} too {'large' if off > 0 else 'small'}{count}"
+
+
+def expect_number(found: Any, expected: float, case: str, *, atol: float = 1e-6) -> float:
+    """Compare one number with the reference.
+
+    Raises
+    ------
+    Wrong
+        Telling the kind of what was received, or whether it is too large or too small.
+    """
+    number = np.asarray(found)
+    if number.ndim or number.dtype.kind not in "iuf":
+        raise Wrong(f"{case}: expected a number, received {kind(found)}")
+    expect_array(number, np.asarray(expected), case, atol=atol)
+    return float(found)
+
+
+def refuse(found: Any, traps: dict[str, Any], case: str) -> None:
+    """Refuse an answer that equals a known wrong one.
+
+    Raises
+    ------
+    Wrong
+        With the message that belongs to it.
+    """
+    for message, trap in traps.items():
+        if np.shape(found) == np.shape(trap) and np.allclose(found, trap):
+            raise Wrong(f"{case}: {message}")
+
+
+def expect_words(found: Any, expected: Sequence[str], allowed: Sequence[str], case: str) -> None:
+    """Compare a set of words with the right one.
+
+    Raises
+    ------
+    Wrong
+        If it is no set or list of the allowed words, or telling how many are wrong or missing.
+    """
+    if isinstance(found, str) or not isinstance(found, set | list | tuple | frozenset):
+        raise Wrong(f"{case}: expected a set such as {{3, 5}}, received {kind(found)}")
+    words = {str(word) for word in found}
+    if unknown := sorted(words - set(allowed)):
+        raise Wrong(f"{case}: {unknown[0]!r} is not among {', '.join(allowed)}")
+    extra, missing = len(words - set(expected)), len(set(expected) - words)
+    if extra or missing:
+        raise Wrong(f"{case}: {extra} of yours do not belong there, {missing} are missing")
+
+
+def kind(value: Any) -> str:
+    """Describe a value in a few words: its type, and its shape if it has one."""
+    shape = getattr(value, "shape", None)
+    what = f"{type(value).__name__}"
+    return f"{what} of shape {tuple(shape)}" if shape else f"{what} {str(value)[:40]!r}"

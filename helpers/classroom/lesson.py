@@ -1,0 +1,140 @@
+"""Guesses, questions and claims of a lesson."""
+
+import html
+import re
+import tempfile
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from helpers.runs.metrics import FAILED_CHECK
+
+MESSAGE = 300  # characters of an error that are shown
+CLOSE = 0.1  # a guessed number this near, as a share of the truth, is called close
+
+
+def check(passed: object, claim: str, hint: str = "", *, required: bool = True) -> None:
+    """Print ``✓ claim`` or ``✗ claim: hint``.
+
+    It does not raise, so that the rest of the notebook runs; ``course run`` counts a notebook with
+    a ``✗`` as failed.
+
+    Parameters
+    ----------
+    passed
+        The condition.
+    claim
+        What holds if it passes.
+    hint
+        Where to look if it does not.
+    required
+        False for a claim about one data set when the notebook runs on another: there it may fail,
+        which is then said without ``✗``.
+    """
+    if bool(passed):
+        print(f"✓ {claim}")  # noqa: T201 - notebooks show what is printed
+    elif required:
+        print(f"{FAILED_CHECK} {claim}" + (f": {hint}" if hint else ""))  # noqa: T201
+    else:
+        print(f"– does not hold on this data set: {claim}")  # noqa: T201
+
+
+def reveal(guess: Any, truth: Any, why: str = "") -> None:
+    """Print the answer to a question that the reader was asked to guess.
+
+    Parameters
+    ----------
+    guess
+        What the reader guessed: a word or a number; ``None`` where there is no guess.
+    truth
+        The answer, of the same kind. A number is printed with three digits.
+    why
+        The reason, in a sentence.
+    """
+    answer = _shown(truth)
+    if guess is None:
+        said = f"The answer: {answer}."
+    elif _agree(guess, truth):
+        said = f"You guessed {_shown(guess)}, and that is right: {answer}."
+    else:
+        said = f"You guessed {_shown(guess)}; it is {answer}. A surprise is worth remembering."
+    print(said + (f" {why}" if why else ""))  # noqa: T201
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    number = float(value)
+    return f"{number:,.0f}" if number == round(number) or abs(number) >= 1000 else f"{number:.3g}"
+
+
+def _agree(guess: Any, truth: Any) -> bool:
+    if isinstance(truth, str):
+        return str(guess).strip().casefold() == truth.casefold()
+    try:
+        return abs(float(guess) - float(truth)) <= CLOSE * abs(float(truth))
+    except (TypeError, ValueError):
+        return False
+
+
+class Question:
+    """A question with options that fold out: what follows from each, and whether it is right."""
+
+    def __init__(self, question: str, options: Mapping[str, str], answer: str) -> None:
+        self.question, self.options, self.answer = question, dict(options), answer
+
+    def _said(self, option: str) -> str:
+        return ("Right. " if option == self.answer else "No. ") + self.options[option]
+
+    def _repr_html_(self) -> str:
+        folded = "".join(
+            f"<details><summary>{html.escape(option)}</summary>"
+            f"<p>{html.escape(self._said(option))}</p></details>"
+            for option in self.options
+        )
+        return f"<p><b>{html.escape(self.question)}</b> (open the one that you choose)</p>{folded}"
+
+    def __repr__(self) -> str:
+        return "\n".join([self.question, *(f"  ( ) {option}" for option in self.options)])
+
+
+def choose(question: str, options: Mapping[str, str], answer: str) -> Question:
+    """Ask a question with several options; each folds out and tells why it is right or wrong.
+
+    It needs no kernel: the page works in JupyterLab, as HTML and on paper (without the answers).
+
+    Parameters
+    ----------
+    question
+        One sentence.
+    options
+        Option to reason, of the wrong ones too.
+    answer
+        The right option.
+
+    Raises
+    ------
+    ValueError
+        If the answer is none of the options, or an option has no reason.
+    """
+    if answer not in options:
+        raise ValueError(f"answer={answer!r}; expected one of {', '.join(options)}")
+    if without := [option for option, reason in options.items() if not reason]:
+        raise ValueError(f"the option {without[0]!r} has no reason; expected one for each")
+    return Question(question, options, answer)
+
+
+def attempt(what: str, action: Callable[[], object]) -> None:
+    """Run code that goes wrong, and print its error in one line, or what it gave without one."""
+    try:
+        print(f"{what}: no error, it gives {action()}")  # noqa: T201
+    except Exception as error:
+        message = _plain(" ".join(str(error).split()))
+        shown = message if len(message) <= MESSAGE else message[: MESSAGE - 1] + "…"
+        print(f"{what}: {type(error).__name__}: {shown}")  # noqa: T201
+
+
+def _plain(message: str) -> str:
+    """Leave out colours, and the folder of a lesson's files, which has another name in each run."""
+    message = re.sub(r"\x1b\[[0-9;]*m", "", message)
+    folder = re.escape(tempfile.gettempdir()) + r"[\\/][^\\/]+[\\/]"
+    return re.sub(folder, "", message)
