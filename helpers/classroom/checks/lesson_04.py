@@ -269,5 +269,5 @@ def _overfitted(seed: int) -> float:
     stack = [layers.Dense(256, "relu"), layers.Dense(256, "relu"), layers.Dense(1, "sigmoid")]
     model = keras.Sequential([keras.Input((30,)), normalize, *stack])
     model.compile("adam", "binary_crossentropy")
-    model.fit(x, y, epochs=60, batch_size=60, verbose=0)
+    model.fit(x, y, epochs=40, batch_size=10, verbose=0)
     return cross_entropy(np.asarray(model(x_new))[:, 0], y_new)

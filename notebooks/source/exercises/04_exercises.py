@@ -485,7 +485,7 @@ def overfitted(x, y, seed):
     stack = [layers.Dense(256, "relu"), layers.Dense(256, "relu"), layers.Dense(1, "sigmoid")]
     model = keras.Sequential([keras.Input((30,)), normalize, *stack])
     model.compile("adam", "binary_crossentropy", metrics=["accuracy"])
-    model.fit(x, y, epochs=60, batch_size=60, verbose=0)
+    model.fit(x, y, epochs=40, batch_size=10, verbose=0)
     return model
 
 
@@ -526,7 +526,7 @@ def better(x, y, seed):
     neuron = layers.Dense(1, activation="sigmoid", kernel_regularizer=penalty)
     model = keras.Sequential([keras.Input((30,)), normalize, neuron])
     model.compile(keras.optimizers.Adam(0.02), "binary_crossentropy")
-    model.fit(x, y, epochs=30, batch_size=16, verbose=0)
+    model.fit(x, y, epochs=20, batch_size=10, verbose=0)
     return model
 
 
