@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 CARDS = 4  # images drawn for the many that an array holds
+STEP = 1.5  # from lesson to lesson, in the picture of the course
 
 
 @styled
@@ -174,18 +175,18 @@ def course_path() -> CourseFigure:
         "kinds of networks": ("05 images", "06 sequences", "07 pretrained"),
         "experiments": ("08 sweeps",),
     }
-    figure = new_figure(9, 1.7)
+    figure = new_figure(9.6, 1.4)
     axes = figure.subplots()
     x = 0.0
     for number, (stage, lessons) in enumerate(stages.items()):
-        axes.text(x + 1.35 * (len(lessons) - 1) / 2, 0.75, stage, ha="center", color=f"C{number}")
+        axes.text(x + STEP * (len(lessons) - 1) / 2, 0.75, stage, ha="center", color=f"C{number}")
         for lesson in lessons:
             box = {"boxstyle": "round,pad=0.5", "facecolor": "white", "edgecolor": f"C{number}"}
             axes.text(x, 0, lesson, ha="center", va="center", bbox=box, fontsize=9)
-            x += 1.35
+            x += STEP
             if lesson != "08 sweeps":
-                _arrow(axes, (x - 0.82, 0), (x - 0.55, 0))
-    axes.set(xlim=(-0.8, x - 0.5), ylim=(-0.7, 1.2))
+                _arrow(axes, (x - 0.9, 0), (x - 0.62, 0))
+    axes.set(xlim=(-0.8, x - 0.7), ylim=(-0.7, 1.2))
     axes.set_axis_off()
     named = "; ".join(f"{stage}: {', '.join(lessons)}" for stage, lessons in stages.items())
     figure.alt = f"The path through the course. {named}."
