@@ -57,7 +57,7 @@ notebooks: setup  ## rebuild notebooks/*.ipynb from notebooks/source/ and execut
 	@$(BIN)/python notebooks/build.py
 
 lab: setup  ## open the notebooks in JupyterLab
-	@$(BIN)/jupyter lab --notebook-dir=notebooks notebooks/index.ipynb
+	@$(BIN)/jupyter lab --notebook-dir=notebooks --LabApp.default_url=/lab/tree/index.ipynb
 
 check: setup  ## is this machine ready for the course?
 	@$(BIN)/course check
