@@ -91,7 +91,7 @@ reveal(guess, answers[0], "z is 0 for every image: the neuron has no opinion.")
 
 # %% [markdown]
 # `x_pair @ w` is the weighted sum for all images at once: a table of shape (images, pixels) times a list of
-# pixels gives one number for each image.
+# weights, one for each pixel, gives one number for each image.
 #
 # *Remember: a neuron is a weighted sum, a bias, and a bend.*
 #
@@ -276,7 +276,7 @@ for axes, rate in zip(panels, (0.02, 0.3, 1.05)):
 figure
 
 # %% [markdown]
-# With a small rate the way is slow. With a good one they reach the bottom soon. With a rate that is too large each
+# With a small rate the way is slow. With a good one the steps reach the bottom soon. With a rate that is too large each
 # step jumps across the valley and lands higher than before: the loss grows. With many weights the valley is steep in
 # some directions and flat in others, and one rate has to do for all. The learning rate is the first thing to set right.
 #
@@ -756,7 +756,8 @@ axes.legend()
 figure
 
 # %% [markdown]
-# On both sides of the best rate the loss rises (values above 3 are drawn at 3). The best rate of SGD is far larger than
+# # Far from the best rate the loss is much higher. (A run with a loss above 3 counts as 3, so the means at the right may be
+# too low.) The best rate of SGD is far larger than
 # those of RMSprop and Adam; momentum's is a tenth of SGD's, because its steps add up to ten times as much. So a rate says
 # nothing without its optimizer.
 #

@@ -48,7 +48,8 @@ data
 # ## 1 · A network in five lines
 #
 # **TensorFlow** is a library that computes with arrays on processors and graphics cards, and that differentiates
-# for you. **Keras** is a language for networks on top of it. (It can also run on JAX or PyTorch. The library that does
+# for you. **Keras** is a library for building and training networks, which leaves the computing to it. (It can also run on JAX
+# or PyTorch. The library that does
 # the computing for Keras is called its **backend**.)
 #
 # A `Sequential` model is a list of layers, each fed by the one before. The first layer here divides the bytes by
@@ -215,7 +216,7 @@ own = time.perf_counter() - start
 #   range and fewer digits; that is enough for most layers, and quicker where the processor has instructions for it.
 # - *XLA*: a compiler for computations. It joins small operations into larger ones, so that intermediate results
 #   need not go through memory. Compiling takes seconds, so it pays for long trainings of dense and recurrent (lesson 06) networks.
-# - #   *oneDNN*: the library that does the matrix products and convolutions on processors of Intel and AMD. *AVX2*,
+# - *oneDNN*: the library that does the matrix products and convolutions on processors of Intel and AMD. *AVX2*,
 #   *AVX-512* and *AMX* are instruction sets of such processors, from older to newer.
 #
 # Is it faster here than `fit`, on the same images, with the same validation after each epoch?
@@ -246,7 +247,7 @@ work = {"dense network of this lesson": dense_work, "first network of lesson 05"
 pd.Series(work).map("{:,}".format).to_frame("multiplications for one image")
 
 # %% [markdown]
-# So one photo in VGG16 is as much work as tens of thousands of digits in the dense network. The more work a step holds,
+# (Of the network of lesson 05 only the convolutions are counted.) So one photo in VGG16 is as much work as tens of thousands of digits in the dense network. The more work a step holds,
 # the more a GPU can show what it is good for. The command `course check`, in a terminal, tells whether TensorFlow sees a
 # GPU on your machine.
 #
@@ -577,7 +578,8 @@ check(winner == "more data", "four times the data helps the accuracy most")
 # %% [markdown]
 # Read the intervals. Where one includes 0, this experiment cannot tell the remedy from doing nothing. With twelve
 # intervals, one or the other that just misses 0 may be luck. More data is far ahead in both measures, and
-# a network that is too small is worse in both.
+# a network that is too small is worse in both. Early stopping had only 400 images to learn from, because it needs a
+# validation set; so a loss of accuracy does not show that stopping does harm.
 #
 # This holds for 500 images of this set, this network and this many steps; it may be otherwise with other data, or with
 # longer training. Choose by validation on your own data, and say how many seeds you compared.

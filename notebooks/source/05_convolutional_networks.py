@@ -114,8 +114,7 @@ plots.image_grid(
 )
 
 # %% [markdown]
-# Keras computes the same, for many kernels at once. (In mathematics this is a *correlation*: the kernel
-# is not turned around. All deep-learning libraries call it convolution.)
+# Keras computes the same, for many kernels at once. (In mathematics this is a *cross-correlation*, not the correlation of lesson 02: the kernel is not turned around. All deep-learning libraries call it convolution.)
 
 # %%
 layer = keras.layers.Conv2D(1, 3, use_bias=False)
@@ -244,7 +243,8 @@ flip = np.mean(augmented["mild + flip"]) - np.mean(augmented["mild"])
 print(f"the flip alone changes the mean by {100 * flip:+.1f} points, {n_seeds} seeds each")
 
 # %% [markdown]
-# An augmentation is a claim about the world: “this change does not change the class”. For photos of cats, that is
+# (Percentage points, after 40 epochs; a stronger augmentation may need longer training.) An augmentation is a claim about
+# the world: “this change does not change the class”. For photos of cats, that is
 # true of a flip. For most digits it is false. The circulating setting differs from the mild one in five things; the
 # line above tells what the flip alone does. (With two seeds, even rows that do not overlap at all come about by chance
 # in one of three cases. Lesson 08 explains why; raise `n_seeds` to know more.)
@@ -272,7 +272,9 @@ evaluation.report().round(4)
 plots.calibration(evaluation.calibration(), title="confidence against truth")
 
 # %% [markdown]
-# Points below the diagonal: more confident than right. Points above it: more often right than it says. Exercise 3 uses
+# *Confidence* is the largest of the ten probabilities. Points below the diagonal: more confident than right. Points above
+# it: more often right than it says. The number at a point counts its answers; points with few answers can lie off the
+# line by chance. Exercise 3 uses
 # the confidence to decide what a person should look at.
 
 # %% [markdown]
@@ -299,8 +301,8 @@ plots.image_grid(
 )
 
 # %% [markdown]
-# Most maps of the first layer still show the whole digit, some with its edges stressed. Maps of the second layer show
-# strokes, in fewer places. To see *what* a filter of the second layer answers to, cut out the patches with its
+# Most maps of the first layer still show the whole digit, some with its edges stressed. Maps of the second layer differ
+# more: some show most of it, some only a part, some hardly anything. To see *what* a filter of the second layer answers to, cut out the patches with its
 # strongest answers. And, as a control, the same with a network of random weights:
 
 # %%
@@ -328,9 +330,9 @@ random_network = build_cnn(data, seed=seed)
 plots.image_grid(strongest_patches(random_network), columns=8, title="random weights: the control")
 
 # %% [markdown]
-# In both pictures the patches of a row resemble each other: any filter, also a random one, prefers some pattern. So
-# such rows do not prove that a filter has *learned* something. What training changes is which patterns the filters
-# prefer, and that later layers can use them.
+# In both pictures the patches of a row resemble each other: any filter, also a random one, prefers some pattern. (The
+# control has the same first weights as the trained network: it shows its filters before training, and some prefer nearly
+# the same pattern still.) So such rows do not prove that a filter has *learned* something.
 #
 # ## What goes wrong here
 #

@@ -1,8 +1,7 @@
 # %% [markdown]
 # # 06 · Recurrent networks
 #
-# *Kanariansaaret.* You may not know the word, but you feel that it is Finnish, letter
-# by letter more surely. A dense network wants all its numbers at once. How can a network read a sequence
+# *Kanariansaaret.* You may not know the word, but you feel that it is Finnish, and with each letter you become more certain. A dense network wants all its numbers at once. How can a network read a sequence
 # piece by piece and remember what came before?
 #
 # | | |
@@ -143,7 +142,7 @@ check(max(a[:10].max() for a in fading.values()) < 0.01, "after 90 steps less th
 # %% [markdown]
 # Each step back multiplies the slope by about the same factor; below 1 that is an exponential decay (the
 # *vanishing gradient*: Hochreiter, 1991; Bengio, Simard and Frasconi, 1994). These are cells *before training*, and
-# here the GRU forgets faster than the SimpleRNN: its gates begin half open. (Keras begins the LSTM's forget gate with a
+# here the GRU forgets faster than the SimpleRNN; one possible reason is that its gates begin half open. (Keras begins the LSTM's forget gate with a
 # bias of 1, so that it is more open.) What a gate can do is to *learn* to stay open and to carry the state along
 # unchanged; a SimpleRNN has no such door. This lesson does not show that by itself; it compares trained cells:
 #
@@ -183,7 +182,8 @@ check(gated > simple_accuracy, "the cells with gates read better", required=full
 plots.learning_curves({n: runs[n].history for n in ("LSTM", "LSTM, relu", "SimpleRNN")})
 
 # %% [markdown]
-# (One run each, so small differences mean nothing.) The LSTM manages with 8,138 numbers, a fiftieth of the dense
+# (One run each, so small differences mean nothing. The cells with gates also have more parameters, so this does not show
+# that the gates are the reason. "Both directions" are two LSTMs, one from the top and one from the bottom.) The LSTM manages with 8,138 numbers, a fiftieth of the dense
 # network of lesson 04: it uses the same ones at every row. It is not as good, and four epochs are few for it. (The variant with *relu* circulates too. Its states have no upper limit; on long
 # sequences it can blow up, and `train` would stop it with an error that says so.)
 #
@@ -215,7 +215,7 @@ print(f"the longest has {longest} letters; of longer ones than 20 the end is kep
 # %% [markdown]
 # ### Baselines first
 #
-# A result is worth what it is better than. Three rivals: always the commonest class; a logistic regression
+# A result means something only in comparison with a simple method. Three rivals: always the commonest class; a logistic regression
 # on *how often* each letter occurs, blind to the order; and the same on groups of one to three neighbouring
 # letters, a strong classic of language identification (Cavnar and Trenkle, 1994, used such groups).
 #
@@ -254,8 +254,8 @@ check(
 )
 
 # %% [markdown]
-# A common result: with a few thousand short texts, counting groups of letters is at least as good as the recurrent
-# network, and trains in seconds. How large is the difference, compared with its standard error? The table above is one
+# # A common result: with a few thousand short texts, counting groups of letters is at least as good as the recurrent
+# network, and simpler. How large is the difference, compared with its standard error? The table above is one
 # run, on texts that are few:
 
 # %% tags=["nbval-ignore-output"]
@@ -266,10 +266,11 @@ print(f"{difference:+.1%}, {difference * len(words.y_test):.0f} of {len(words.y_
 print(f"{difference / standard_error:.1f} standard errors")
 
 # %% [markdown]
-# Below two standard errors such a difference proves nothing. And the comparison is not quite fair to the network: it
-# keeps a tenth of the texts for validation and sees only the last 20 letters, while its rival gets everything. What one
-# can say: the network is *not better* than a simple method. Without that baseline, the figure would have looked like a
-# success.
+# # Below two standard errors such a difference proves nothing. Far above them, the choice of the test texts hardly explains
+# it. (The formula is for independent samples; both are tested on the same texts, so it is rough, and it leaves out the luck
+# of training.) The comparison is not quite fair to the network: it keeps a tenth of the texts for validation, sees only
+# the last 20 letters, and may still get better with more epochs. What one can say: in this run, and trained like this,
+# the network is *not better* than a simple method. Without that baseline, the figure would have looked like a success.
 #
 # Which languages are mixed up? Look before you read on, and ask whether *you* could tell them apart.
 
@@ -317,7 +318,7 @@ attempt("an LSTM that is never called", never_called)
 #
 # - A recurrent network applies the same weights at every step and carries a state along; you have computed
 #   it yourself.
-# - Influence fades exponentially with distance, before training, in cells of all kinds.
+# - In the three cells tried here, before training, influence fades about exponentially with distance.
 # - Few parameters, but step after step: the time it takes grows with the length of the sequence.
 # - A strong simple baseline belongs beside every network.
 #

@@ -58,8 +58,9 @@ attempt("a value that does not fit", lambda: make_runs(path, {"epochs": [1, "two
 #
 # Lesson 05 trains its first network by Adadelta with a learning rate of 1.0. Is 0.5 better, worse, or the same? Each
 # gets several **seeds**: other first weights, another order, and here also another sample of training and of test
-# images. So much of the difference between two runs is that of their test images: 166 of them have a standard error of
-# about two points.
+# images. A part of the difference between two runs comes from their test images: of so few, an
+# accuracy of two thirds has a standard error of nearly four percentage points. (Adadelta, Zeiler 2012, is a relative of
+# RMSprop.)
 #
 # *Predict before you run.* By how many points will the accuracy differ between two runs of the *same*
 # learning rate?
@@ -74,7 +75,7 @@ columns = ["learning_rate", "seed", "accuracy", "seconds", "peak_memory_mb", "st
 table[columns].round(4)
 
 # %% [markdown]
-# Each row was a notebook of its own, executed from its first cell to its last in a kernel of its own. The
+# Each row was a notebook of its own, executed from its first cell to its last in a kernel of its own (here a *kernel* is the Python process that executes a notebook). The
 # kernels do not import TensorFlow again each time, which would take longer than the training: they are
 # copies of one process that has done so.
 
@@ -124,8 +125,8 @@ plots.overlaid_curves(named, "val_accuracy", title=f"{len(named)} runs, two sett
 # Suppose that the learning rate did not matter at all. Then the labels “0.5” and “1.0” on the results would
 # be mere names, and any other way to hand them out would be as good. So hand them out in *every* possible
 # way, and count how often the difference of the means is at least as large as the one that you saw. That
-# share is the **p-value** of a permutation test (Fisher, 1935), and nothing had to be assumed about
-# distributions.
+# share is the **p-value** of a permutation test (Fisher, 1935), and nothing had to be assumed about distributions. (This
+# is exact if all runs are independent. Ours share seeds in pairs; the next test respects that.)
 
 
 # %%
@@ -162,7 +163,8 @@ print(f"a mean as large in {p_paired:.1%} of the {len(flips)} ways to choose the
 
 # %% [markdown]
 # A small share says: luck alone rarely does that. A large one does *not* say that the settings are equal,
-# only that these runs cannot tell. (People often call a p-value below 5% *significant*; that is a habit, not a law.) And
+# # only that these runs cannot tell. (Where a difference is exactly 0, its sign does not count: fewer pairs are left. People
+# often call a p-value below 5% *significant*; that is a habit, not a law.) And
 # with few seeds no answer can be sharp:
 
 # %%
@@ -247,7 +249,8 @@ check(2.0 < gain[50] < 2.5, "more than two standard deviations, for nothing")
 # - *A grid over everything.* Six parameters with four values each are 4,096 runs. Draw at random instead
 #   (`--random 60`): if only two of the six matter, a random draw tries 60 values of each of these, a grid four
 #   (Bergstra and Bengio, 2012).
-# - *A metadata field that says “completed”.* papermill writes it for a notebook whose kernel has died, too.
+# - *A metadata field that says “completed”.* papermill, the program that runs notebooks here, writes it into the notebook
+#   file also when the kernel has died.
 #   A run here counts when its own record says so, written after it truly ended.
 #
 # ## What to take away
