@@ -121,7 +121,7 @@ plots.image_grid(x_test[:8], titles, columns=8, title="What it says of the first
 check(
     test_accuracy > 0.93,
     "more than 93% of the test images are right",
-    required=data.name == "mnist",
+    required=data.name == "mnist" and n_fit >= 10_000,
 )
 rounded = np.allclose(probabilities.sum(axis=1), 1, atol=1e-5)
 check(rounded, "each row of predict is a probability distribution")
@@ -480,7 +480,7 @@ print(f"after {len(val_loss)} epochs {val_loss[-1]:.3f}")
 check(
     val_loss[-1] > 1.05 * val_loss.min(),
     "the validation loss turns around",
-    required=data.name == "mnist",
+    required=data.name == "mnist" and len(few) >= 500,
 )
 
 # %% [markdown]
