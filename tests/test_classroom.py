@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from helpers.classroom import Exercises, attempt, check, choose, reveal
+from helpers.classroom import Exercises, attempt, check, choose, interact, reveal
 from helpers.classroom.exercises import NotYet, Wrong, call, expect_array, expect_number
 from helpers.classroom.student import write_student_edition
 from helpers.errors import CourseError
@@ -144,3 +144,11 @@ def test_student_edition_has_no_line_of_a_solution(tmp_path):
             assert "".join(cell["source"]) not in text
     with pytest.raises(CourseError, match="is not empty"):
         write_student_edition(tmp_path / "class")
+
+
+def test_controls_are_shown_only_where_somebody_can_move_them(monkeypatch, capsys):
+    monkeypatch.delenv("JPY_SESSION_NAME", raising=False)
+    assert interact(x=(0, 3))(str) is str
+    monkeypatch.setenv("JPY_SESSION_NAME", "lesson.ipynb")
+    shown = interact(x=(0, 3))(lambda x: x)
+    assert hasattr(shown, "widget")

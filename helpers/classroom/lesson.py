@@ -1,6 +1,7 @@
 """Guesses, questions and claims of a lesson."""
 
 import html
+import os
 import re
 import tempfile
 from collections.abc import Callable, Mapping
@@ -121,6 +122,20 @@ def choose(question: str, options: Mapping[str, str], answer: str) -> Question:
     if without := [option for option, reason in options.items() if not reason]:
         raise ValueError(f"the option {without[0]!r} has no reason; expected one for each")
     return Question(question, options, answer)
+
+
+def interact(**controls: Any) -> Callable[[Callable[..., Any]], Any]:
+    """Show controls as ``ipywidgets.interact`` does, where somebody can move them.
+
+    Jupyter's server tells its kernels the name of their session. Elsewhere (papermill, nbval,
+    ``course run``) nothing is shown: one run in some hundred waited for ever for an answer to the
+    messages of the widget.
+    """
+    if "JPY_SESSION_NAME" not in os.environ:
+        return lambda function: function
+    from ipywidgets import interact as live
+
+    return live(**controls)
 
 
 def attempt(what: str, action: Callable[[], object]) -> None:

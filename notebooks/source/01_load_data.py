@@ -20,7 +20,7 @@
 from typing import Optional
 
 from helpers import plots
-from helpers.classroom import attempt, check, choose, reveal
+from helpers.classroom import attempt, check, choose, interact, reveal
 from helpers.classroom.files import lesson_files
 from helpers.datasets import load_dataset
 from helpers.runs import record
@@ -578,10 +578,8 @@ plots.image_rows({"original": one_each, "flipped": one_each[:, :, ::-1]})
 # Move the control to see how much rotation an image bears. (The picture below it shows three settings, for whoever
 # reads this as a page.)
 
+
 # %%
-from ipywidgets import interact
-
-
 def turned(degrees):
     turns = degrees / 360
     layer = keras.layers.RandomRotation((turns, turns), fill_mode="nearest")  # from, to

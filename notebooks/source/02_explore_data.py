@@ -16,7 +16,7 @@
 from typing import Optional
 
 from helpers import plots
-from helpers.classroom import check, choose, reveal
+from helpers.classroom import check, choose, interact, reveal
 from helpers.datasets import load_dataset
 from helpers.runs import record
 
@@ -235,8 +235,6 @@ matrix.reindex(columns=[0, 1], fill_value=0)
 # That threshold is your decision, not the model's. Move it:
 
 # %%
-from ipywidgets import interact
-
 probability = model.predict_proba(x_new)[:, 1]
 
 

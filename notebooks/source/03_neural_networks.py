@@ -15,7 +15,7 @@
 from typing import Optional
 
 from helpers import plots
-from helpers.classroom import check, choose, reveal
+from helpers.classroom import check, choose, interact, reveal
 from helpers.datasets import load_dataset
 from helpers.runs import record
 
@@ -255,9 +255,6 @@ def draw(axes, rate):
 
 
 # %% tags=["nbval-ignore-output"]
-from ipywidgets import interact
-
-
 @interact(rate=(0.01, 1.1, 0.01))
 def show(rate=0.1):
     figure, axes = plots.subplots(

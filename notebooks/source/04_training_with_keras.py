@@ -15,7 +15,7 @@
 from typing import Optional
 
 from helpers import plots
-from helpers.classroom import attempt, check, choose, reveal
+from helpers.classroom import attempt, check, choose, interact, reveal
 from helpers.datasets import load_dataset
 from helpers.runs import record
 from helpers.training import train
@@ -454,10 +454,8 @@ overfitted = train(dense_net(), (x[few], y[few]), epochs=2 * few_epochs, batch_s
 # Imagine that the training is running, and move the control from epoch to epoch. When would you stop? The whole picture
 # comes below.
 
+
 # %% tags=["nbval-ignore-output"]
-from ipywidgets import interact
-
-
 @interact(epoch=(2, len(overfitted)))
 def show(epoch=5):
     return plots.learning_curves(overfitted.iloc[:epoch], title=f"after {epoch} epochs")
