@@ -3,9 +3,12 @@
 import contextlib
 import importlib.util
 import io
+import itertools
 
+import numpy as np
 import pytest
 
+from helpers.classroom.exercises import Exercises
 from helpers.files import notebooks_dir
 
 
@@ -61,3 +64,19 @@ def test_answers(text, warm_kernels):
                 exec(code, names)
     assert not answers
     assert numbers >= 2
+
+
+JUNK = [
+    "text", "5", True, None, 3j, -1, float("nan"), object(), {}, {"a": 1}, [], [[1], [2, 3]],
+    (None, None), ("a", "b", "c", "d"), np.array(["a", "b"]), np.zeros((2, 0)), np.array(None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", TEXTS, ids=lambda path: path.stem)
+def test_junk_is_refused_in_one_line(text, capsys, warm_kernels):
+    exercises = Exercises(text.stem[:2])
+    for number, junk in itertools.product(exercises._solved, JUNK):
+        for answer in (junk, lambda *_: junk):  # noqa: B023 - called at once
+            exercises.check(number, answer)
+            (line,) = capsys.readouterr().out.splitlines()
+            assert line.startswith(f"✗ exercise {number}: "), f"{junk!r}: {line}"

@@ -60,6 +60,12 @@ class Exercises:
             line = f"{NOT_YET} exercise {number}: not solved yet"
         except Wrong as wrong:
             line = f"{FAILED_CHECK} exercise {number}: {wrong}"
+        except Exception as error:  # an answer of a kind that the check did not think of
+            reason = f"{type(error).__name__}: {shortened(error)}"
+            line = (
+                f"{FAILED_CHECK} exercise {number}: the check cannot use this answer ({reason}); "
+                "does it have the kind and the shape that the exercise asks for?"
+            )
         else:
             self._solved[number] = True
             line = f"✓ exercise {number}: {said or 'solved'}"
@@ -95,8 +101,8 @@ def call(function: Any, *arguments: Any, case: str = "") -> Any:
     try:
         result = function(*own)
     except Exception as error:
-        message = " ".join(str(error).split())[:150]
-        raise Wrong(f"your function stops{where}: {type(error).__name__}: {message}") from error
+        reason = f"{type(error).__name__}: {shortened(error)}"
+        raise Wrong(f"your function stops{where}: {reason}") from error
     if result is ...:
         raise NotYet
     if result is None:
@@ -160,6 +166,20 @@ def _first_difference(found: np.ndarray, expected: np.ndarray, far: np.ndarray) 
     return f"{where} is {abs(off):.3g} too {'large' if off > 0 else 'small'}{count}"
 
 
+def one_number(found: Any, case: str) -> float:
+    """Return a number as it is, if it is one.
+
+    Raises
+    ------
+    Wrong
+        If it is a text, a truth value, an array with axes, or anything else.
+    """
+    number = None if isinstance(found, list | tuple) else np.asarray(found)
+    if number is None or number.ndim or number.dtype.kind not in "iuf":
+        raise Wrong(f"{case}: expected a number, received {kind(found)}")
+    return float(found)
+
+
 def expect_number(found: Any, expected: float, case: str, *, atol: float = 1e-6) -> float:
     """Compare one number with the reference.
 
@@ -168,11 +188,37 @@ def expect_number(found: Any, expected: float, case: str, *, atol: float = 1e-6)
     Wrong
         Telling the kind of what was received, or whether it is too large or too small.
     """
-    number = np.asarray(found)
-    if number.ndim or number.dtype.kind not in "iuf":
-        raise Wrong(f"{case}: expected a number, received {kind(found)}")
-    expect_array(number, np.asarray(expected), case, atol=atol)
-    return float(found)
+    number = one_number(found, case)
+    expect_array(np.asarray(number), np.asarray(expected), case, atol=atol)
+    return number
+
+
+def expect_share(found: Any, case: str) -> float:
+    """Return a number from 0 to 1.
+
+    Raises
+    ------
+    Wrong
+        If it is none.
+    """
+    share = one_number(found, case)
+    if not 0 <= share <= 1:
+        raise Wrong(f"{case}: expected a share from 0 to 1, received {share:.4g}")
+    return share
+
+
+def expect_parts(found: Any, count: int, what: str) -> list[Any]:
+    """Return the parts of an answer that has several.
+
+    Raises
+    ------
+    Wrong
+        If it is no tuple, list or array with one axis of so many.
+    """
+    several = isinstance(found, tuple | list) or (isinstance(found, np.ndarray) and found.ndim == 1)
+    if not several or len(found) != count:
+        raise Wrong(f"expected {what}, received {kind(found)}")
+    return list(found)
 
 
 def refuse(found: Any, traps: dict[str, Any], case: str) -> None:
@@ -183,8 +229,12 @@ def refuse(found: Any, traps: dict[str, Any], case: str) -> None:
     Wrong
         With the message that belongs to it.
     """
+    try:
+        numbers = np.asarray(found, dtype=float)
+    except (TypeError, ValueError):  # no numbers: equal to no wrong one either
+        return
     for message, trap in traps.items():
-        if np.shape(found) == np.shape(trap) and np.allclose(found, trap):
+        if numbers.shape == np.shape(trap) and np.allclose(numbers, trap):
             raise Wrong(f"{case}: {message}")
 
 
@@ -204,6 +254,11 @@ def expect_words(found: Any, expected: Sequence[str], allowed: Sequence[str], ca
     extra, missing = len(words - set(expected)), len(set(expected) - words)
     if extra or missing:
         raise Wrong(f"{case}: {extra} of yours do not belong there, {missing} are missing")
+
+
+def shortened(error: Exception) -> str:
+    """Return the message of an error in one line."""
+    return " ".join(str(error).split())[:150]
 
 
 def kind(value: Any) -> str:

@@ -14,9 +14,14 @@ from helpers.classroom.exercises import (
     call,
     expect_array,
     expect_number,
+    expect_parts,
+    expect_share,
     expect_words,
     kind,
+    refuse,
 )
+
+BOTH = "both tables, as in `return a, b`"
 
 
 def exercise_1(memory: Any) -> str:
@@ -24,19 +29,14 @@ def exercise_1(memory: Any) -> str:
     for shape, dtype in (((100, 10, 10), "uint8"), ((7,), "float64"), ((10**9, 10**6, 3), "int16")):
         case = f"shape {shape}, {dtype}"
         found = call(memory, shape, dtype, case=case)
-        expected = float(np.prod(shape)) * np.dtype(dtype).itemsize / 1e6
-        number = found if isinstance(found, str | bool) or np.ndim(found) else float(found)
-        if np.isclose(_number(number) * 1.024**2 * 1e6 / 1e6, expected, rtol=1e-6):
-            raise Wrong(f"{case}: here a megabyte is a million bytes, not 1024 · 1024")
-        for size in {1, 2, 4, 8} - {np.dtype(dtype).itemsize}:
-            if np.isclose(_number(number), float(np.prod(shape)) * size / 1e6):
-                raise Wrong(f"{case}: how many are the bytes of one number of this dtype?")
-        expect_number(found, expected, case, atol=1e-12)
+        values, size = float(np.prod(shape)), np.dtype(dtype).itemsize
+        traps = {"here a megabyte is a million bytes, not 1024 · 1024": values * size / 1024**2}
+        refuse(found, traps, case)
+        for other in {1, 2, 4, 8} - {size}:
+            traps = {"how many are the bytes of one number of this dtype?": values * other / 1e6}
+            refuse(found, traps, case)
+        expect_number(found, values * size / 1e6, case, atol=1e-12)
     return "a float64 takes eight times the memory of a uint8"
-
-
-def _number(value: Any) -> float:
-    return float("nan") if isinstance(value, str | bool) or np.ndim(value) else float(value)
 
 
 def exercise_2(survivors: Any) -> str:
@@ -73,9 +73,7 @@ def exercise_4(standardise: Any) -> str:
     train = rng.normal((5, -300, 0.1), (2, 80, 0.02), (40, 3))
     train = np.column_stack([train, np.full(40, 7.0)])  # a constant feature
     test = rng.normal((6, -200, 0.1, 9), (2, 80, 0.02, 1), (10, 4))
-    found = call(standardise, train, test)
-    if not isinstance(found, tuple | list) or len(found) != 2:
-        raise Wrong(f"expected both tables, as in `return a, b`; received {kind(found)}")
+    found = expect_parts(call(standardise, train, test), 2, BOTH)
     mean, std = train.mean(axis=0), train.std(axis=0)
     std = np.where(std == 0, 1, std)
     _standardised(found[0], train, mean, std, "the training table")
@@ -83,7 +81,8 @@ def exercise_4(standardise: Any) -> str:
     if np.shape(found[1]) == test.shape and np.allclose(found[1], own):
         raise Wrong("the test table was changed by the test table's own mean and deviation")
     _standardised(found[1], test, mean, std, "the test table")
-    _standardised(call(standardise, train, test[:1])[1], test[:1], mean, std, "one test row")
+    found = expect_parts(call(standardise, train, test[:1], case="one test row"), 2, BOTH)
+    _standardised(found[1], test[:1], mean, std, "one test row")
     return "both tables were changed by the same numbers"
 
 
@@ -131,8 +130,7 @@ def exercise_5(fill: Any) -> str:
 
 
 def _both_filled(found: Any, train: Any, test: Any) -> None:
-    if not isinstance(found, tuple | list) or len(found) != 2:
-        raise Wrong(f"expected both tables, as in `return a, b`; received {kind(found)}")
+    found = expect_parts(found, 2, BOTH)
     for name, table, filled in (("training", train, found[0]), ("test", test, found[1])):
         _filled(f"the {name} table", table, filled, train, test)
 
@@ -174,9 +172,10 @@ def exercise_6(honest_score: Any) -> str:
     for seed in range(16):
         rng = np.random.default_rng(seed)
         x, y = rng.normal(size=(100, 2000)), rng.permutation(np.tile([0, 1], 50))
-        noisy.append(_share(call(honest_score, x, y, case="noise")))
+        noisy.append(expect_share(call(honest_score, x, y, case="noise"), "noise"))
         x[:, 10:16] += 1.5 * y[:, np.newaxis]  # six of a thousand features tell the class
-        found.append(_share(call(honest_score, x, y, case="data with something to find")))
+        case = "data with something to find"
+        found.append(expect_share(call(honest_score, x, y, case=case), case))
     if np.mean(noisy) > 0.55:
         raise Wrong(
             f"on noise it still reports {np.mean(noisy):.2f} (mean of 16 tables); chance is 0.5"
@@ -212,13 +211,6 @@ def _selects_by_training_rows(honest_score: Any) -> None:
             raise Wrong("rows that the classifier does not learn from help to choose the features")
 
 
-def _share(value: Any) -> float:
-    number = _number(value)
-    if not 0 <= number <= 1:
-        raise Wrong(f"expected a score from 0 to 1, received {kind(value)}")
-    return number
-
-
 def exercise_7(split_by_group: Any) -> str:
     """Split so that no group is on both sides."""
     rng = np.random.default_rng(3)
@@ -252,9 +244,7 @@ def exercise_7(split_by_group: Any) -> str:
 
 
 def _positions(found: Any, case: str) -> tuple[np.ndarray, np.ndarray]:
-    if not isinstance(found, tuple | list) or len(found) != 2:
-        raise Wrong(f"{case}: expected two arrays, received {kind(found)}")
-    parts = [np.asarray(part) for part in found]
+    parts = [np.asarray(part) for part in expect_parts(found, 2, "two arrays")]
     if any(part.dtype.kind not in "iu" for part in parts):
         raise Wrong(f"{case}: expected positions (whole numbers); received {parts[0].dtype}")
     if any(part.ndim != 1 for part in parts):
@@ -268,9 +258,7 @@ def exercise_8(load_photos: Any) -> str:
         folder = Path(name)
         expected = _write_photos(folder)
         found = call(load_photos, folder, 16)
-    if not isinstance(found, tuple | list) or len(found) != 3:
-        raise Wrong(f"expected images, labels and class names; received {kind(found)}")
-    images, labels, names = found
+    images, labels, names = expect_parts(found, 3, "images, labels and class names")
     if list(names) != ["apple", "pear", "quince"]:
         raise Wrong(f"class names: expected them in alphabetical order; received {list(names)}")
     if np.shape(labels)[:1] != np.shape(images)[:1]:

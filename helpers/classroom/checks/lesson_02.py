@@ -4,7 +4,17 @@ from typing import Any
 
 import numpy as np
 
-from helpers.classroom.exercises import Wrong, call, expect_array, expect_number, kind
+from helpers.classroom.exercises import (
+    Wrong,
+    call,
+    expect_array,
+    expect_number,
+    expect_parts,
+    expect_share,
+    kind,
+    one_number,
+    refuse,
+)
 
 
 def exercise_1(majority_accuracy: Any) -> str:
@@ -13,35 +23,20 @@ def exercise_1(majority_accuracy: Any) -> str:
     y_train = rng.choice([3, 7, 9], 100, p=[0.2, 0.5, 0.3])
     y_test = rng.choice([3, 7, 9], 60, p=[0.5, 0.3, 0.2])
     found = call(majority_accuracy, y_train, y_test)
-    number = expect_share(found)
+    expect_share(found, "the accuracy")
     counts = np.unique(y_train, return_counts=True)[1]
     traps = {
-        (y_test == 3).mean(): "this is the most frequent class of the test labels; a program "
-        "that has been trained cannot know them",
-        counts.max() / len(y_train): "this is a share of the training labels; an accuracy is "
-        "measured on the test labels",
-        1 / 3: "this is the chance of one class of several, whatever the data are",
-        0.0: "no answer was right; labels need not be 0, 1, 2, …: take the class, not its place",
+        "this is the most frequent class of the test labels; a program that has been trained "
+        "cannot know them": (y_test == 3).mean(),
+        "this is a share of the training labels; an accuracy is measured on the test "
+        "labels": counts.max() / len(y_train),
+        "this is the chance of one class of several, whatever the data are": 1 / 3,
+        "no answer was right; labels need not be 0, 1, 2, …: take the class, not its place": 0.0,
     }
-    for trap, message in traps.items():
-        if np.isclose(number, trap):
-            raise Wrong(message)
+    refuse(found, traps, "a data set of three classes")
     expect_number(found, float((y_test == 7).mean()), "a data set of three classes")
     expect_number(call(majority_accuracy, np.array([5, 5, 2]), np.array([2, 5])), 0.5, "tiny data")
     return "any model has to beat this number"
-
-
-def expect_share(value: Any) -> float:
-    """Return a number from 0 to 1.
-
-    Raises
-    ------
-    Wrong
-        If it is none.
-    """
-    if isinstance(value, str | bool) or np.ndim(value) or not 0 <= float(value) <= 1:
-        raise Wrong(f"expected a share from 0 to 1, received {kind(value)}")
-    return float(value)
 
 
 def exercise_2(recall_and_precision: Any) -> str:
@@ -51,22 +46,21 @@ def exercise_2(recall_and_precision: Any) -> str:
     answers = np.where(rng.random(80) < 0.3, 1 - truth, truth)
     hits = (truth & answers).sum()
     recall, precision = hits / truth.sum(), hits / answers.sum()
-    found = _pair(call(recall_and_precision, truth, answers))
+    found = _pair(call(recall_and_precision, truth, answers), "a test set")
     if np.allclose(found, [precision, recall]):
         raise Wrong("these are the right numbers, the other way round: recall comes first")
     if np.allclose(found, (truth == answers).mean()):
         raise Wrong("this is the accuracy, twice; it counts the zeros too")
     expect_array(found, np.array([recall, precision]), "recall and precision")
-    none = call(recall_and_precision, truth, 0 * truth, case="nothing was called 1")
-    if not np.allclose(_pair(none), [0, 0]):
+    case = "nothing was called 1"
+    if _pair(call(recall_and_precision, truth, 0 * truth, case=case), case) != [0, 0]:
         raise Wrong("if nothing was called 1, the precision has to be 0: mind the division")
     return "two questions, two numbers"
 
 
-def _pair(found: Any) -> np.ndarray:
-    if np.shape(found) != (2,):
-        raise Wrong(f"expected two numbers, as in `return a, b`; received {kind(found)}")
-    return np.asarray(found, dtype=float)
+def _pair(found: Any, case: str) -> list[float]:
+    parts = expect_parts(found, 2, "two numbers, as in `return a, b`")
+    return [one_number(part, case) for part in parts]
 
 
 def exercise_3(nearest_mean: Any) -> str:
@@ -123,6 +117,8 @@ def exercise_4(leaked: Any) -> str:
             raise Wrong(f"{case}: expected positions, not one True or False for each image")
         if found.ndim != 1:
             raise Wrong(f"{case}: expected an array with one axis, received {kind(found)}")
+        if found.size and found.dtype.kind not in "iu":
+            raise Wrong(f"{case}: expected positions (whole numbers), received {found.dtype}")
         if expected and np.array_equal(found, [0, 30]):
             raise Wrong(f"{case}: these are positions in the training set")
         if extra := set(found.tolist()) - set(expected):
@@ -220,8 +216,8 @@ def exercise_7(doubtful: Any) -> str:
             y[changed] + rng.integers(1, data.class_count, len(changed))
         ) % data.class_count
         found = np.asarray(call(doubtful, x, y, 2 * len(changed), case=name))
-        if found.dtype.kind not in "iu":
-            raise Wrong(f"{name}: expected positions (whole numbers), received {found.dtype}")
+        if found.dtype.kind not in "iu" or found.ndim != 1:
+            raise Wrong(f"{name}: expected positions (whole numbers), received {kind(found)}")
         if len(set(found.tolist())) != 2 * len(changed):
             raise Wrong(f"{name}: expected exactly {2 * len(changed)} different positions")
         shares.append(np.isin(changed, found).mean())

@@ -4,7 +4,14 @@ from typing import Any
 
 import numpy as np
 
-from helpers.classroom.exercises import Wrong, call, expect_array, expect_number, kind, refuse
+from helpers.classroom.exercises import (
+    Wrong,
+    call,
+    expect_array,
+    expect_number,
+    expect_parts,
+    refuse,
+)
 
 NEURONS = 64  # of the hidden layer of exercise 8, at most
 
@@ -123,9 +130,8 @@ def exercise_5(momentum_step: Any) -> str:
     """One step of momentum."""
     rng = np.random.default_rng(4)
     w, v, g = rng.normal(size=(3, 2, 5))
-    found = call(momentum_step, w, v, g, 0.1, 0.8)
-    if not isinstance(found, tuple | list) or len(found) != 2:
-        raise Wrong(f"expected weights and velocity, as in `return w, v`; received {kind(found)}")
+    both = "weights and velocity, as in `return w, v`"
+    found = expect_parts(call(momentum_step, w, v, g, 0.1, 0.8), 2, both)
     new = 0.8 * v - 0.1 * g
     if np.shape(found[0]) == w.shape and np.allclose(found[0], new):
         raise Wrong("expected the weights first, then the velocity")
@@ -137,7 +143,7 @@ def exercise_5(momentum_step: Any) -> str:
     expect_array(found[1], new, "the new velocity")
     refuse(found[0], {"move with the new velocity, not the old one": w + v}, "the weights")
     expect_array(found[0], w + new, "the new weights")
-    default = call(momentum_step, w, v, g, 0.1, case="no beta given")
+    default = expect_parts(call(momentum_step, w, v, g, 0.1, case="no beta given"), 2, both)
     expect_array(default[1], 0.9 * v - 0.1 * g, "the velocity with the default beta")
     return "the ball rolls"
 
@@ -150,9 +156,7 @@ def exercise_6(gradients: Any) -> str:
         shapes = ((inputs, hidden), (hidden,), (hidden, 1), (1,))
         weights = [rng.normal(size=shape) for shape in shapes]
         case = f"a batch of {batch}"
-        found = call(gradients, x, t, *weights, case=case)
-        if not isinstance(found, tuple | list) or len(found) != 4:
-            raise Wrong(f"expected four gradients, received {kind(found)}")
+        found = expect_parts(call(gradients, x, t, *weights, case=case), 4, "four gradients")
         expected = _regression_gradients(x, t, *weights)
         _refuse_a_factor(found, expected, case)
         for name, own, right in zip(("w2", "b2", "w1", "b1"), [*found[2:], *found[:2]],
@@ -189,9 +193,7 @@ def exercise_7(training: Any) -> str:
         x = (x - mean) / np.where(std < 1e-8, 1, std)
         case = f"{name}, {len(x)} rows"
         found = call(training, x, data.y_train, data.class_count, case=case)
-        if not isinstance(found, tuple | list) or len(found) != 2:
-            raise Wrong(f"{case}: expected w and b, received {kind(found)}")
-        w, b = (np.asarray(part, dtype=float) for part in found)
+        w, b = (np.asarray(part, dtype=float) for part in expect_parts(found, 2, "w and b"))
         if w.shape != (x.shape[1], data.class_count) or b.shape != (data.class_count,):
             raise Wrong(f"{case}: w has shape {w.shape}, b {b.shape}")
         scores.append(((new @ w + b).argmax(axis=1) == data.y_test).mean())
@@ -231,8 +233,7 @@ def exercise_8(train_on_spirals: Any) -> str:
 
 
 def _network(parameters: Any, x: np.ndarray) -> np.ndarray:
-    if not isinstance(parameters, tuple | list) or len(parameters) != 4:
-        raise Wrong(f"expected four arrays, w1, b1, w2, b2; received {kind(parameters)}")
+    parameters = expect_parts(parameters, 4, "four arrays, w1, b1, w2, b2")
     w1, b1, w2, b2 = (np.asarray(part, dtype=float) for part in parameters)
     hidden = w1.shape[-1]
     if hidden > NEURONS:

@@ -6,7 +6,17 @@ from typing import Any
 
 import numpy as np
 
-from helpers.classroom.exercises import NotYet, Wrong, call, expect_number, kind, refuse
+from helpers.classroom.exercises import (
+    NotYet,
+    Wrong,
+    call,
+    expect_number,
+    expect_parts,
+    kind,
+    one_number,
+    refuse,
+    shortened,
+)
 
 SPLITS = 2  # of exercise 7
 ROWS = 60  # to train on there
@@ -35,7 +45,7 @@ def exercise_2(build: Any) -> str:
     try:
         answers = np.asarray(model(images, training=False))
     except Exception as error:
-        raise Wrong(f"images of 28×28 do not fit: {str(error)[:100]}") from error
+        raise Wrong(f"images of 28×28 do not fit: {shortened(error)}") from error
     if answers.shape != (50, 10):
         raise Wrong(f"for 50 images the result has shape {answers.shape}; expected (50, 10)")
     if not np.allclose(answers.sum(axis=1), 1, atol=1e-4):
@@ -92,9 +102,7 @@ def exercise_3(last_layers: Any) -> str:
     for task, right in LAST.items():
         if task not in last_layers:
             raise Wrong(f"the task {task!r} is missing")
-        found = last_layers[task]
-        if not isinstance(found, tuple | list) or len(found) != 3:
-            raise Wrong(f"{task}: expected three things, received {kind(found)}")
+        found = expect_parts(last_layers[task], 3, f"three things for {task!r}")
         for part, own, expected in zip(PARTS, found, right, strict=True):
             if own != expected:
                 raise Wrong(f"{task}: {part} does not fit the task")
@@ -147,18 +155,17 @@ def exercise_5(early_stopping: Any) -> str:
     }
     for case, (losses, patience, expected) in cases.items():
         found = call(early_stopping, list(losses), patience, case=case)
-        if np.shape(found) != (2,):
-            raise Wrong(f"{case}: expected two epochs, received {kind(found)}")
+        found = expect_parts(found, 2, "two epochs")
         if tuple(found) == expected[::-1] and expected[0] != expected[1]:
             raise Wrong(f"{case}: first the epoch after which it stops, then the one that is kept")
         if tuple(found) == (expected[0] - 1, expected[1] - 1):
             raise Wrong(f"{case}: epochs are counted from 1")
-        if found[0] != expected[0]:
+        if one_number(found[0], case) != expected[0]:
             raise Wrong(
                 f"{case}: for the losses {losses} and patience {patience}, stopping after epoch "
                 f"{found[0]} is too {'early' if found[0] < expected[0] else 'late'}"
             )
-        if found[1] != expected[1]:
+        if one_number(found[1], case) != expected[1]:
             raise Wrong(f"{case}: the weights that are kept are not those of epoch {found[1]}")
     return "it stops, and keeps the best"
 
@@ -178,7 +185,8 @@ def exercise_6(training_step: Any) -> str:
     try:
         found = training_step(*arguments)
     except Exception as error:
-        raise Wrong(f"your function stops: {type(error).__name__}: {str(error)[:150]}") from error
+        reason = f"{type(error).__name__}: {shortened(error)}"
+        raise Wrong(f"your function stops: {reason}") from error
     if found is ...:
         raise NotYet
     if own.compiled:

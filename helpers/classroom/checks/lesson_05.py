@@ -4,7 +4,14 @@ from typing import Any
 
 import numpy as np
 
-from helpers.classroom.exercises import Wrong, call, expect_array, expect_number, kind, refuse
+from helpers.classroom.exercises import (
+    Wrong,
+    call,
+    expect_array,
+    expect_number,
+    expect_share,
+    refuse,
+)
 
 
 def exercise_1(count_weights: Any) -> str:
@@ -62,8 +69,7 @@ def exercise_3(handed_over: Any) -> str:
 
 
 def _judge_share(found: Any, p: np.ndarray, y: np.ndarray, rate: float, case: str) -> None:
-    if isinstance(found, str | bool) or np.ndim(found) or not 0 <= float(found) <= 1:
-        raise Wrong(f"{case}: expected a share from 0 to 1, received {kind(found)}")
+    expect_share(found, case)
     order = np.argsort(-p.max(axis=1), kind="stable")
     wrong = np.cumsum((p.argmax(axis=1) != y)[order])
     good = np.flatnonzero(wrong / np.arange(1, len(y) + 1) <= rate)
