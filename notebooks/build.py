@@ -53,6 +53,7 @@ def read_text(source: Path) -> nbformat.NotebookNode:
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     for number, cell in enumerate(notebook.cells):
         cell.id = f"cell-{number:03}"
+        cell.source = cell.source.replace("  # fmt: skip", "")  # for the formatter of the text
         tags = cell.metadata.get("tags", [])
         metadata: dict[str, Any] = {"tags": tags} if tags else {}
         if "hide" in tags:  # JupyterLab folds its code

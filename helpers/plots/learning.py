@@ -98,11 +98,11 @@ def confusion_matrix(matrix: "pd.DataFrame", *, title: str = "") -> CourseFigure
     axes.set(xlabel="predicted", ylabel="true", title=title or "Which class is taken for which?")
     figure.colorbar(image, ax=axes, label="share of the true class")
     wrong = counts - np.diag(np.diag(counts))
-    row, column = np.unravel_index(wrong.argmax(), wrong.shape)
+    most = np.argwhere((wrong == wrong.max()) & (wrong > 0))
+    taken = "; ".join(f"{matrix.index[i]} taken for {matrix.columns[j]}" for i, j in most)
     figure.alt = (
         f"Confusion matrix of {n} classes: {np.trace(counts):,} of {counts.sum():,} on the "
-        f"diagonal. Most frequent mistake: {matrix.index[row]} taken for {matrix.columns[column]}, "
-        f"{wrong[row, column]} times."
+        f"diagonal. Most frequent mistake: {taken or 'none'}, {wrong.max()} times."
     )
     return figure
 

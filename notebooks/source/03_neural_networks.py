@@ -753,7 +753,7 @@ axes.legend()
 figure
 
 # %% [markdown]
-# # Far from the best rate the loss is much higher. (A run with a loss above 3 counts as 3, so the means at the right may be
+# Far from the best rate the loss is much higher. (A run with a loss above 3 counts as 3, so the means at the right may be
 # too low.) The best rate of SGD is far larger than
 # those of RMSprop and Adam; momentum's is a tenth of SGD's, because its steps add up to ten times as much. So a rate says
 # nothing without its optimizer.

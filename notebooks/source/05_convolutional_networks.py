@@ -16,7 +16,7 @@ from functools import partial
 from typing import Optional
 
 from helpers import plots
-from helpers.classroom import attempt, check
+from helpers.classroom import attempt, check, reveal
 from helpers.datasets import load_dataset
 from helpers.evaluation import evaluate, mistakes_grid
 from helpers.models import build_cnn, build_mlp, build_photo_classifier
@@ -39,12 +39,13 @@ n_seeds: int = 2  # repetitions where luck plays a part
 seed: int = 0  # of every random choice below
 
 # %%
-data = load_dataset(dataset, fallback="digits", seed=seed)
-if min(data.input_shape[:2]) < 16:  # digits has 8×8 pixels: too few for two poolings
-    data = load_dataset(data.name, image_size=(16, 16), seed=seed)
-data = data.subset(n_samples, seed)
-is_mnist = data.name == "mnist" and len(data.x_train) >= 8_000  # what some claims below are about
+data = load_dataset(dataset, fallback="digits", seed=seed).subset(n_samples, seed)
 data
+
+# %% tags=["hide"]
+if min(data.input_shape[:2]) < 16:  # digits has 8×8 pixels: too few for two poolings
+    data = load_dataset(data.name, image_size=(16, 16), seed=seed).subset(n_samples, seed)
+is_mnist = data.name == "mnist" and len(data.x_train) >= 8_000  # what some claims below are about
 
 # %% [markdown]
 # ## 1 · What is lost when pixels are shuffled?
@@ -62,24 +63,33 @@ shuffled = data.replace(x_train=shuffle_pixels(data.x_train), x_test=shuffle_pix
 plots.image_rows({"as they are": data.x_train[:8], "shuffled": shuffled.x_train[:8]})
 
 # %% [markdown]
-# *Predict before you run.* Two networks, each trained on the images as they are and on the shuffled
-# ones. Which of the four accuracies is the lowest?
+# Two networks, each trained twice: on the images as they are, and on the shuffled ones. Which of the two networks
+# loses more accuracy by the shuffle?
+
+# %%
+guess = None  # "dense" or "convolutional"
 
 # %% tags=["nbval-ignore-output"]
 two_pools = {"blocks": ((32,), (64,)), "dropout": (0, 0)}
 builders = {"dense": build_mlp, "convolutional": partial(build_cnn, **two_pools)}
-lost = {}
-for kind, build in builders.items():
-    lost[kind] = {}
-    for version, images in (("as they are", data), ("shuffled", shuffled)):
+few = min(3000, len(data.x_train))
+accuracies = pd.DataFrame(index=list(builders), columns=["as they are", "shuffled"], dtype=float)
+for version, images in (("as they are", data), ("shuffled", shuffled)):
+    for kind, build in builders.items():
         network = build(data, seed=seed)
-        part = images.subset(min(3000, len(data.x_train)), seed)
-        train(network, part, epochs=max(3, epochs), batch_size=64, progress=False)
-        lost[kind][version] = evaluate(network, data if images is data else shuffled).accuracy
-pd.DataFrame(lost).T.round(4)
+        train(network, images.subset(few, seed), epochs=max(3, epochs), progress=False)
+        accuracies.loc[kind, version] = evaluate(network, images).accuracy
+accuracies.round(4)
 
 # %% tags=["nbval-ignore-output"]
-drops = {kind: a["as they are"] - a["shuffled"] for kind, a in lost.items()}
+drops = accuracies["as they are"] - accuracies["shuffled"]
+reveal(
+    guess,
+    drops.idxmax(),
+    f"It loses {100 * drops.max():.1f} points, the other {100 * drops.min():.1f}.",
+)
+
+# %% tags=["nbval-ignore-output", "hide"]
 check(abs(drops["dense"]) < 0.02, "the dense network does not notice", required=is_mnist)
 check(drops["convolutional"] > 0.01, "the convolutional network does", required=is_mnist)
 
@@ -91,7 +101,12 @@ check(drops["convolutional"] > 0.01, "the convolutional network does", required=
 # ## 2 · A convolution by hand
 #
 # Nine weights, the **kernel**, slide over the image; each place gives one number. With positive weights on the left
-# and negative ones on the right, they answer to vertical edges. (In the pictures, dark is a large number.)
+# and negative ones on the right, they answer to vertical edges. (`grey` is the first training image, its values from 0
+# to 1. In the pictures, dark is a large number.)
+
+# %% tags=["hide"]
+grey = scale(data).x_train[0]
+grey = grey.mean(axis=2) if grey.ndim == 3 else grey  # colour: the mean of the channels
 
 
 # %%
@@ -103,8 +118,6 @@ def convolve(image, kernel):
     )
 
 
-grey = scale(data).x_train[0]
-grey = grey.mean(axis=2) if grey.ndim == 3 else grey
 edges = {"vertical": np.array([[1, 0, -1]] * 3), "horizontal": np.array([[1, 0, -1]] * 3).T}
 answers = {name: np.abs(convolve(grey, kernel)) for name, kernel in edges.items()}
 plots.image_grid(
@@ -128,13 +141,21 @@ check(np.allclose(by_keras, convolve(grey, edges["vertical"]), atol=1e-5), "Kera
 #
 # The first: two convolutions of 32 and 64 **filters** (kernels that are learned, one result each), then **pooling** (the largest of every 2×2 pixels: a quarter of the numbers,
 # and a shift by a pixel matters less), dropout, a dense layer, dropout, softmax.
+#
+# Which kind of layer holds most of its weights?
+
+# %%
+guess = None  # "convolution" or "dense"
 
 # %%
 big = build_cnn(data, seed=seed)
 big.summary()
 
-# %% [markdown]
-# *Predict before you run.* Which layer has the most weights: a convolution or the dense one?
+# %%
+largest = max(big.layers, key=lambda layer: layer.count_params())
+share = largest.count_params() / big.count_params()
+kind = "dense" if isinstance(largest, keras.layers.Dense) else "convolution"
+reveal(guess, kind, f"One dense layer holds {share:.0%} of all weights.")
 
 # %% tags=["nbval-ignore-output"]
 big_run = train(
@@ -170,9 +191,8 @@ pd.DataFrame(
     index=list(results),
 ).round(4)
 
-# %% tags=["nbval-ignore-output"]
-evaluation = results["32-64-pool"]
-accuracy, small_accuracy = evaluation.accuracy, results["32-pool-64-pool"].accuracy
+# %% tags=["nbval-ignore-output", "hide"]
+accuracy, small_accuracy = (result.accuracy for result in results.values())
 check(min(accuracy, small_accuracy) > 0.95, "both are right in more than 95%", required=is_mnist)
 
 # %% [markdown]
@@ -182,7 +202,11 @@ check(min(accuracy, small_accuracy) > 0.95, "both are right in more than 95%", r
 # ## 4 · A learning rate that does not learn
 #
 # The first network circulates with `Adadelta()` and nothing in the brackets. In the Keras of its time that
-# meant a rate of 1.0; today the default is 0.001. Same code, same data:
+# meant a rate of 1.0; today the default is 0.001. Same code, same data. What accuracy does it reach on the validation
+# images, after three epochs, with today's default?
+
+# %%
+guess = None  # a share, from 0 to 1
 
 # %% tags=["nbval-ignore-output"]
 part = data.subset(min(1000, len(data.x_train)), seed)
@@ -195,6 +219,9 @@ plots.learning_curves(rates, title=f"Adadelta, {len(part.x_train):,} images")
 
 # %% tags=["nbval-ignore-output"]
 slow, fast = (history["val_accuracy"].iloc[-1] for history in rates.values())
+reveal(guess, slow, f"With a rate of 1.0 it is {fast:.2f}.")
+
+# %% tags=["nbval-ignore-output", "hide"]
 check(fast > slow + 0.2, "at today's default rate Adadelta hardly learns", required=is_mnist)
 
 # %% [markdown]
@@ -205,7 +232,11 @@ check(fast > slow + 0.2, "at today's default rate Adadelta hardly learns", requi
 #
 # A slightly turned or shifted 3 is still a 3. `augmentation` changes every training image a little, anew in
 # each epoch. Below, the first row as it is; then a mild augmentation, the same with a horizontal flip, and the one
-# that circulates (rotation by 20°, shifts by 0.2, shear, zoom, flip).
+# that circulates (rotation by 20°, shifts by 0.2 of the width and the height, shear, which slants the image, zoom, flip).
+
+# %% tags=["hide"]
+sample = scale(data).x_train[:8]
+sample = sample if sample.ndim == 4 else sample[..., None]  # the layers expect a channel axis
 
 # %%
 mild = {"rotation": 10, "shift": 0.1, "shear": 0, "zoom": 0.1, "horizontal_flip": False}
@@ -215,13 +246,14 @@ kinds = {
     "circulating": augmentation(rotation=20, shift=0.2, shear=0.2, zoom=0.2, horizontal_flip=True,
                                 seed=seed),
 }  # fmt: skip
-sample = scale(data).x_train[:8]
-sample = sample if sample.ndim == 4 else sample[..., None]
 versions = {name: np.asarray(change(sample, training=True)) for name, change in kinds.items()}
 plots.image_rows({"original": sample} | versions)
 
 # %% [markdown]
-# *Predict before you run.* Which of the three will help the digits, and which may hurt them?
+# Which of the three gives the digits the best accuracy?
+
+# %%
+guess = None  # "mild", "mild + flip" or "circulating"
 
 # %% tags=["nbval-ignore-output"]
 augmented = {}
@@ -235,12 +267,22 @@ for name, change in ({"none": None} | kinds).items():
 plots.spread(augmented, label="test accuracy", title=f"{n_few} images, 40 epochs, one dot a seed")
 
 # %% tags=["nbval-ignore-output"]
-helps = min(augmented["mild"]) > max(augmented["none"])
-check(helps, "mild augmentation helps, at every seed", required=is_mnist)
-hurts = max(augmented["circulating"]) < min(augmented["mild"])
-check(hurts, "the circulating one is worse than the mild one", required=is_mnist)
-flip = np.mean(augmented["mild + flip"]) - np.mean(augmented["mild"])
+means = pd.Series({name: np.mean(accuracies) for name, accuracies in augmented.items()})
+reveal(
+    guess,
+    means.drop("none").idxmax(),
+    f"It has {means.drop('none').max():.3f} on average, no augmentation {means['none']:.3f}.",
+)
+flip = means["mild + flip"] - means["mild"]
 print(f"the flip alone changes the mean by {100 * flip:+.1f} points, {n_seeds} seeds each")
+
+# %% tags=["nbval-ignore-output", "hide"]
+ahead = min(augmented["mild"]) > max(augmented["none"])
+check(
+    ahead, f"with {n_seeds} seeds, every mild run is ahead of every run without", required=is_mnist
+)
+behind = max(augmented["circulating"]) < min(augmented["mild"])
+check(behind, "every circulating run is behind every mild run", required=is_mnist)
 
 # %% [markdown]
 # (Percentage points, after 40 epochs; a stronger augmentation may need longer training.) An augmentation is a claim about
@@ -252,6 +294,7 @@ print(f"the flip alone changes the mean by {100 * flip:+.1f} points, {n_seeds} s
 # ## 6 · Where it fails
 
 # %% tags=["nbval-ignore-output"]
+evaluation = results["32-64-pool"]
 plots.confusion_matrix(evaluation.confusion(), title="32-64-pool on the test set")
 
 # %% [markdown]
@@ -326,13 +369,13 @@ def strongest_patches(network, n_filters=4, n_patches=8):
 plots.image_grid(strongest_patches(big), columns=8, title="trained: four filters (rows)")
 
 # %% tags=["nbval-ignore-output"]
-random_network = build_cnn(data, seed=seed)
+random_network = build_cnn(data, seed=seed + 1)
 plots.image_grid(strongest_patches(random_network), columns=8, title="random weights: the control")
 
 # %% [markdown]
 # In both pictures the patches of a row resemble each other: any filter, also a random one, prefers some pattern. (The
-# control has the same first weights as the trained network: it shows its filters before training, and some prefer nearly
-# the same pattern still.) So such rows do not prove that a filter has *learned* something.
+# control has other first weights than the trained network, so its rows are not the same filters before training.) So
+# such rows do not prove that a filter has *learned* something.
 #
 # ## What goes wrong here
 #

@@ -14,7 +14,7 @@
 from typing import Optional
 
 from helpers import plots
-from helpers.classroom import attempt, check
+from helpers.classroom import attempt, check, reveal
 from helpers.datasets import load_dataset
 from helpers.evaluation import evaluate
 from helpers.models import build_rnn
@@ -48,11 +48,14 @@ seed: int = 0  # of every random choice below
 
 # %%
 data = load_dataset(dataset, fallback="digits", seed=seed).subset(n_samples, seed)
+
+# %% tags=["hide"]
 full_mnist = data.name == "mnist" and len(data.x_train) >= 12_000  # what some claims are about
 if len(data.input_shape) == 3:  # colour: the three values of a pixel side by side
-    rows = {p: getattr(data, p).reshape(len(getattr(data, p)), data.input_shape[0], -1)
-            for p in ("x_train", "x_test")}  # fmt: skip
-    data = data.replace(**rows)
+    rows = (len(data.x_train), data.input_shape[0], -1), (len(data.x_test), data.input_shape[0], -1)
+    data = data.replace(x_train=data.x_train.reshape(rows[0]), x_test=data.x_test.reshape(rows[1]))
+
+# %%
 steps, features = data.input_shape
 print(f"{data}\neach image is a sequence of {steps} steps with {features} numbers each")
 
@@ -113,9 +116,10 @@ check(np.abs(state - by_keras).max() < 1e-5, "LSTM: NumPy equals Keras")
 # ## 3 · How memory fades
 #
 # How much does the last state still depend on row *t*? Differentiate: the slope of the final state in each
-# row, for cells fresh from their initialisation.
-#
-# *Predict before you run.* In which direction will the curves fall: towards the first rows or the last?
+# row, for cells fresh from their initialisation. Which rows will have more influence, the first or the last?
+
+# %%
+guess = None  # "the first" or "the last"
 
 
 # %%
@@ -135,6 +139,10 @@ cells = {"SimpleRNN": keras.layers.SimpleRNN, "LSTM": keras.layers.LSTM, "GRU": 
 fading = {name: influence(make(units), noise) for name, make in cells.items()}
 plots.curves(np.arange(-99, 1), fading, xlabel="step (0 is the last)",
              ylabel="influence on the final state", logarithmic=True)  # fmt: skip
+
+# %%
+stronger = {"the first" if a[:10].mean() > a[-10:].mean() else "the last" for a in fading.values()}
+reveal(guess, " or ".join(stronger), "In all three cells the influence falls with the distance.")
 
 # %%
 check(max(a[:10].max() for a in fading.values()) < 0.01, "after 90 steps less than 1% is left")
@@ -173,7 +181,7 @@ table = pd.DataFrame(
 )
 table.round({"test accuracy": 4, "images a second": -2})
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["nbval-ignore-output", "hide"]
 gated = min(tests[name].accuracy for name in ("LSTM", "GRU"))
 simple_accuracy = tests["SimpleRNN"].accuracy
 check(gated > simple_accuracy, "the cells with gates read better", required=full_mnist)
@@ -183,11 +191,11 @@ plots.learning_curves({n: runs[n].history for n in ("LSTM", "LSTM, relu", "Simpl
 
 # %% [markdown]
 # (One run each, so small differences mean nothing. The cells with gates also have more parameters, so this does not show
-# that the gates are the reason. "Both directions" are two LSTMs, one from the top and one from the bottom.) The LSTM manages with 8,138 numbers, a fiftieth of the dense
+# that the gates are the reason. "Both directions" are two LSTMs: one reads from the top, one from the bottom, and the
+# dense layer gets the last states of both.) The LSTM manages with 8,138 numbers, a fiftieth of the dense
 # network of lesson 04: it uses the same ones at every row. It is not as good, and four epochs are few for it. (The variant with *relu* circulates too. Its states have no upper limit; on long
 # sequences it can blow up, and `train` would stop it with an error that says so.)
 #
-# %% [markdown]
 # ## 5 · Letters: which language is it?
 #
 # Images are no real sequences; words are. Names of countries and languages in eighteen languages (from the
@@ -219,11 +227,14 @@ print(f"the longest has {longest} letters; of longer ones than 20 the end is kep
 # on *how often* each letter occurs, blind to the order; and the same on groups of one to three neighbouring
 # letters, a strong classic of language identification (Cavnar and Trenkle, 1994, used such groups).
 #
-# *Predict before you run.* Where will a recurrent network land among the three?
+# How many of the three will a recurrent network beat?
+
+# %%
+guess = None  # 0, 1, 2 or 3
 
 # %% tags=["nbval-ignore-output"]
-guess = (words.y_test == np.bincount(words.y_train).argmax()).mean()
-rivals = {"commonest class": guess}
+commonest = np.bincount(words.y_train).argmax()
+rivals = {"commonest class": (words.y_test == commonest).mean()}
 for name, longest_group in (("letters, no order", 1), ("groups of 1 to 3 letters", 3)):
     counter = CountVectorizer(analyzer="char_wb", ngram_range=(1, longest_group), min_df=2)
     rival = make_pipeline(counter, LogisticRegression(max_iter=300))
@@ -247,6 +258,10 @@ pd.Series(rivals | {"GRU, letter by letter": text_accuracy}).sort_values().round
 )
 
 # %% tags=["nbval-ignore-output"]
+beaten = sum(text_accuracy > accuracy for accuracy in rivals.values())
+reveal(guess, beaten, f"It reads {text_accuracy:.1%} of the test texts right.")
+
+# %% tags=["nbval-ignore-output", "hide"]
 check(text_accuracy > rivals["letters, no order"], "order helps", required=is_languages)
 network_wins = text_accuracy > rivals["groups of 1 to 3 letters"]
 check(
@@ -254,7 +269,7 @@ check(
 )
 
 # %% [markdown]
-# # A common result: with a few thousand short texts, counting groups of letters is at least as good as the recurrent
+# A common result: with a few thousand short texts, counting groups of letters is at least as good as the recurrent
 # network, and simpler. How large is the difference, compared with its standard error? The table above is one
 # run, on texts that are few:
 
@@ -266,7 +281,7 @@ print(f"{difference:+.1%}, {difference * len(words.y_test):.0f} of {len(words.y_
 print(f"{difference / standard_error:.1f} standard errors")
 
 # %% [markdown]
-# # Below two standard errors such a difference proves nothing. Far above them, the choice of the test texts hardly explains
+# Below two standard errors such a difference proves nothing. Far above them, the choice of the test texts hardly explains
 # it. (The formula is for independent samples; both are tested on the same texts, so it is rough, and it leaves out the luck
 # of training.) The comparison is not quite fair to the network: it keeps a tenth of the texts for validation, sees only
 # the last 20 letters, and may still get better with more epochs. What one can say: in this run, and trained like this,
@@ -281,8 +296,9 @@ plots.confusion_matrix(text_evaluation.confusion())
 matrix = text_evaluation.confusion().to_numpy().astype(float)
 np.fill_diagonal(matrix, 0)
 pairs = matrix + matrix.T
-first, second = np.unravel_index(pairs.argmax(), pairs.shape)
-print(f"most often mixed up: {words.class_names[first]} and {words.class_names[second]}")
+for first, second in np.argwhere(np.triu(pairs) == pairs.max()):
+    count = int(pairs[first, second])
+    print(f"{count} times mixed up: {words.class_names[first]} and {words.class_names[second]}")
 
 # %% [markdown]
 # ## What goes wrong here

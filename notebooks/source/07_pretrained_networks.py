@@ -19,7 +19,7 @@ from itertools import pairwise
 from typing import Optional
 
 from helpers import plots, vision
-from helpers.classroom import attempt, check
+from helpers.classroom import attempt, check, reveal
 from helpers.datasets import load_dataset
 from helpers.evaluation import evaluate
 from helpers.models import build_cnn
@@ -78,8 +78,11 @@ shown = dict(list(pictures.items())[:12])
 print(f"{len(names)} photos, {len(truth)} with a known label; as an array: {pixels.shape}")
 
 # %% [markdown]
-# *Predict before you run.* One guess in a thousand would be right by chance. How many of the nine will
-# the network get right? And which will it get wrong?
+# One answer in a thousand would be right by chance. Which share of the first guesses will be right? And which
+# photos will it get wrong?
+
+# %%
+guess = None  # a share, from 0 to 1
 
 # %% tags=["nbval-ignore-output"]
 said = classifier.predict(photos, top=top, batch_size=batch_size)
@@ -102,10 +105,10 @@ if truth:
     of_first = right[labelled["rank"] == 1]
     top1, top_k = of_first.mean(), right.groupby(labelled["file"]).any().mean()
     low, high = binomtest(int(of_first.sum()), len(of_first)).proportion_ci(method="wilson")
-    print(f"right at first guess: {top1:.0%}; among the first {top}: {top_k:.0%}")
+    reveal(guess, top1, f"The right answer is among the first {top} in {top_k:.0%}.")
     print(f"so few photos leave much open: from {low:.0%} to {high:.0%} (95% confidence interval)")
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["nbval-ignore-output", "hide"]
 is_known = images is None and classifier.weights == "imagenet"
 if is_known:
     check(top1 >= 0.6, "six of the nine first guesses, or more, are right")
@@ -132,6 +135,7 @@ def multiplications(model):
     return total
 
 
+# %%
 def milliseconds(function, repeats=5):
     function()  # the first call compiles
     taken = []
@@ -143,8 +147,6 @@ def milliseconds(function, repeats=5):
 
 
 # %%
-
-
 def facts(network, ms, white):
     return {
         "numbers in one image": f"{np.prod(network.input_shape[1:]):,}",
@@ -197,15 +199,17 @@ check(ratio > 1000, "a photo costs VGG16 over a thousand times the work of a dig
 # by others*. EfficientNet-Lite0 (after Tan and Le, 2019) was designed to get by with a fraction of the weights
 # and the work.
 #
-# %% [markdown]
 # ## 3 · The commonest mistake
 #
 # A network expects photos in exactly the form in which it was trained, and every family has its own: VGG16
 # wants blue before red and the mean of ImageNet taken off, EfficientNet-Lite0 wants −1 … 1. `predict` does it
 # for you. Who does it by hand and gets it wrong sees no error.
 #
-# *Predict before you run.* How many first guesses stay right if red and blue are swapped? If the
-# preprocessing is forgotten? If the photo stands on its head?
+# Three more changes beside the forgotten preprocessing: red and blue swapped, the photo upside down, the photo
+# mirrored. Which of the four changes most first guesses?
+
+# %%
+guess = None  # "red and blue swapped", "not preprocessed", "upside down" or "mirrored"
 
 # %% tags=["nbval-ignore-output"]
 model = classifier.model
@@ -229,6 +233,14 @@ if truth:
 table.map("{:.0%}".format)
 
 # %% tags=["nbval-ignore-output"]
+changed = {name: 1 - share for name, share in same_guess.items()}
+reveal(
+    guess,
+    max(changed, key=changed.get),
+    f"It changes {max(changed.values()):.0%} of the first guesses.",
+)
+
+# %% tags=["nbval-ignore-output", "hide"]
 if is_known and not np.allclose(classifier.preprocess(pixels[:1]), pixels[:1]):
     fewer = table.loc["not preprocessed", "right"] < table.loc["as it should be", "right"]
     check(fewer, "forgotten preprocessing costs right answers")
@@ -236,7 +248,6 @@ if is_known and not np.allclose(classifier.preprocess(pixels[:1]), pixels[:1]):
 # %% [markdown]
 # No error, no warning; only other answers.
 #
-# %% [markdown]
 # ## 4 · What it sees
 #
 # Each **block** computes at one resolution, and shows its findings to the next. Below, for one photo, the
@@ -264,7 +275,7 @@ check(coarser, "each block is coarser than the one before")
 # how much the answer would gain from it. **Occlusion** (Zeiler and Fergus, 2014) covers a patch with grey,
 # predicts again, and notes what the class has lost. It takes for granted that grey means “nothing is there”.
 #
-# *Predict before you run.* Which part of the photo above carries the answer? Point at it first.
+# Which part of the photo above carries the answer? Point at it before you run the cell.
 
 # %% tags=["nbval-ignore-output"]
 label, heat = vision.grad_cam(classifier, photo)
@@ -321,8 +332,11 @@ plots.image_grid(data.x_test[examples], [data.class_names[k][:12] for k in data.
                  columns=6)  # fmt: skip
 
 # %% [markdown]
-# *Predict before you run.* Take a scrap of the test, and look for the training scrap that is nearest to it.
-# How often will it be of the same class, by features? By pixels? By chance it would be one in three.
+# Take a scrap of the test, and look for the training scrap that is nearest to it. How often will it be of the same
+# class, by features? And by pixels? By chance it would be one in three.
+
+# %%
+guess = None  # a share, from 0 to 1: by features
 
 
 # %% tags=["nbval-ignore-output"]
@@ -340,7 +354,9 @@ for space, (known_x, asked_x) in spaces.items():
     index = NearestNeighbors(n_neighbors=min(5, len(known_x))).fit(known_x)
     nearest[space] = index.kneighbors(asked_x, return_distance=False)
 same = {s: (data.y_train[near[:, 0]] == data.y_test).mean() for s, near in nearest.items()}
-print({space: f"{share:.0%}" for space, share in same.items()})
+reveal(guess, same["features"], f"By pixels it is {same['pixels']:.2f}.")
+
+# %% tags=["nbval-ignore-output"]
 asked = order[len(order) // 2]
 rows = {
     f"by {space}": np.stack([data.x_test[asked], *data.x_train[near[asked]]])
@@ -351,7 +367,7 @@ plots.image_rows(
     rows, title=f"{classifier.architecture}: a piece of {name_asked}, and the nearest to it"
 )
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["nbval-ignore-output", "hide"]
 check(same["features"] > same["pixels"], "the nearest is of its class more often by features",
       required=is_known)  # fmt: skip
 
@@ -368,8 +384,11 @@ check(same["features"] > same["pixels"], "the nearest is of its class more often
 # Two baselines: always the commonest class, and a logistic regression on the pixels. Against them the *same*
 # logistic regression on the features, so that only one thing differs.
 #
-# *Predict before you run.* Eight scraps of each class to learn from. How far apart will pixels and features
-# be, and how far will the repetitions scatter, each with other scraps?
+# Eight scraps of each class to learn from. Which accuracy will the features reach (the median of the repetitions, each
+# with other scraps)?
+
+# %%
+guess = None  # a share, from 0 to 1
 
 
 # %% tags=["nbval-ignore-output"]
@@ -394,6 +413,10 @@ summary = pd.DataFrame(scores).agg(["min", "median", "max"]).T
 summary.map("{:.0%}".format)
 
 # %% tags=["nbval-ignore-output"]
+pixel_median, feature_median = summary.loc[["pixels", "features"], "median"]
+reveal(guess, feature_median, f"By pixels it is {pixel_median:.2f}.")
+
+# %% tags=["nbval-ignore-output", "hide"]
 better = min(scores["features"]) > max(scores["pixels"])
 check(better, "features are better than pixels, at every seed", required=is_known)
 
@@ -460,7 +483,7 @@ record(
     topk_accuracy=top_k,
     single_photo_ms=single,
     photos_per_second=photos_per_second,
-    pixel_accuracy=summary.loc["pixels", "median"],
-    transfer_accuracy=summary.loc["features", "median"],
+    pixel_accuracy=pixel_median,
+    transfer_accuracy=feature_median,
     tuned_accuracy=rows["fine-tuned"].accuracy if tuning_epochs else None,
 )

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Optional
 
 from helpers import plots
-from helpers.classroom import attempt, check
+from helpers.classroom import attempt, check, reveal
 from helpers.datasets import load_dataset
 from helpers.runs import record
 from helpers.runs.select import find_notebooks
@@ -26,6 +26,7 @@ from helpers.sweeps import make_runs, sweep
 
 import numpy as np
 import pandas as pd
+from scipy.stats import t
 
 # %% tags=["parameters"]
 notebook: str = "train_classifier"  # the notebook that is run again and again
@@ -62,8 +63,10 @@ attempt("a value that does not fit", lambda: make_runs(path, {"epochs": [1, "two
 # accuracy of two thirds has a standard error of nearly four percentage points. (Adadelta, Zeiler 2012, is a relative of
 # RMSprop.)
 #
-# *Predict before you run.* By how many points will the accuracy differ between two runs of the *same*
-# learning rate?
+# By how much will the accuracy of the best and the worst run of the *same* learning rate differ?
+
+# %%
+guess = None  # a difference of shares, such as 0.01
 
 # %% tags=["nbval-ignore-output"]
 temporary = tempfile.TemporaryDirectory(prefix="sweep_")  # to keep runs, name a folder of yours
@@ -84,6 +87,10 @@ check(len(table) == 2 * n_seeds, "a run for each combination and seed")
 check((table["status"] == "succeeded").all(), "all of them succeeded")
 
 # %% tags=["nbval-ignore-output"]
+ranges = table.groupby("learning_rate")["accuracy"].agg(np.ptp)
+reveal(guess, ranges.max(), "That is the larger of the two ranges.")
+
+# %% tags=["nbval-ignore-output"]
 by_rate = {
     f"rate {rate:g}": list(runs) for rate, runs in table.groupby("learning_rate")["accuracy"]
 }
@@ -100,8 +107,6 @@ summary.round(4)
 # where $t$ comes from Student's distribution (3.2 for four results, 2.0 for many).
 
 # %% tags=["nbval-ignore-output"]
-from scipy.stats import t
-
 by_setting = table.groupby("learning_rate")["accuracy"]
 half = t.ppf(0.975, n_seeds - 1) * by_setting.std() / np.sqrt(n_seeds)
 pd.DataFrame({"mean": by_setting.mean(), "95% interval ±": half}).round(4)
@@ -163,7 +168,7 @@ print(f"a mean as large in {p_paired:.1%} of the {len(flips)} ways to choose the
 
 # %% [markdown]
 # A small share says: luck alone rarely does that. A large one does *not* say that the settings are equal,
-# # only that these runs cannot tell. (Where a difference is exactly 0, its sign does not count: fewer pairs are left. People
+# only that these runs cannot tell. (Where a difference is exactly 0, its sign does not count: fewer pairs are left. People
 # often call a p-value below 5% *significant*; that is a habit, not a law.) And
 # with few seeds no answer can be sharp:
 
@@ -183,13 +188,21 @@ check(paired[5] > 0.05 > paired[6], "in pairs, it takes six seeds")
 # parameters, its data, the package. Ask for more, and only what is new is executed. Below are two of the runs
 # above, and one that cannot work: `iris` has flowers' measures, no images.
 #
-# *Predict before you run.* What does the third run do to the other two, and to this notebook?
+# What does the third run do to the other two, and to this notebook?
+
+# %%
+guess = None  # "nothing", "both run again" or "the notebook stops"
 
 # %% tags=["nbval-ignore-output"]
 others = {name: value for name, value in fixed.items() if name != "dataset"} | {"seed": 0}
 wanted = [{"dataset": data.name, "learning_rate": rate} for rate in (0.5, 1.0)]
 mixed = sweep(path, [*wanted, {"dataset": "iris"}], others, out=folder, jobs=jobs, progress=False)
 mixed[["learning_rate", "accuracy", "status", "cell", "error"]].round(4)
+
+# %%
+reveal(
+    guess, "nothing", "Only the third run was executed; it failed, and its row says in which cell."
+)
 
 # %%
 kept = mixed.merge(table, on="key")
@@ -212,8 +225,11 @@ check(list(mixed["status"]) == ["succeeded", "succeeded", "failed"], "the third 
 # A sweep over 50 settings has a winner, always. Let all 50 be *equally good*, each with a true accuracy of
 # 80% and a standard deviation of two points between seeds, and look at the best.
 #
-# *Predict before you run.* What accuracy will the best of 50 equal settings show? And if you run the winner
-# once more, with a new seed?
+# What accuracy will the best of 50 equal settings show, on average? And the same one, if you run it once more with a new
+# seed?
+
+# %%
+guess = None  # a share, from 0 to 1: the best of 50
 
 # %%
 rng = np.random.default_rng(seed)
@@ -233,6 +249,7 @@ plots.curves(
 # %%
 gain = dict(zip(counts.tolist(), (best - true) / spread, strict=True))
 print(f"the best of 50 equal settings looks {gain[50]:.1f} standard deviations better than it is")
+reveal(guess, true + spread * gain[50], "Run again, it shows 0.80 on average.")
 check(2.0 < gain[50] < 2.5, "more than two standard deviations, for nothing")
 
 # %% [markdown]
@@ -240,7 +257,6 @@ check(2.0 < gain[50] < 2.5, "more than two standard deviations, for nothing")
 # new seeds, and report those. That is also why the choice belongs on a *validation* set, and the test set is looked at
 # last and once. (The sweep above shows test accuracies; it chooses nothing. `val_accuracy` is recorded beside it.)
 #
-# %% [markdown]
 # ## What goes wrong here
 #
 # - *One seed for each setting.* The sweep then ranks luck.
