@@ -44,7 +44,7 @@ seed: int = 0  # of every random choice below
 # ## 1 · An image as a sequence
 #
 # Read a picture like a page: one row after the other. A recurrent network sees only one row at a time,
-# and keeps a **state**, a handful of numbers, between them.
+# and keeps a **state**, a handful of numbers, between them. (In the first picture below nothing is to be seen yet: the upper rows of a digit are empty.)
 
 # %%
 data = load_dataset(dataset, fallback="digits", seed=seed).subset(n_samples, seed)
@@ -89,9 +89,7 @@ check(np.abs(state - by_keras).max() < 1e-5, "SimpleRNN: NumPy equals Keras")
 
 
 # %% [markdown]
-# The **LSTM** (Hochreiter and Schmidhuber, 1997) adds a second state, the *cell* $c$, that is not squeezed
-# through a bend at every step. Three **gates**, numbers between 0 and 1, decide what is forgotten (the *forget gate*,
-# added by Gers, Schmidhuber and Cummins, 2000), what is written (*input gate*) and what is shown (*output gate*). The
+# The **LSTM** (Hochreiter and Schmidhuber, 1997) adds a second state $c$, the *cell state*, that does not pass through a tanh at every step. Three **gates**, numbers between 0 and 1, decide how much of the old cell is kept (the *forget gate*, added by Gers, Schmidhuber and Cummins, 2000: 1 keeps all, 0 forgets all), how much of something new is written (*input gate*) and how much is shown (*output gate*). The new thing, the *candidate*, is computed from the row and the state as in the simple cell. In the code below the three gates are `forget`, `write` and `show`. The
 # **GRU** (Cho et al., 2014) is a simpler cell with two gates and one state.
 
 
@@ -115,8 +113,7 @@ check(np.abs(state - by_keras).max() < 1e-5, "LSTM: NumPy equals Keras")
 # %% [markdown]
 # ## 3 · How memory fades
 #
-# How much does the last state still depend on row *t*? Differentiate: the slope of the final state in each
-# row, for cells fresh from their initialisation. Which rows will have more influence, the first or the last?
+# How much does the last state still depend on row *t*? Differentiate: how much does the final state change when the numbers of row *t* change a little? We ask cells fresh from their initialisation, with 64 sequences of random numbers, each of 100 steps. (The function below differentiates the sum of the states' absolute values, takes the mean absolute slope of each step, and divides by that of the last step.) Which steps will have more influence, the first or the last?
 
 # %%
 guess = None  # "the first" or "the last"
@@ -148,11 +145,10 @@ reveal(guess, " or ".join(stronger), "In all three cells the influence falls wit
 check(max(a[:10].max() for a in fading.values()) < 0.01, "after 90 steps less than 1% is left")
 
 # %% [markdown]
-# Each step back multiplies the slope by about the same factor; below 1 that is an exponential decay (the
+# Each step back multiplies the slope by about the same factor; below 1 that is an exponential decay, a straight line on this axis, which is logarithmic (the
 # *vanishing gradient*: Hochreiter, 1991; Bengio, Simard and Frasconi, 1994). These are cells *before training*, and
 # here the GRU forgets faster than the SimpleRNN; one possible reason is that its gates begin half open. (Keras begins the LSTM's forget gate with a
-# bias of 1, so that it is more open.) What a gate can do is to *learn* to stay open and to carry the state along
-# unchanged; a SimpleRNN has no such door. This lesson does not show that by itself; it compares trained cells:
+# bias of 1, so that it is more open.) A gate can *learn* to stay open and so carry the state along unchanged; a SimpleRNN cannot. We do not test that here; we only compare trained cells:
 #
 # ## 4 · Five readers of one page
 
@@ -182,9 +178,10 @@ table = pd.DataFrame(
 table.round({"test accuracy": 4, "images a second": -2})
 
 # %% tags=["nbval-ignore-output", "hide"]
-gated = min(tests[name].accuracy for name in ("LSTM", "GRU"))
-simple_accuracy = tests["SimpleRNN"].accuracy
-check(gated > simple_accuracy, "the cells with gates read better", required=full_mnist)
+lstm_accuracy, simple_accuracy = (tests[name].accuracy for name in ("LSTM", "SimpleRNN"))
+check(
+    lstm_accuracy > simple_accuracy, "the LSTM reads better than the SimpleRNN", required=full_mnist
+)
 
 # %% tags=["nbval-ignore-output"]
 plots.learning_curves({n: runs[n].history for n in ("LSTM", "LSTM, relu", "SimpleRNN")})
@@ -193,14 +190,11 @@ plots.learning_curves({n: runs[n].history for n in ("LSTM", "LSTM, relu", "Simpl
 # (One run each, so small differences mean nothing. The cells with gates also have more parameters, so this does not show
 # that the gates are the reason. "Both directions" are two LSTMs: one reads from the top, one from the bottom, and the
 # dense layer gets the last states of both.) The LSTM manages with 8,138 numbers, a fiftieth of the dense
-# network of lesson 04: it uses the same ones at every row. It is not as good, and four epochs are few for it. (The variant with *relu* circulates too. Its states have no upper limit; on long
-# sequences it can blow up, and `train` would stop it with an error that says so.)
+# network of lesson 04: it uses the same ones at every row. It is not as good, and four epochs are few for it. (The variant with *relu* is found in tutorials too. Its states have no upper limit, so they can become infinite on long sequences; here they do not.)
 #
 # ## 5 · Letters: which language is it?
 #
-# Images are no real sequences; words are. Names of countries and languages in eighteen languages (from the
-# Unicode CLDR, which every computer uses to speak to people in their language); those that are spelled the
-# same in several are left out.
+# Images are no real sequences; words are. Names of countries and languages in eighteen languages, from the Unicode CLDR, a collection that most computers and phones use to speak to people in their language. Those that are spelled the same in several are left out. (The readers below turn capitals into small letters; then 90 spellings are the same in two languages after all.)
 
 # %%
 words = load_dataset(texts, seed=seed).subset(n_texts, seed)
@@ -211,8 +205,7 @@ pd.DataFrame(
 )
 
 # %% [markdown]
-# Letters become one-hot rows, a step for each; short texts are filled up *in front*, so that the last step
-# is always a letter.
+# The characters of a text become small letters, and each of them a one-hot row: one step for each character, and one number for each of the characters that the training texts hold. Short texts are filled up *in front*, so that the last step is always a character of the text.
 
 # %%
 letters = encode_letters(words, length=20)
@@ -262,27 +255,25 @@ beaten = sum(text_accuracy > accuracy for accuracy in rivals.values())
 reveal(guess, beaten, f"It reads {text_accuracy:.1%} of the test texts right.")
 
 # %% tags=["nbval-ignore-output", "hide"]
-check(text_accuracy > rivals["letters, no order"], "order helps", required=is_languages)
-network_wins = text_accuracy > rivals["groups of 1 to 3 letters"]
-check(
-    not network_wins, "the classic with groups of letters is not worse here", required=is_languages
-)
+groups = rivals["groups of 1 to 3 letters"]
+check(groups > rivals["letters, no order"], "groups beat single letters", required=is_languages)
+check(groups >= text_accuracy, "groups are not worse than the network", required=is_languages)
 
 # %% [markdown]
-# A common result: with a few thousand short texts, counting groups of letters is at least as good as the recurrent
-# network, and simpler. How large is the difference, compared with its standard error? The table above is one
-# run, on texts that are few:
+# In this run, counting groups of letters is better than the recurrent network, and it is simpler. How large is the difference, compared with its standard error? The table shows one run, with few test texts:
 
 # %% tags=["nbval-ignore-output"]
 difference = rivals["groups of 1 to 3 letters"] - text_accuracy
 p = np.array([text_accuracy, rivals["groups of 1 to 3 letters"]])
 standard_error = np.sqrt((p * (1 - p) / len(words.y_test)).sum())
-print(f"{difference:+.1%}, {difference * len(words.y_test):.0f} of {len(words.y_test)} texts")
+print(
+    f"{100 * difference:+.1f} points, {difference * len(words.y_test):.0f} of {len(words.y_test)} texts"
+)
 print(f"{difference / standard_error:.1f} standard errors")
 
 # %% [markdown]
 # Below two standard errors such a difference proves nothing. Far above them, the choice of the test texts hardly explains
-# it. (The formula is for independent samples; both are tested on the same texts, so it is rough, and it leaves out the luck
+# it. (The formula is for two groups of texts that have nothing to do with each other; both are tested on the same texts, so it is rough, and it leaves out the luck
 # of training.) The comparison is not quite fair to the network: it keeps a tenth of the texts for validation, sees only
 # the last 20 letters, and may still get better with more epochs. What one can say: in this run, and trained like this,
 # the network is *not better* than a simple method. Without that baseline, the figure would have looked like a success.
@@ -290,7 +281,9 @@ print(f"{difference / standard_error:.1f} standard errors")
 # Which languages are mixed up? Look before you read on, and ask whether *you* could tell them apart.
 
 # %% tags=["nbval-ignore-output"]
-plots.confusion_matrix(text_evaluation.confusion())
+plots.confusion_matrix(
+    text_evaluation.confusion(), title="GRU, letter by letter, on the test texts"
+)
 
 # %% tags=["nbval-ignore-output"]
 matrix = text_evaluation.confusion().to_numpy().astype(float)
@@ -303,7 +296,7 @@ for first, second in np.argwhere(np.triu(pairs) == pairs.max()):
 # %% [markdown]
 # ## What goes wrong here
 #
-# Three snippets that circulate, run for you.
+# Three pieces of code that are found in tutorials, run for you. An LSTM wants (steps, numbers) for each sample: an image of 784 numbers has no steps. A second LSTM wants a sequence, and the first one gives only its last state, unless it is made with `return_sequences=True`. The third piece makes an LSTM and never uses it.
 
 
 # %%
@@ -326,16 +319,14 @@ attempt("two LSTMs, one after the other", stacked)
 attempt("an LSTM that is never called", never_called)
 
 # %% [markdown]
-# The last one is the worst: it *runs*. Its output has the shape (batch, 28, 10), ten probabilities for each
-# row, and only the loss, much later, complains about shapes. A look at `model.summary()` shows that the
-# LSTM is not there.
+# The last one is the worst: it *runs*. Its output has the shape (batch, 28, 10), ten probabilities for each row: the LSTM is not in the network at all. So look at `model.summary()` before you train.
 #
 # ## What to take away
 #
 # - A recurrent network applies the same weights at every step and carries a state along; you have computed
 #   it yourself.
 # - In the three cells tried here, before training, influence fades about exponentially with distance.
-# - Few parameters, but step after step: the time it takes grows with the length of the sequence.
+# - Few parameters, but step after step: each step has to wait for the one before.
 # - A strong simple baseline belongs beside every network.
 #
 # Now the [exercises](exercises/06_exercises.ipynb). Next lesson: [07 · Pretrained

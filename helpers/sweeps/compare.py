@@ -1,0 +1,190 @@
+"""What may be concluded from a sweep: settings compared over seeds, with intervals.
+
+A setting is all parameters of a run but its seed. Settings are compared in pairs by paired
+differences over the seeds that both have (Student, 1908), or by Welch's test (1947) where they
+share none; Holm's procedure (1979) holds the chance of one false difference among all pairs.
+(A bootstrap is no help with few seeds: its intervals of five values cover about 80%, not 95%.)
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from helpers.errors import ParameterError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LARGER = {"accuracy", "acc", "auc", "f1", "precision", "r2", "recall", "score"}
+SMALLER = {"error", "loss", "mae", "mse", "perplexity", "rmse", "seconds"}
+CONFIDENCE = 0.95  # of the interval of a mean
+# Chance of a false difference in a sweep of equal settings. It is half of the customary 5%, because
+# a sweep is often given more seeds, and looked at again.
+LEVEL = 0.025
+POWER = 0.8  # with which the smallest difference that can be shown is found
+
+
+def is_smaller_better(metric: str, asked: str | None = None) -> bool:
+    """Tell whether a metric is to be small.
+
+    Parameters
+    ----------
+    metric
+        Its name: the direction of ``val_accuracy`` or ``test_loss`` is known by its words.
+    asked
+        ``"maximize"`` or ``"minimize"`` where somebody has said so.
+
+    Raises
+    ------
+    ParameterError
+        If nobody has said so, and the name does not tell.
+    """
+    words = set(metric.lower().split("_"))
+    up, down = words & LARGER, words & SMALLER
+    if asked:
+        return asked == "minimize"
+    if bool(up) == bool(down):
+        raise ParameterError(
+            f"Nothing is known of {metric!r}; say whether it is to be large or small: "
+            f"--maximize {metric} or --minimize {metric}"
+        )
+    return bool(down)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What may be concluded from a sweep.
+
+    Attributes
+    ----------
+    metric : str
+        By which the settings are compared.
+    settings : DataFrame
+        A row for each setting, the best one first: its parameters, ``n`` runs, ``mean`` with the
+        ends ``low`` and ``high`` of its 95% interval (Student's t), the mean ``difference`` to the
+        best, the ``p`` value of that after Holm's procedure, and a ``verdict``: ``"best"``,
+        ``"worse"`` or ``"not distinguishable"``.
+    smallest_difference : float or None
+        That these runs would have shown in four of five cases, between the two best settings.
+    """
+
+    metric: str
+    settings: "pd.DataFrame"
+    smallest_difference: float | None
+
+    @property
+    def rivals(self) -> int:
+        """How many settings cannot be told from the best."""
+        return int((self.settings["verdict"] == "not distinguishable").sum())
+
+    @property
+    def conclusion(self) -> str:
+        """One or two sentences."""
+        count, pairs = len(self.settings), len(self.settings) * (len(self.settings) - 1) // 2
+        if count < 2:
+            return "One setting: there is nothing to compare it with."
+        if (self.settings["n"] < 2).any():
+            return "Some settings have one run only, which tells nothing about luck: use --repeat."
+        rest = (
+            f"Of the other {count - 1} settings, {self.rivals} cannot be told from it"
+            if self.rivals
+            else "It is better than every other setting"
+        )
+        said = "The best is not distinguishable. " if self.rivals else "The best stands out. "
+        shown = (
+            f"; a difference of {self.smallest_difference:.2g} would have shown in four of five "
+            "such sweeps"
+            if self.smallest_difference is not None
+            else ""
+        )
+        return f"{said}{rest} ({pairs} pairs compared, {LEVEL:.1%} error in all){shown}."
+
+
+def compare(
+    table: "pd.DataFrame", parameters: Sequence[str], metric: str, *, smaller: bool
+) -> Comparison:
+    """Compare the settings of a sweep.
+
+    Parameters
+    ----------
+    table
+        A row a run, with the parameters, ``seed`` (where there is one) and the metric; rows without
+        the metric do not count.
+    parameters
+        Those that make a setting, without the seed.
+    metric
+        A column of numbers.
+    smaller
+        Whether the metric is to be small.
+    """
+    import pandas as pd
+
+    keys = (
+        table[list(parameters)].map(str).agg("|".join, axis=1) if parameters else [""] * len(table)
+    )
+    rows, values = [], []
+    for _, runs in table[table[metric].notna()].groupby(np.asarray(keys)[table[metric].notna()]):
+        seeds = runs["seed"] if "seed" in runs else pd.Series(range(len(runs)), runs.index)
+        values.append(pd.Series(runs[metric].to_numpy(float), index=seeds.to_numpy()))
+        rows.append({name: runs[name].iloc[0] for name in parameters} | _interval(values[-1]))
+    order = np.argsort([(1 if smaller else -1) * row["mean"] for row in rows], kind="stable")
+    rows, values = [rows[i] for i in order], [values[i] for i in order]
+    pairs = {
+        pair: _test(values[pair[0]], values[pair[1]]) for pair in combinations(range(len(rows)), 2)
+    }
+    adjusted = dict(zip(pairs, _holm([p for p, _ in pairs.values()]), strict=True))
+    for number, row in enumerate(rows):
+        p = adjusted.get((0, number))
+        row["difference"] = row["mean"] - rows[0]["mean"]
+        row["p"] = p
+        row["verdict"] = "best" if p is None else "worse" if p < LEVEL else "not distinguishable"
+    error = pairs[0, 1][1] if len(rows) > 1 else None
+    return Comparison(metric, pd.DataFrame(rows), _smallest(error, values, len(pairs)))
+
+
+def _interval(values: "pd.Series") -> dict[str, float]:
+    from scipy.stats import t
+
+    n, mean = len(values), float(values.mean())
+    half = t.ppf((1 + CONFIDENCE) / 2, n - 1) * values.std() / np.sqrt(n) if n > 1 else np.nan
+    return {"n": n, "mean": mean, "low": mean - half, "high": mean + half}
+
+
+def _test(one: "pd.Series", other: "pd.Series") -> tuple[float, float | None]:
+    """Return the p value of a difference of means, and its standard error (None if unknown)."""
+    from scipy.stats import t, ttest_ind
+
+    shared = one.index.intersection(other.index)
+    if len(shared) >= 2 and one.index.is_unique and other.index.is_unique:
+        differences = (one[shared] - other[shared]).to_numpy()
+        n, error = len(shared), float(differences.std(ddof=1) / np.sqrt(len(shared)))
+        if error <= 1e-12 * max(1.0, abs(differences.mean())):
+            # All the same: a test of signs knows how seldom that happens by chance.
+            return (2.0 / 2**n if abs(differences.mean()) > 0 else 1.0), error
+        return float(2 * t.sf(abs(differences.mean()) / error, n - 1)), error
+    if min(len(one), len(other)) < 2:
+        return 1.0, None
+    error = float(np.sqrt(one.var() / len(one) + other.var() / len(other)))
+    p = ttest_ind(one, other, equal_var=False).pvalue
+    return (1.0 if np.isnan(p) else float(p)), error
+
+
+def _holm(p_values: Sequence[float]) -> list[float]:
+    """Return p values that hold for all comparisons together."""
+    adjusted, largest = [0.0] * len(p_values), 0.0
+    for place, number in enumerate(np.argsort(p_values, kind="stable")):
+        largest = max(largest, min(1.0, (len(p_values) - place) * p_values[number]))
+        adjusted[number] = largest
+    return adjusted
+
+
+def _smallest(error: float | None, values: Sequence["pd.Series"], pairs: int) -> float | None:
+    from scipy.stats import t
+
+    if error is None:
+        return None
+    freedom = min(len(values[0]), len(values[1])) - 1
+    return float(error * (t.ppf(1 - LEVEL / pairs / 2, freedom) + t.ppf(POWER, freedom)))

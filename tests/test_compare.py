@@ -1,0 +1,89 @@
+"""What a sweep may conclude: simulated records, no training."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from helpers.errors import ParameterError
+from helpers.sweeps.compare import compare, is_smaller_better
+
+
+def records(means, seeds=8, sigma=1.0, luck=0.0, seed=0):
+    """Simulate runs of settings: their own luck, and luck that a seed brings to all of them."""
+    rng = np.random.default_rng(seed)
+    common = rng.normal(0, luck, seeds)
+    return pd.DataFrame(
+        {"rate": rate, "seed": number, "val_accuracy": mean + common[number] + rng.normal(0, sigma)}
+        for rate, mean in enumerate(means)
+        for number in range(seeds)
+    )
+
+
+def compared(table, smaller=False):
+    return compare(table, ["rate"], "val_accuracy", smaller=smaller)
+
+
+@pytest.mark.parametrize("count", [2, 5, 12])
+@pytest.mark.parametrize("seeds", [3, 8])
+def test_noise_is_not_distinguishable(count, seeds):
+    found = [compared(records([0.0] * count, seeds, seed=s)) for s in range(100)]
+    assert sum((c.settings["verdict"] != "worse").all() for c in found) >= 95
+    assert sum("not distinguishable" in c.conclusion for c in found) >= 95
+
+
+def test_two_standard_deviations_are_found_with_eight_seeds():
+    found = [compared(records([0.0, 2.0], seed=s)) for s in range(100)]
+    assert sum(list(c.settings["verdict"]) == ["best", "worse"] for c in found) >= 80
+    assert all(c.settings["rate"].iloc[0] == 1 for c in found if c.rivals == 0)
+
+
+def test_shared_seeds_make_a_small_difference_visible():
+    table = records([0.0, 2.0], luck=10.0, seed=1)
+    assert compared(table).rivals == 0
+    apart = table.assign(seed=range(len(table)))  # no seed is shared
+    assert compared(apart).rivals == 1
+
+
+def test_the_smallest_difference_is_what_is_found_in_four_of_five():
+    smallest = np.mean(
+        [compared(records([0.0, 0.0], seed=s)).smallest_difference for s in range(200)]
+    )
+    found = [compared(records([0.0, smallest], seed=500 + s)).rivals == 0 for s in range(400)]
+    assert 0.7 < np.mean(found) < 0.9
+
+
+def test_intervals_hold_the_true_mean():
+    rows = [compared(records([0.0], seeds=5, seed=s)).settings.iloc[0] for s in range(400)]
+    assert 0.92 < np.mean([row["low"] < 0 < row["high"] for row in rows]) < 0.98
+
+
+def test_one_run_tells_nothing():
+    one = compared(records([0.0, 5.0], seeds=1))
+    assert "--repeat" in one.conclusion
+    assert list(one.settings["verdict"]) == ["best", "not distinguishable"]
+    assert "nothing to compare" in compared(records([0.0])).conclusion
+
+
+def test_equal_differences_are_no_proof():
+    """An accuracy on few images often differs by the same step in each seed."""
+    table = records([0.0, 1.0], seeds=3, sigma=0.0)
+    assert compared(table).rivals == 1
+    assert compared(records([0.0, 1.0], seeds=8, sigma=0.0)).rivals == 0
+
+
+def test_a_loss_is_best_when_small():
+    table = records([3.0, 0.0, 6.0], sigma=0.1)
+    assert list(compared(table, smaller=True).settings["rate"]) == [1, 0, 2]
+
+
+@pytest.mark.parametrize(
+    ("metric", "smaller"),
+    [("val_accuracy", False), ("test_loss", True), ("mae", True), ("rmse", True), ("f1", False),
+     ("r2", False), ("perplexity", True), ("val_auc", False)],
+)  # fmt: skip
+def test_the_direction_of_a_metric_is_known_or_said(metric, smaller):
+    assert is_smaller_better(metric) == smaller
+    with pytest.raises(ParameterError, match="--maximize speed or --minimize speed"):
+        is_smaller_better("speed")
+    assert is_smaller_better("speed", "minimize")
+    assert not is_smaller_better("loss", "maximize")
