@@ -126,8 +126,8 @@ def heat_maps(
 
 
 def _place(row: int, column: int, shape: tuple[int, ...]) -> str:
-    vertical = ("top", "middle", "bottom")[min(2, 3 * row // shape[0])]
-    horizontal = ("left", "centre", "right")[min(2, 3 * column // shape[1])]
+    vertical = ("top", "middle", "bottom")[int(3 * (row + 0.5) / shape[0])]
+    horizontal = ("left", "centre", "right")[int(3 * (column + 0.5) / shape[1])]
     return f"{vertical} {horizontal}"
 
 

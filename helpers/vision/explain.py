@@ -121,7 +121,8 @@ def occlusion_map(
     classifier, image, label
         As of ``grad_cam``.
     patch, stride : int
-        Side of the patch and distance of its places, in pixels.
+        Side of the patch and distance of its places, in pixels; a stride up to the patch, so that
+        every pixel is covered once or more.
     batch_size : int
         Photos computed together.
     progress : bool
@@ -130,8 +131,9 @@ def occlusion_map(
     Returns
     -------
     label : str
-    loss : ndarray of float32, shape (rows, columns)
-        Probability lost; negative where covering helps.
+    loss : ndarray of float32, shape (height, width)
+        Probability lost, for each pixel the mean over the patches that covered it; negative where
+        covering helps.
 
     Raises
     ------
@@ -139,10 +141,10 @@ def occlusion_map(
         If there is no such class, or the patch does not fit into the photo.
     """
     height, width = image.shape[:2]
-    if not 1 <= patch <= min(height, width) or stride < 1:
+    if not 1 <= stride <= patch <= min(height, width):
         raise CourseError(
             f"patch is {patch}, stride {stride}; expected a patch of 1 to {min(height, width)} "
-            "pixels and a stride from 1"
+            "pixels and a stride from 1 to the patch"
         )
     whole = classifier.probabilities(image[None])[0]
     number, label = _find_class(classifier, whole, label)
@@ -156,8 +158,11 @@ def occlusion_map(
                 photo[y : y + patch, x : x + patch] = GREY
             left.append(classifier.probabilities(covered)[:, number])
             bar.update(len(part))
-    loss = whole[number] - np.concatenate(left)
-    return label, loss.reshape(-1, len(_starts(width, patch, stride)))
+    total, count = np.zeros((2, height, width), "float32")
+    for (y, x), remaining in zip(places, np.concatenate(left), strict=True):
+        total[y : y + patch, x : x + patch] += whole[number] - remaining
+        count[y : y + patch, x : x + patch] += 1
+    return label, total / count
 
 
 def _starts(length: int, patch: int, stride: int) -> list[int]:

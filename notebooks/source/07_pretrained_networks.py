@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 07 · Pretrained networks: VGG16 and ImageNet
 #
-# Your networks so far tell ten digits apart. Others have spent weeks of computing on
+# Your networks so far tell ten digits or a few languages apart. Others have spent weeks of computing on
 # 1.28 million photos in 1,000 classes, and give the result away as one file of numbers. What does such a network
 # see in *your* photos, how can you tell what its answer rests on, and can you teach it classes of your own
 # with eight examples of each?
@@ -66,8 +66,7 @@ print(*(warning.message for warning in warned), classifier, classifier.plan, sep
 # `data/README.md`. (The two people are known in public: Grace Hopper, who built one of the first compilers, and
 # the astronaut Eileen Collins. Such photos, in the public domain, are the only ones of people in this course.)
 # For each photo we have noted the labels that we accept. The cat may pass for a tabby, a tiger cat or an
-# Egyptian cat; ImageNet has no class for rockets and few for flowers, so that *missile* and *daisy* count.
-# Stricter labels would give lower scores.
+# Egyptian cat; Among the 1,000 classes there is none for rockets and few for flowers, so we accept *missile* for the rocket and *daisy* for the flower. Stricter labels would give lower scores. Of each photo, the network sees the largest square in the middle.
 
 # %% tags=["nbval-ignore-output"]
 photos = images or vision.sample_photos()
@@ -78,7 +77,7 @@ shown = dict(list(pictures.items())[:12])
 print(f"{len(names)} photos, {len(truth)} with a known label; as an array: {pixels.shape}")
 
 # %% [markdown]
-# One answer in a thousand would be right by chance. Which share of the first guesses will be right? And which
+# By chance, one or two answers in a thousand would be right. Which share of the first guesses will be right? And which
 # photos will it get wrong?
 
 # %%
@@ -106,7 +105,9 @@ if truth:
     top1, top_k = of_first.mean(), right.groupby(labelled["file"]).any().mean()
     low, high = binomtest(int(of_first.sum()), len(of_first)).proportion_ci(method="wilson")
     reveal(guess, top1, f"The right answer is among the first {top} in {top_k:.0%}.")
-    print(f"so few photos leave much open: from {low:.0%} to {high:.0%} (95% confidence interval)")
+    print(
+        f"so few photos leave much open: with 95% confidence, the true share lies from {low:.0%} to {high:.0%}"
+    )
 
 # %% tags=["nbval-ignore-output", "hide"]
 is_known = images is None and classifier.weights == "imagenet"
@@ -114,7 +115,7 @@ if is_known:
     check(top1 >= 0.6, "six of the nine first guesses, or more, are right")
 
 # %% [markdown]
-# Look at the mistakes. EfficientNet-Lite0 has trouble with a blurred clock, with the black outline of a horse, and
+# Look at the mistakes. EfficientNet-Lite0 has trouble with a blurred clock, with a horse that is a black outline and whose muzzle is cut off, and
 # with a portrait that has a space shuttle behind it. *Among the first k* is what ImageNet's competitions counted
 # (with k = 5), because a photo often shows more than one thing and has only one label.
 #
@@ -161,15 +162,15 @@ def facts(network, ms, white):
 
 
 # %% [markdown]
-# The network of lesson 05, the classifier from above, and VGG16 itself (if it is another): random weights
-# cost as much time as trained ones, so that its column is right in any case.
+# We compare the network of lesson 05, the classifier from above, and VGG16 (if that is another one). VGG16's column is right with random weights too: they cost the same time. (The times include the preprocessing and the call itself, which weighs most for the small network.)
 
 # %% tags=["nbval-ignore-output"]
 mnist = load_dataset("mnist", fallback="digits", seed=seed)
 digit_network = build_cnn(mnist, seed=seed)
 digit = mnist.x_test[:1]
 ms = milliseconds(lambda: digit_network.predict_on_batch(digit))
-columns = {f"{mnist.name}, lesson 05": facts(digit_network, ms, "1")}
+rescaling = next(x for x in digit_network.layers if isinstance(x, keras.layers.Rescaling))
+columns = {f"{mnist.name}, lesson 05": facts(digit_network, ms, f"{255 * rescaling.scale:g}")}
 keras.utils.set_random_seed(seed)
 known = classifier.architecture == "VGG16"
 vgg16 = classifier if known else vision.load_classifier("VGG16", weights=None)
@@ -201,12 +202,10 @@ check(ratio > 1000, "a photo costs VGG16 over a thousand times the work of a dig
 #
 # ## 3 · The commonest mistake
 #
-# A network expects photos in exactly the form in which it was trained, and every family has its own: VGG16
-# wants blue before red and the mean of ImageNet taken off, EfficientNet-Lite0 wants −1 … 1. `predict` does it
-# for you. Who does it by hand and gets it wrong sees no error.
+# A network expects photos in exactly the form in which it was trained, and there are several forms: VGG16 wants blue before red and the mean of ImageNet taken off, EfficientNet-Lite0 wants −1 … 1. `predict` does it for you. If you do it by hand and make a mistake, no error appears.
 #
 # Three more changes beside the forgotten preprocessing: red and blue swapped, the photo upside down, the photo
-# mirrored. Which of the four changes most first guesses?
+# mirrored. Which of these four alters the largest number of first guesses?
 
 # %%
 guess = None  # "red and blue swapped", "not preprocessed", "upside down" or "mirrored"
@@ -250,8 +249,7 @@ if is_known and not np.allclose(classifier.preprocess(pixels[:1]), pixels[:1]):
 #
 # ## 4 · What it sees
 #
-# Each **block** computes at one resolution, and shows its findings to the next. Below, for one photo, the
-# channels of each block that vary most over it (bright: strong reaction).
+# Each **block** computes maps of one size, and hands them to the next. Below, for one photo, the channels of each block that vary most over it. Bright is a strong reaction; each small map is drawn over its own range, so do not compare the brightness of two maps. (The colours are those of a scale, not of the photo.)
 
 # %% tags=["nbval-ignore-output"]
 name = names[chances.max(axis=1).argmax()]  # the one that it is most certain of
@@ -266,8 +264,7 @@ coarser = all(a.shape[0] > b.shape[0] for a, b in pairwise(maps.values()))
 check(coarser, "each block is coarser than the one before")
 
 # %% [markdown]
-# Early maps look like the photo: edges, colours, texture. Late ones say *roughly where* something is that a
-# channel stands for, and hardly what it looks like.
+# Early maps look like the photo, with its edges and its texture. Late ones are coarse: a bright place tells *roughly where* the channel found something.
 #
 # ### What does the answer rest on?
 #
@@ -287,20 +284,22 @@ plots.heat_maps(
 )
 
 # %% [markdown]
-# Each map is shown over its own range, which stands above it; Grad-CAM's numbers mean more or less, and
-# nothing else. Does the picture come from what a network has *learned*? The control: the same photo and the
-# same method, with VGG16 and random weights, which have learned nothing.
+# Each map is shown over its own range, which stands above it. Grad-CAM's numbers have no unit: higher only means more important. Does the picture come from what the network has *learned*? The control: the same photo, the same class, the same architecture, with random weights, which have learned nothing.
 
 # %% tags=["nbval-ignore-output"]
-untrained = vision.load_classifier("VGG16", weights=None) if known else vgg16
-small = untrained.load_photos(photos, limit=32)[name]
-_, control = vision.grad_cam(untrained, small)
-plots.heat_maps(small, {"Grad-CAM, random weights": control}, title="VGG16, untrained: the control")
+untrained = vision.load_classifier(classifier.architecture, weights=None)
+same_class = untrained.class_names[classifier.class_names.index(label)]
+_, control = vision.grad_cam(untrained, photo, same_class)
+plots.heat_maps(
+    photo,
+    {"Grad-CAM, random weights": control},
+    title=f"{classifier.architecture}, untrained, the same class: the control",
+)
 
 # %% [markdown]
-# Random weights have a map as well. A map *alone* proves nothing (Adebayo et al., 2018, tested methods in this
-# way). Do the two methods above agree about the place, and does the control differ? Then believe them a little
-# more. They show *where*, not *why*. The same question for the photo of which the network is least certain:
+# Random weights have a map as well, so a map *alone* proves nothing (Adebayo et al., 2018, tested methods in this way). Ask two things: does the map of the trained network differ from the control, and do the two methods agree about the place? Where they do not agree, as far as you can see, the map says little. And maps show *where*, not *why*.
+#
+# What does the answer rest on for the photo of which the network is least certain? Two maps, for its first and its second guess:
 
 # %% tags=["nbval-ignore-output"]
 doubtful = pictures[names[chances.max(axis=1).argmin()]]
@@ -319,7 +318,7 @@ plots.heat_maps(doubtful, dict(vision.grad_cam(classifier, doubtful, a) for a in
 # To test it we need classes, and many photos of each. Here are scraps of three surfaces: a wall of *brick*,
 # *grass* and *gravel*. Each scrap is a square of 3 to 10% of the photo's height, turned, lit differently,
 # and enlarged. Those for training come from the left halves of the photos, those for the test from the right:
-# whether *another* wall would be recognised, nobody will have shown.
+# this does not test whether *another* wall would be recognised.
 # (Your own: a folder with one sub-folder for each class, as `images`; half of them are for the test.)
 
 # %% tags=["nbval-ignore-output"]
@@ -372,17 +371,13 @@ check(same["features"] > same["pixels"], "the nearest is of its class more often
       required=is_known)  # fmt: skip
 
 # %% [markdown]
-# By pixels, two scraps are near if they are equally bright at the same places. By features they are near if
-# they show the same kind of thing, turned and lit as they may be.
+# By pixels, two scraps are near if they are equally bright at the same places. By features they are mostly near if they show the same kind of thing, also when it is turned or lit in another way. (The pixels here are those of every eighth row and column.)
 #
 # ## 6 · Your own classes
 #
-# A network from nothing needs thousands of photos. But features that separate 1,000 classes often separate
-# yours as well: **freeze** the network, compute the features of your photos *once*, and train only a small
-# model on them (*transfer learning*; Yosinski et al., 2014, measured which layers transfer).
+# A network trained from scratch commonly needs thousands of photos. But features that separate 1,000 classes often separate yours as well: **freeze** the network, which means that its weights are not trained any more. Then compute the features of your photos *once*, and train only a small model on them (*transfer learning*; Yosinski et al., 2014, measured which layers transfer).
 #
-# Two baselines: always the commonest class, and a logistic regression on the pixels. Against them the *same*
-# logistic regression on the features, so that only one thing differs.
+# Two baselines: always the commonest class, and a logistic regression on the pixels. Against them the *same* logistic regression on the features, so that only one thing differs. (In the picture, a row with fewer dots has equal values on top of each other. A *seed* is the number with which random choices begin.)
 #
 # Eight scraps of each class to learn from. Which accuracy will the features reach (the median of the repetitions, each
 # with other scraps)?
@@ -426,9 +421,9 @@ check(better, "features are better than pixels, at every seed", required=is_know
 #
 # ### A head, and fine-tuning
 #
-# The same as a network: a **head** of one dense layer, trained on the features. Then **fine-tuning**: the head
+# Now the same with a network: a **head** of one dense layer, trained on the features. Then **fine-tuning**: the head
 # goes back onto the network, and the top block may move a little too, with a tenth of the usual learning rate
-# so that it does not forget. (`tuning_epochs = 0` leaves this out, as the fast profile does.)
+# so that it does not forget. (`tuning_epochs = 0` leaves this out.)
 
 # %% tags=["nbval-ignore-output"]
 keras.utils.set_random_seed(seed)
@@ -463,8 +458,7 @@ attempt("channels in front", lambda: classifier.load_photos(np.zeros((3, 224, 22
 # %% [markdown]
 # ## What to take away
 #
-# - A pretrained network is its architecture, its weights, its preprocessing and its classes; all four have to
-#   fit, and a wrong preprocessing makes no error.
+# - A pretrained network is its architecture, its weights, its preprocessing and its classes; all four have to fit, and a network that is called with wrongly preprocessed photos gives no error.
 # - Its probabilities are about *its* 1,000 classes. It has to choose one of them, also for a photo of you.
 # - Grad-CAM and occlusion hint at where an answer comes from. Look, and compare with a control, before you trust.
 # - Features that others have learned, and a small model on them: the first thing to try with few photos, always

@@ -46,8 +46,7 @@ print(f"{data.name}: each run is tested on {n_test} images, so one image is {1 /
 # Every notebook of this course has a cell tagged `parameters`. A **sweep** runs a notebook once for every
 # combination of values that you give, each time with that cell replaced. What is swept here is an
 # *experiment*, `experiments/train_classifier.ipynb`: a few cells that train one network, test it, and record
-# how good it became. Before the first run starts, every name and every value is checked: a sweep that fails
-# after an hour because of a typing error is no fun.
+# how good it became. Before the first run starts, every name and the type of every value are checked: it is no fun when a sweep fails after an hour because of a misspelled parameter.
 
 # %%
 (path,) = find_notebooks([notebook])
@@ -59,8 +58,7 @@ attempt("a value that does not fit", lambda: make_runs(path, {"epochs": [1, "two
 #
 # Lesson 05 trains its first network by Adadelta with a learning rate of 1.0. Is 0.5 better, worse, or the same? Each
 # gets several **seeds**: other first weights, another order, and here also another sample of training and of test
-# images. A part of the difference between two runs comes from their test images: of so few, an
-# accuracy of two thirds has a standard error of nearly four percentage points.
+# images. Runs with different seeds also have different test images: with 167 of them, an accuracy of two thirds has a standard error of nearly four percentage points.
 #
 # By how much will the accuracy of the best and the worst run of the *same* learning rate differ?
 
@@ -77,9 +75,7 @@ columns = ["learning_rate", "seed", "accuracy", "seconds", "peak_memory_mb", "st
 table[columns].round(4)
 
 # %% [markdown]
-# Each row was a notebook of its own, executed from its first cell to its last in a kernel of its own (here a *kernel* is the Python process that executes a notebook). The
-# kernels do not import TensorFlow again each time, which would take longer than the training: they are
-# copies of one process that has done so.
+# Each row was a notebook of its own, executed from its first cell to its last in a kernel of its own (here a *kernel* is the Python process that executes a notebook). The kernels do not import TensorFlow again each time, which takes some seconds: they are copies of one process that has done so.
 
 # %%
 check(len(table) == 2 * n_seeds, "a run for each combination and seed")
@@ -100,10 +96,9 @@ summary = table.groupby("learning_rate")["accuracy"].agg(["min", "median", "max"
 summary.round(4)
 
 # %% [markdown]
-# The points of one row differ by nothing but luck. But the *range* is a bad yardstick: it grows with the number of
+# In the picture, the points of one learning rate differ by nothing but luck. But the *range* is a bad yardstick: it grows with the number of
 # seeds, while the mean becomes more exact. The *standard error* of a mean of $n$ results is $\sigma / \sqrt{n}$,
-# with their standard deviation $\sigma$. And the **confidence interval** of 95% is the mean ± $t$ standard errors,
-# where $t$ comes from Student's distribution (3.2 for four results, 2.0 for many).
+# with their standard deviation $\sigma$. And the **confidence interval** of 95% is the mean ± $t$ standard errors, where $t$ is 3.2 for four results and 2.0 for many (Student's distribution, which knows that $\sigma$ itself is uncertain when there are few results). If we did the whole experiment again and again, 95% of such intervals would hold the true mean.
 
 # %% tags=["nbval-ignore-output"]
 by_setting = table.groupby("learning_rate")["accuracy"]
@@ -111,7 +106,7 @@ half = t.ppf(0.975, n_seeds - 1) * by_setting.std() / np.sqrt(n_seeds)
 pd.DataFrame({"mean": by_setting.mean(), "95% interval ±": half}).round(4)
 
 # %% [markdown]
-# Look at the curves too; a run that started badly is easily seen there.
+# Look at the curves too; a run that started badly is easily seen there. (The run with the largest value at the end and the one with the smallest have colours.)
 
 # %% tags=["nbval-ignore-output"]
 stored = pd.read_json(folder / "results.json", orient="records")
@@ -129,8 +124,7 @@ plots.overlaid_curves(named, "val_accuracy", title=f"{len(named)} runs, two sett
 # Suppose that the learning rate did not matter at all. Then the labels “0.5” and “1.0” on the results would
 # be mere names, and any other way to hand them out would be as good. So hand them out in *every* possible
 # way, and count how often the difference of the means is at least as large as the one that you saw. That
-# share is the **p-value** of a permutation test (Fisher, 1935), and nothing had to be assumed about distributions. (This
-# is exact if all runs are independent. Ours share seeds in pairs; the next test respects that.)
+# share is the **p-value** of a permutation test (Fisher, 1935), and nothing had to be assumed about distributions. (It takes for granted that no run has anything to do with another one. Ours share seeds in pairs; the next test respects that.)
 
 
 # %%
@@ -236,7 +230,9 @@ true, spread = 0.80, 0.02
 counts = np.array([1, 2, 5, 10, 20, 50, 100])
 draws = rng.normal(true, spread, size=(4000, counts.max()))
 best = np.array([draws[:, :count].max(axis=1).mean() for count in counts])
-again = [rng.normal(true, spread, size=4000).mean() for _ in counts]  # the winner, run again
+truths = np.full(counts.max(), true)
+winners = [draws[:, :count].argmax(axis=1) for count in counts]
+again = [rng.normal(truths[winner], spread).mean() for winner in winners]  # the winner, run again
 plots.curves(
     counts,
     {"the best of them": best, "the same one, run again": np.array(again)},
@@ -247,32 +243,31 @@ plots.curves(
 
 # %%
 gain = dict(zip(counts.tolist(), (best - true) / spread, strict=True))
-print(f"the best of 50 equal settings looks {gain[50]:.1f} standard deviations better than it is")
+print(f"the best of 50 equal settings looks {gain[50]:.2f} standard deviations better than it is")
 reveal(guess, true + spread * gain[50], "Run again, it shows 0.80 on average.")
 check(2.0 < gain[50] < 2.5, "more than two standard deviations, for nothing")
 
 # %% [markdown]
 # So never report the best accuracy *of the sweep*. Choose the setting by the sweep, then run it again with
-# new seeds, and report those. That is also why the choice belongs on a *validation* set, and the test set is looked at
-# last and once. (The sweep above shows test accuracies; it chooses nothing. `val_accuracy` is recorded beside it.)
+# new seeds, and report those. For the same reason, choose on the validation set, and look at the test set once, at the end. (The sweep above shows test accuracies; it chooses nothing. `val_accuracy` is recorded beside it.)
 #
 # ## What goes wrong here
 #
 # - *One seed for each setting.* The sweep then ranks luck.
 # - *The same seed for all settings, and only one.* It looks fair, and it is a single draw all the same: that
 #   seed may suit one setting.
-# - *A grid over everything.* Six parameters with four values each are 4,096 runs. Draw at random instead
-#   (`--random 60`): if only two of the six matter, a random draw tries 60 values of each of these, a grid four
-#   (Bergstra and Bengio, 2012).
+# - *A grid over everything*, which means all combinations. Six parameters with four values each are 4,096 runs. List more
+#   values of each and let 60 of the combinations be drawn at random instead (`--random 60`): if only two of the six
+#   matter, the 60 runs try many values of these two, a grid only four (Bergstra and Bengio, 2012).
 # - *A metadata field that says “completed”.* papermill, the program that runs notebooks here, writes it into the notebook
 #   file also when the kernel has died.
 #   A run here counts when its own record says so, written after it truly ended.
 #
 # ## What to take away
 #
-# - A result is a mean with an interval. Compare a difference with its standard error before you believe it.
+# - A result is a mean with an interval. Ask how often luck alone makes a difference as large before you believe it.
 # - A permutation test is ten lines. To reach 5% it needs four seeds for each setting, or six pairs.
-# - The best of many is too good: choose by the sweep, report from fresh runs.
+# - The best of many looks too good (the *winner's curse*): choose by the sweep, report from fresh runs.
 # - Draw at random when there are many parameters.
 #
 # Now the [exercises](exercises/08_exercises.ipynb). And then your own question: take
