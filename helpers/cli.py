@@ -198,12 +198,12 @@ def run(
     from helpers.runs.results import INTERRUPTED
     from helpers.runs.select import plan_runs
 
-    runs, defaults = plan_runs(notebooks, assignments, fast=fast)
+    runs = plan_runs(notebooks, assignments, fast=fast)
     out = out or Path("runs") / f"{datetime.datetime.now():%Y-%m-%d_%H%M%S}"
     with _interrupted_once():
         results = _run_with_bar(runs, out, jobs, timeout)
-        index = write_summary(results, out, defaults)
-    for asked, used in find_fallbacks(results, defaults):
+        index = write_summary(runs, results, out)
+    for asked, used in find_fallbacks(runs, results):
         click.secho(
             f"⚠ Dataset {used} was used instead of {asked}, which could not be had.", fg="yellow"
         )

@@ -19,7 +19,7 @@ from typing import Any
 from helpers.files import write_atomically
 from helpers.runs.execute import QUIET_KERNEL
 from helpers.runs.metrics import collect_metrics, failed_checks
-from helpers.runs.parameters import read_parameters
+from helpers.runs.notebook import read_notebook
 
 import jupytext
 import nbformat
@@ -122,7 +122,7 @@ def replaced(notebook: nbformat.NotebookNode) -> list[str]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "notebook.ipynb"
         nbformat.write(notebook, path)
-        parameters = read_parameters(path)
+        parameters = read_notebook(path).parameters
     used = collect_metrics(notebook)
     return [
         f"{name} was {used[name]}, not {parameter.default}"

@@ -13,7 +13,8 @@ import pytest
 from packaging.requirements import Requirement
 
 from helpers.files import ROOT, notebooks_dir
-from helpers.runs.parameters import check_parameters, read_parameters
+from helpers.runs.notebook import read_notebook
+from helpers.runs.parameters import check_parameters
 from helpers.runs.report import write_html
 from helpers.runs.select import fast_profile
 
@@ -86,7 +87,7 @@ def test_fast_profile_fits():
     profile = fast_profile()
     assert set(profile) == set(NAMES)
     for path in NOTEBOOKS:
-        check_parameters(path, profile[path.stem], read_parameters(path))
+        check_parameters(read_notebook(path), profile[path.stem])
 
 
 def code_of(path):

@@ -21,7 +21,8 @@ from helpers.hardware import Plan
 from helpers.runs import record
 from helpers.runs.execute import run_notebooks
 from helpers.runs.metrics import MEDIA_TYPE, collect_metrics
-from helpers.runs.parameters import check_parameters, parse_assignments, read_parameters
+from helpers.runs.notebook import read_notebook
+from helpers.runs.parameters import check_parameters, parse_assignments
 from helpers.runs.report import find_fallbacks, write_summary
 from helpers.runs.results import Run, RunResult
 
@@ -57,8 +58,12 @@ def example(tmp_path):
     return notebook(tmp_path / "example.ipynb")
 
 
-def test_read_parameters(example):
-    known = read_parameters(example)
+def run_of(path, parameters=None):
+    return Run(read_notebook(path), parameters or {})
+
+
+def test_read_notebook(example):
+    known = read_notebook(example).parameters
     assert list(known) == ["dataset", "n_samples", "learning_rate", "layers", "shuffle"]
     assert known["n_samples"].annotation == "Optional[int]"
     assert known["layers"].default == [32, 64]
@@ -83,7 +88,7 @@ def test_read_parameters(example):
     ],
 )
 def test_values_that_fit(example, given_value, expected):
-    (found,) = check_parameters(example, given_value, read_parameters(example)).values()
+    (found,) = check_parameters(read_notebook(example), given_value).values()
     assert found == expected
     assert type(found) is type(expected)
 
@@ -110,7 +115,7 @@ def test_values_that_fit(example, given_value, expected):
 )
 def test_values_that_do_not_fit(example, given_value, parts):
     with pytest.raises(ParameterError) as caught:
-        check_parameters(example, given_value, read_parameters(example))
+        check_parameters(read_notebook(example), given_value)
     for part in ["example.ipynb", *parts]:
         assert part in str(caught.value)
 
@@ -121,8 +126,8 @@ def test_numbers_survive_the_command_line(value):
 
     with tempfile.TemporaryDirectory() as folder:
         path = notebook(Path(folder) / "n.ipynb", parameters="x: float = 0.0\n")
-        known = read_parameters(path)
-    assert check_parameters(path, {"x": repr(value)}, known) == {"x": float(value)}
+        known = read_notebook(path)
+    assert check_parameters(known, {"x": repr(value)}) == {"x": float(value)}
 
 
 @pytest.mark.parametrize(
@@ -130,17 +135,17 @@ def test_numbers_survive_the_command_line(value):
 )
 def test_parameter_lines_that_cannot_be_checked(tmp_path, line):
     with pytest.raises(ParameterError, match="name: type = default"):
-        read_parameters(notebook(tmp_path / "n.ipynb", parameters=line))
+        read_notebook(notebook(tmp_path / "n.ipynb", parameters=line))
 
 
 def test_magic_among_the_parameters(tmp_path):
     with pytest.raises(ParameterError, match="line 1 of the parameters cell is not plain Python"):
-        read_parameters(notebook(tmp_path / "n.ipynb", parameters="%matplotlib inline"))
+        read_notebook(notebook(tmp_path / "n.ipynb", parameters="%matplotlib inline"))
 
 
 def test_optional_text(tmp_path):
     path = notebook(tmp_path / "n.ipynb", parameters='d: Optional[str] = "a"\n')
-    assert check_parameters(path, {"d": "None"}, read_parameters(path)) == {"d": None}
+    assert check_parameters(read_notebook(path), {"d": "None"}) == {"d": None}
 
 
 @pytest.mark.parametrize(
@@ -149,7 +154,7 @@ def test_optional_text(tmp_path):
 def test_files_that_are_no_notebooks(tmp_path, content):
     (tmp_path / "n.ipynb").write_text(content)
     with pytest.raises(ParameterError, match="not a readable notebook"):
-        read_parameters(tmp_path / "n.ipynb")
+        read_notebook(tmp_path / "n.ipynb")
 
 
 def test_assignments():
@@ -231,8 +236,9 @@ def test_runs_are_honest(tmp_path):
         "from helpers.classroom import check\ncheck(1 > 2, 'order', 'see')",
     )
     cells = []
+    runs = [run_of(fine, {"n_samples": 7}), run_of(error), run_of(dead), run_of(failed)]
     results = run_notebooks(
-        [Run(fine, {"n_samples": 7}), Run(error), Run(dead), Run(failed)],
+        runs,
         tmp_path / "out",
         jobs=2,
         on_cell=lambda: cells.append(1),
@@ -252,7 +258,7 @@ def test_runs_are_honest(tmp_path):
     assert not [name for name in out if name.startswith(".")]
     assert len(cells) >= 8
 
-    index = write_summary(results, tmp_path / "out", {})
+    index = write_summary(runs, results, tmp_path / "out")
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert [row["status"] for row in summary] == ["succeeded", "failed", "failed", "failed"]
     assert set(summary[0]) == {
@@ -279,14 +285,14 @@ def test_plain_papermill_runs_a_notebook(tmp_path):
     assert collect_metrics(done)["n"] == 3
     # Its own parser must know every parameter, or it warns of each that is passed.
     for path in notebooks_dir().glob("*.ipynb"):
-        assert set(papermill.inspect_notebook(path)) == set(read_parameters(path))
+        assert set(papermill.inspect_notebook(path)) == set(read_notebook(path).parameters)
 
 
 def test_cell_timeout(tmp_path):
     slow = notebook(tmp_path / "slow.ipynb", "import time\ntime.sleep(60)")
     before = children_of(os.getpid())  # a server of another test's processes, maybe
     start = time.monotonic()
-    (result,) = run_notebooks([Run(slow)], tmp_path / "out", timeout=2)
+    (result,) = run_notebooks([run_of(slow)], tmp_path / "out", timeout=2)
     assert (result.status, result.error) == ("failed", "a cell took longer than 2 s")
     assert time.monotonic() - start < 40
     assert set(children_of(os.getpid())) <= set(before)
@@ -295,7 +301,7 @@ def test_cell_timeout(tmp_path):
 def test_paths_with_braces_and_spaces(tmp_path):
     folder = tmp_path / "a {n} b"
     folder.mkdir()
-    (result,) = run_notebooks([Run(notebook(folder / "{x}.ipynb", RECORD))], folder / "out {y}")
+    (result,) = run_notebooks([run_of(notebook(folder / "{x}.ipynb", RECORD))], folder / "out {y}")
     assert result.status == "succeeded", result.error
     assert (folder / "out {y}" / "{x}.html").exists()
 
@@ -306,7 +312,7 @@ def test_a_result_that_cannot_be_written_ends_nothing_else(tmp_path):
     blocked = notebook(tmp_path / "blocked.ipynb", RECORD)
     fine = notebook(tmp_path / "fine.ipynb", RECORD)
     (tmp_path / "out" / "blocked.ipynb").mkdir(parents=True)
-    results = run_notebooks([Run(odd), Run(blocked), Run(fine)], tmp_path / "out")
+    results = run_notebooks([run_of(odd), run_of(blocked), run_of(fine)], tmp_path / "out")
     assert [result.status for result in results] == ["succeeded", "failed", "succeeded"]
     assert "no result could be written" in results[1].error
 
@@ -314,7 +320,7 @@ def test_a_result_that_cannot_be_written_ends_nothing_else(tmp_path):
 def test_same_name_twice(tmp_path):
     path = notebook(tmp_path / "n.ipynb")
     with pytest.raises(CourseError, match="n is given twice"):
-        run_notebooks([Run(path), Run(path)], tmp_path / "out")
+        run_notebooks([run_of(path), run_of(path)], tmp_path / "out")
 
 
 def course(*arguments, **options):
@@ -401,14 +407,15 @@ def test_killed_run_leaves_no_kernel(tmp_path):
 
 def test_index_tells_a_fallback(tmp_path):
     results = [RunResult("n", "succeeded", 1.0, {}, "digits", {}, None)]
-    defaults = {"n": {"dataset": "mnist"}}
-    assert find_fallbacks(results, defaults) == [("mnist", "digits")]
-    page = write_summary(results, tmp_path, defaults).read_text()
+    path = notebook(tmp_path / "n.ipynb", parameters='dataset: str = "mnist"')
+    runs = [run_of(path)]
+    assert find_fallbacks(runs, results) == [("mnist", "digits")]
+    page = write_summary(runs, results, tmp_path).read_text()
     assert "<b>digits</b> was used instead of <b>mnist</b>" in page
     own = [RunResult("n", "succeeded", 1.0, {"dataset": "x/digits.npz"}, "digits", {}, None)]
-    assert find_fallbacks(own, defaults) == []
+    assert find_fallbacks(runs, own) == []
     own = [RunResult("n", "succeeded", 1.0, {"dataset": "x/photos.v2"}, "photos.v2", {}, None)]
-    assert find_fallbacks(own, defaults) == []
+    assert find_fallbacks(runs, own) == []
 
 
 def test_atomic_write(tmp_path):

@@ -23,13 +23,15 @@ from hypothesis import strategies as st
 
 from helpers.cli import main
 from helpers.errors import CourseError, ParameterError
-from helpers.hardware import Hardware
+from helpers.hardware import Hardware, detect
+from helpers.runs import keys
 from helpers.runs.executor import Interrupted, LocalExecutor, Share, shares
-from helpers.runs.parameters import read_parameters
+from helpers.runs.keys import keyed_runs
+from helpers.runs.notebook import read_notebook
 from helpers.runs.results import Run
-from helpers.runs.status import LOCK, execute_kept, read_status, run_key
+from helpers.runs.status import LOCK, execute_kept, read_status
 from helpers.sweeps import make_runs, sweep
-from helpers.sweeps.engine import collect, keyed_runs
+from helpers.sweeps.engine import collect
 from helpers.sweeps.estimate import estimate
 from helpers.sweeps.grid import parse_grid, read_grid
 from helpers.sweeps.progress import Progress
@@ -166,10 +168,9 @@ def test_grids_from_files(tmp_path):
 
 
 def test_a_key_is_what_a_result_depends_on(notebook, tmp_path):
-    defaults = {name: p.default for name, p in read_parameters(notebook).items()}
-
     def key(path=notebook, **values):
-        return run_key(Run(path, values), defaults)
+        (found,) = keyed_runs([Run(read_notebook(path), values)])
+        return found
 
     assert key() == key(width=4)  # the default
     assert key() != key(width=5)
@@ -186,6 +187,70 @@ def test_a_key_is_what_a_result_depends_on(notebook, tmp_path):
     assert key(name=str(data)) != before
 
 
+def test_a_key_knows_the_libraries_and_the_package(notebook, monkeypatch, tmp_path):
+    (before,) = keyed_runs([Run(read_notebook(notebook))])
+    monkeypatch.setitem(keys.PACKAGES, "Keras", "numpy")  # another version
+    (other,) = keyed_runs([Run(read_notebook(notebook))])
+    assert other != before
+    (tmp_path / "helpers").mkdir()
+    monkeypatch.setattr(keys, "ROOT", tmp_path)
+    found = {next(iter(keyed_runs([Run(read_notebook(notebook))])))}
+    (tmp_path / "helpers" / "loss.py").write_text("SCALE = 1")
+    found |= set(keyed_runs([Run(read_notebook(notebook))]))
+    (tmp_path / "helpers" / "loss.py").write_text("SCALE = 2")  # edited between two sweeps
+    found |= set(keyed_runs([Run(read_notebook(notebook))]))
+    assert len(found) == 3
+
+
+def test_what_is_keyed_is_what_is_executed(notebook, tmp_path):
+    read = read_notebook(notebook)
+    make_notebook(notebook, "from helpers.runs import record\nrecord(accuracy=99)")
+    status = execute_kept(Run(read, {"width": 2}), tmp_path / "key")
+    assert status["metrics"] == {"accuracy": 0.2}
+
+
+@pytest.mark.parametrize("value", ["", " ", ".nothing", "plain", "a\0b"])
+def test_text_that_names_no_data_is_not_followed(notebook, value):
+    (run,) = keyed_runs([Run(read_notebook(notebook), {"name": value})]).values()
+    assert run.depends["data"] == {}
+
+
+def test_links_to_nowhere_harm_no_key(notebook, tmp_path):
+    folder = tmp_path / "images"
+    folder.mkdir()
+    (folder / "a.png").write_text("1")
+    (folder / "b.png").symlink_to("nowhere")
+    (folder / "loop").symlink_to(folder)
+    run = Run(read_notebook(notebook), {"name": str(folder)})
+    (before,) = keyed_runs([run])
+    (folder / "a.png").write_text("22")
+    assert list(keyed_runs([run])) != [before]
+
+
+def test_a_status_says_where_a_result_comes_from(notebook, tmp_path):
+    (keyed,) = keyed_runs([Run(read_notebook(notebook), {"name": "digits"})]).values()
+    status = execute_kept(keyed, tmp_path / "key")
+    assert set(status["depends"]["versions"]) == {"Python", "TensorFlow", "Keras", "NumPy"}
+    assert re.fullmatch("[0-9a-f]{40}", status["commit"])
+    assert status["clean"] in {True, False}
+    assert status["processor"] == detect().kind
+    assert status["began"] < status["ended"]
+    assert status["path"] == str(notebook)
+
+
+def test_foreign_files_in_the_folder_of_a_run_harm_nothing(notebook, tmp_path):
+    folder = tmp_path / "key"
+    (folder / ".ipynb_checkpoints").mkdir(parents=True)
+    (folder / ".link").symlink_to("nowhere")
+    (folder / ".notes").write_text("mine")
+    left = folder / ".n.123.running.ipynb"
+    left.write_text("half")
+    assert execute_kept(Run(read_notebook(notebook)), folder)["status"] == "succeeded"
+    assert not left.exists()
+    assert (folder / ".notes").read_text() == "mine"
+    assert (folder / ".ipynb_checkpoints").is_dir()
+
+
 def test_a_damaged_status_is_none(tmp_path):
     folder = tmp_path / "abc"
     folder.mkdir()
@@ -198,9 +263,10 @@ def test_a_damaged_status_is_none(tmp_path):
 
 
 def test_a_succeeded_run_is_not_repeated(notebook, tmp_path):
-    folder = str(tmp_path / "out" / "key")
-    first = execute_kept(str(notebook), {"width": 2}, folder)
-    second = execute_kept(str(notebook), {"width": 2}, folder)
+    folder = tmp_path / "out" / "key"
+    run = Run(read_notebook(notebook), {"width": 2})
+    first = execute_kept(run, folder)
+    second = execute_kept(run, folder)
     assert first == second
     assert first["status"] == "succeeded"
     assert executed(tmp_path) == ["0.1 2 0"]
@@ -375,7 +441,7 @@ def test_an_interrupt_is_heard_while_a_run_waits_for_another_sweep(notebook, tmp
     folder, share = tmp_path / "key", Share()
     folder.mkdir()
     with ThreadPoolExecutor(1) as pool, FileLock(folder / LOCK):
-        waiting = pool.submit(execute_kept, str(notebook), {}, str(folder), share=share)
+        waiting = pool.submit(execute_kept, Run(read_notebook(notebook)), folder, share=share)
         with pytest.raises(TimeoutError):
             waiting.result(timeout=0.5)
         share.stopping.set()
@@ -388,7 +454,7 @@ def test_a_scheduler_that_goes_away_is_told(notebook, tmp_path):
     future = Future()
     future.cancel()
     with pytest.raises(CourseError, match="The scheduler has gone"):
-        collect(future, "key", Run(notebook, {}))
+        collect(future, "key", Run(read_notebook(notebook), {}))
 
 
 def status_of(number, **more):

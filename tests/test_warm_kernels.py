@@ -22,6 +22,7 @@ from jupyter_client.manager import KernelManager
 
 import helpers
 from helpers.runs.execute import run_notebook
+from helpers.runs.notebook import read_notebook
 from helpers.runs.results import Run
 from helpers.warm_kernels import connection, install
 from helpers.warm_kernels.provisioner import LIVING, ForkedProcess, WarmProvisioner
@@ -392,9 +393,8 @@ def notebook(path: Path, *cells: str) -> Path:
 
 def test_runs_are_warm(tmp_path):
     code = "import os\nfrom helpers.runs import record\nrecord(parent=os.getppid())"
-    first, second = (
-        run_notebook(Run(notebook(tmp_path / f"{n}.ipynb", code)), tmp_path / "out") for n in (1, 2)
-    )
+    paths = [notebook(tmp_path / f"{n}.ipynb", code) for n in (1, 2)]
+    first, second = (run_notebook(Run(read_notebook(path)), tmp_path / "out") for path in paths)
     assert (first.error, second.error) == (None, None)
     assert first.metrics == second.metrics
     assert "preload" in " ".join(psutil.Process(first.metrics["parent"]).cmdline())
@@ -412,7 +412,7 @@ def test_a_run_s_kernel_ends_when_it_is_asked_to_and_leaves_no_thread(tmp_path, 
     path = notebook(tmp_path / "short.ipynb", "from helpers.runs import record\nrecord(x=1)")
     before = threading.active_count()
     for _ in range(20):  # in a race with its own threads one in five did not
-        assert run_notebook(Run(path), tmp_path / "out").error is None
+        assert run_notebook(Run(read_notebook(path)), tmp_path / "out").error is None
     assert not asked_again
     assert threading.active_count() <= before
 
@@ -421,7 +421,7 @@ def test_a_dead_forked_kernel_is_a_failed_run(tmp_path):
     path = notebook(
         tmp_path / "dead.ipynb", "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
     )
-    result = run_notebook(Run(path), tmp_path / "out")
+    result = run_notebook(Run(read_notebook(path)), tmp_path / "out")
     assert result.error == "the kernel died (out of memory, or killed)"
 
 

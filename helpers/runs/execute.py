@@ -70,14 +70,14 @@ def run_notebook(
     from helpers.runs.kernels import manager_with
 
     out.mkdir(parents=True, exist_ok=True)
-    name = run.notebook.stem
+    name = run.notebook.name
     partial = _partial(run, out)
     start = time.perf_counter()
     error = cell = traceback = None
     try:
         with _event_loop():
             papermill.execute_notebook(
-                _literal(run.notebook),
+                run.notebook.node(),
                 _literal(partial),
                 run.parameters,
                 progress_bar=False,
@@ -170,7 +170,7 @@ def _partial(run: Run, out: Path) -> Path:
     papermill saves after every cell, in place, and its metadata says "completed" even for a dead
     kernel: a notebook gets its real name only when it has ended.
     """
-    return out / f".{run.notebook.stem}.{os.getpid()}.running.ipynb"
+    return out / f".{run.notebook.name}.{os.getpid()}.running.ipynb"
 
 
 def _literal(path: Path) -> str:
@@ -207,7 +207,7 @@ def run_notebooks(
     CourseError
         If two notebooks would write the same file.
     """
-    names = [run.notebook.stem for run in runs]
+    names = [run.notebook.name for run in runs]
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise CourseError(f"{twice} is given twice; expected each notebook once")
@@ -233,4 +233,4 @@ def _has_result(future: Future[RunResult]) -> bool:
 
 def _interrupted(run: Run) -> RunResult:
     error = "interrupted before it ended"
-    return RunResult(run.notebook.stem, INTERRUPTED, 0.0, run.parameters, None, {}, error)
+    return RunResult(run.notebook.name, INTERRUPTED, 0.0, run.parameters, None, {}, error)

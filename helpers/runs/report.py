@@ -4,12 +4,12 @@ import functools
 import json
 import re
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from helpers.files import write_atomically
-from helpers.runs.results import SUCCEEDED, RunResult
+from helpers.runs.results import SUCCEEDED, Run, RunResult
 
 TEMPLATES = Path(__file__).with_name("templates")
 MATHEMATICS = re.compile(
@@ -19,20 +19,15 @@ MATHEMATICS = re.compile(
 EXPORTING = threading.Lock()  # an exporter keeps what it is at
 
 
-def write_summary(
-    results: Sequence[RunResult], out: Path, defaults: Mapping[str, Mapping[str, Any]]
-) -> Path:
+def write_summary(runs: Sequence[Run], results: Sequence[RunResult], out: Path) -> Path:
     """Write ``summary.json`` and ``index.html``, each whole or not at all; return the latter.
 
     Parameters
     ----------
-    results
-        One for each notebook.
+    runs, results
+        One for each notebook, in the same order.
     out
         The folder where the notebooks' HTML lies.
-    defaults
-        Notebook to default parameters, so that the index can tell a fallback dataset from the one
-        that was asked for.
     """
     from jinja2 import Environment
 
@@ -44,7 +39,7 @@ def write_summary(
         .render(
             results=rows,
             total=sum(result.seconds for result in results),
-            fallbacks=find_fallbacks(results, defaults),
+            fallbacks=find_fallbacks(runs, results),
             pages={path.stem for path in out.glob("*.html")},
             pictures={
                 result.notebook: _picture(out / f"{result.notebook}.ipynb") for result in results
@@ -55,13 +50,11 @@ def write_summary(
     return out / "index.html"
 
 
-def find_fallbacks(
-    results: Sequence[RunResult], defaults: Mapping[str, Mapping[str, Any]]
-) -> list[tuple[str, str]]:
+def find_fallbacks(runs: Sequence[Run], results: Sequence[RunResult]) -> list[tuple[str, str]]:
     """Return each pair of a dataset that was asked for and the other one that was used."""
     pairs = set()
-    for result in results:
-        asked = {**defaults.get(result.notebook, {}), **result.parameters}.get("dataset")
+    for run, result in zip(runs, results, strict=True):
+        asked = {**run.notebook.defaults, **result.parameters}.get("dataset")
         # A set that was asked for by its path is named after the file.
         if not asked or not result.dataset:
             continue

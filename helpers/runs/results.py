@@ -1,18 +1,25 @@
 """What a run is, and what became of it."""
 
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
+
+from helpers.runs.notebook import Notebook
 
 SUCCEEDED, FAILED, INTERRUPTED = "succeeded", "failed", "interrupted"
 
 
 @dataclass(frozen=True)
 class Run:
-    """One notebook with its checked parameters, to be executed."""
+    """One notebook with its checked parameters, to be executed.
 
-    notebook: Path
+    ``depends`` holds what its result depends on, and ``origin`` where it comes from, if it is to be
+    kept (see ``helpers.runs.keys``).
+    """
+
+    notebook: Notebook
     parameters: dict[str, Any] = field(default_factory=dict)
+    depends: dict[str, Any] = field(default_factory=dict)
+    origin: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
 """From what a user typed to the runs that are meant: which notebooks, with which parameters."""
 
-import json
 import tomllib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -8,7 +7,8 @@ from typing import Any
 
 from helpers.errors import CourseError, ParameterError, nearest
 from helpers.files import notebooks_dir
-from helpers.runs.parameters import check_parameters, parse_assignments, read_parameters
+from helpers.runs.notebook import read_notebook
+from helpers.runs.parameters import check_parameters, parse_assignments
 from helpers.runs.results import Run
 
 
@@ -52,17 +52,11 @@ def fast_profile() -> dict[str, dict[str, Any]]:
 
 def plan_runs(
     wanted: Sequence[str], assignments: Iterable[str], *, fast: bool = False
-) -> tuple[list[Run], dict[str, dict[str, Any]]]:
+) -> list[Run]:
     """Settle every run before the first starts.
 
     A parameter goes to each chosen notebook that has it. Values given by hand win over the fast
     profile.
-
-    Returns
-    -------
-    runs : list of Run
-    defaults : dict
-        Notebook name to its default parameters.
 
     Raises
     ------
@@ -71,13 +65,12 @@ def plan_runs(
     ParameterError
         If no chosen notebook has a given parameter, or a value does not fit.
     """
-    notebooks = find_notebooks(wanted)
-    known = {notebook: read_parameters(notebook) for notebook in notebooks}
+    notebooks = [read_notebook(path) for path in find_notebooks(wanted)]
     values = parse_assignments(assignments)
-    every = {name for parameters in known.values() for name in parameters}
+    every = {name for notebook in notebooks for name in notebook.parameters}
     for name in values:
         if name not in every:
-            where = notebooks[0].name if len(notebooks) == 1 else "the chosen notebooks"
+            where = notebooks[0].path.name if len(notebooks) == 1 else "the chosen notebooks"
             raise ParameterError(
                 f"{name!r} is not a parameter of {where}; known are {', '.join(sorted(every))}."
                 + nearest(name, every)
@@ -85,21 +78,12 @@ def plan_runs(
     profile = fast_profile() if fast else {}
     runs = []
     for notebook in notebooks:
-        own = {**profile.get(notebook.stem, {})}
-        own |= {name: value for name, value in values.items() if name in known[notebook]}
-        runs.append(Run(notebook, check_parameters(notebook, own, known[notebook])))
-    defaults = {
-        notebook.stem: {name: parameter.default for name, parameter in parameters.items()}
-        for notebook, parameters in known.items()
-    }
-    return runs, defaults
+        own = {**profile.get(notebook.name, {})}
+        own |= {name: value for name, value in values.items() if name in notebook.parameters}
+        runs.append(Run(notebook, check_parameters(notebook, own)))
+    return runs
 
 
 def count_code_cells(run: Run) -> int:
     """Return how many cells a run will execute, for a progress bar."""
-    cells = json.loads(run.notebook.read_text(encoding="utf-8"))["cells"]
-    injected = bool(run.parameters)
-    return injected + sum(
-        cell.get("cell_type") == "code" and bool("".join(cell.get("source", "")).strip())
-        for cell in cells
-    )
+    return bool(run.parameters) + sum(bool(source.strip()) for source in run.notebook.code)

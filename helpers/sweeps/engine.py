@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from helpers.errors import CourseError
 from helpers.runs.executor import LocalExecutor, as_completed, default_jobs
-from helpers.runs.parameters import read_parameters
+from helpers.runs.keys import keyed_runs
 from helpers.runs.results import SUCCEEDED, Run
 from helpers.runs.select import find_notebooks
-from helpers.runs.status import execute_kept, lost, read_status, run_key, tidy
+from helpers.runs.status import execute_kept, lost, read_status, tidy
 from helpers.sweeps.cluster import connected
 from helpers.sweeps.grid import make_runs
 from helpers.sweeps.progress import Progress
@@ -114,18 +114,9 @@ def sweep(
 
 def _completed(runs: Sequence[Run]) -> list[Run]:
     """Give every run a value for each parameter that one of them has."""
-    known = read_parameters(runs[0].notebook)
     names = dict.fromkeys(name for run in runs for name in run.parameters)
-    defaults = {name: known[name].default for name in names}
+    defaults = {name: runs[0].notebook.defaults[name] for name in names}
     return [Run(run.notebook, defaults | run.parameters) for run in runs]
-
-
-def keyed_runs(runs: Sequence[Run]) -> dict[str, Run]:
-    """Return runs by their keys."""
-    defaults = {
-        name: parameter.default for name, parameter in read_parameters(runs[0].notebook).items()
-    }
-    return {run_key(run, defaults): run for run in runs}
 
 
 def succeeded(folder: Path) -> dict[str, Any] | None:
@@ -172,8 +163,7 @@ def _execute(
 
 def submit(executor: Executor, run: Run, folder: Path, timeout: int | None) -> Future:
     """Have a run executed into its folder."""
-    notebook = str(run.notebook.resolve())
-    return executor.submit(execute_kept, notebook, run.parameters, str(folder), timeout)
+    return executor.submit(execute_kept, run, folder, timeout)
 
 
 def collect(future: Future, key: str, run: Run) -> dict[str, Any]:

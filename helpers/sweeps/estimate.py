@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from helpers.runs.executor import default_jobs
+from helpers.runs.keys import keyed_runs
 from helpers.runs.results import Run
 from helpers.runs.status import read_status
-from helpers.sweeps.engine import keyed_runs, succeeded
+from helpers.sweeps.engine import succeeded
 
 
 def estimate(runs: Sequence[Run], out: Path, jobs: int | None = None) -> str:
@@ -19,7 +20,7 @@ def estimate(runs: Sequence[Run], out: Path, jobs: int | None = None) -> str:
     waiting = [key for key in keyed_runs(runs) if not succeeded(out / "runs" / key)]
     done = f"{len(runs) - len(waiting)} have succeeded, {len(waiting)} are to run"
     statuses = [status for folder in out.glob("runs/*") if (status := read_status(folder))]
-    name = runs[0].notebook.stem
+    name = runs[0].notebook.name
     seconds = [s["seconds"] for s in statuses if s["notebook"] == name and not s["error"]]
     if not seconds:
         return (

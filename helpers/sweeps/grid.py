@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from helpers.errors import ParameterError, nearest
-from helpers.runs.parameters import Parameter, check_parameters, read_parameters
+from helpers.runs.notebook import Notebook, read_notebook
+from helpers.runs.parameters import check_parameters
 from helpers.runs.results import Run
 
 
@@ -48,16 +49,16 @@ def make_runs(
     ParameterError
         If a name or a value does not fit the notebook, or there is nothing to run.
     """
-    known = read_parameters(notebook)
+    read = read_notebook(notebook)
     fixed = dict(fixed or {})
     combinations = _combinations(grid)
     for name in {name for combination in combinations for name in combination} & set(fixed):
         raise ParameterError(f"{name!r} is both in the grid and fixed; expected one of them")
     if repeat > 1:
-        combinations = _repeated(notebook, combinations, fixed, known, repeat)
+        combinations = _repeated(read, combinations, fixed, repeat)
     runs: dict[str, Run] = {}
     for combination in combinations:
-        run = Run(notebook, check_parameters(notebook, {**fixed, **combination}, known))
+        run = Run(read, check_parameters(read, {**fixed, **combination}))
         runs.setdefault(json.dumps(run.parameters, sort_keys=True), run)
     found = list(runs.values())
     if not found:
@@ -80,14 +81,15 @@ def _combinations(grid: Any) -> list[dict[str, Any]]:
 
 
 def _repeated(
-    notebook: Path,
+    notebook: Notebook,
     combinations: list[dict[str, Any]],
     fixed: Mapping[str, Any],
-    known: Mapping[str, Parameter],
     repeat: int,
 ) -> list[dict[str, Any]]:
-    if "seed" not in known:
-        raise ParameterError(f"{notebook.name} has no parameter 'seed', so it cannot be repeated")
+    if "seed" not in notebook.parameters:
+        raise ParameterError(
+            f"{notebook.path.name} has no parameter 'seed', so it cannot be repeated"
+        )
     if "seed" in fixed or any("seed" in combination for combination in combinations):
         raise ParameterError("'seed' is given, and repeat= sets it; expected one of them")
     return [{**c, "seed": number} for c in combinations for number in range(repeat)]

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from helpers.errors import ParameterError
 from helpers.runs.executor import LOOK_UP, default_jobs
-from helpers.runs.parameters import check_parameters, read_parameters
+from helpers.runs.keys import keyed_runs
+from helpers.runs.notebook import read_notebook
+from helpers.runs.parameters import check_parameters
 from helpers.runs.results import SUCCEEDED, Run
 from helpers.runs.select import find_notebooks
 from helpers.runs.status import tidy
-from helpers.sweeps.engine import collect, executor_for, keyed_runs, submit
+from helpers.sweeps.engine import collect, executor_for, submit
 from helpers.sweeps.progress import Progress
 from helpers.sweeps.summary import write_summary
 from helpers.sweeps.table import choose_metric, is_smaller_better, write_table
@@ -53,9 +55,8 @@ class Space:
         choices: Mapping[str, Sequence[Any] | str],
         fixed: Mapping[str, Any] | None = None,
     ) -> None:
-        self.notebook = notebook
-        self.known = read_parameters(notebook)
-        self.fixed = check_parameters(notebook, dict(fixed or {}), self.known)
+        self.notebook = read_notebook(notebook)
+        self.fixed = check_parameters(self.notebook, dict(fixed or {}))
         if both := set(self.fixed) & set(choices):
             raise ParameterError(f"{min(both)!r} is both searched and fixed; expected one of them")
         if not choices:
@@ -77,7 +78,7 @@ class Space:
         return {"low": low, "high": high, "log": bool(found["log"])}
 
     def _checked(self, name: str, value: Any) -> Any:
-        return check_parameters(self.notebook, {name: value}, self.known)[name]
+        return check_parameters(self.notebook, {name: value})[name]
 
     def suggest(self, trial: "optuna.Trial") -> dict[str, Any]:
         """Return the settings of a trial."""
@@ -94,7 +95,7 @@ class Space:
 
     def digest(self, *more: Any) -> str:
         """Name a study of this space, so that another one in the same folder is another study."""
-        content = json.dumps([self.notebook.stem, self.choices, self.fixed, *more], sort_keys=True)
+        content = json.dumps([self.notebook.name, self.choices, self.fixed, *more], sort_keys=True)
         return hashlib.blake2b(content.encode(), digest_size=8).hexdigest()
 
 
@@ -185,7 +186,7 @@ def _rungs(space: Space, prune: Mapping[str, Sequence[Any]] | None) -> list[dict
     ((name, values),) = prune.items()
     if name in space.choices or name in space.fixed:
         raise ParameterError(f"{name!r} is set by prune, and searched or fixed; expected one")
-    return [check_parameters(space.notebook, {name: value}, space.known) for value in values]
+    return [check_parameters(space.notebook, {name: value}) for value in values]
 
 
 def _study(out: Path, name: str, metric: str, seed: int) -> "optuna.Study":

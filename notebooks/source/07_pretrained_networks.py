@@ -97,6 +97,7 @@ def are_right(files, labels):
     )
 
 
+# %% tags=["nbval-ignore-output"]
 top1 = top_k = None
 if truth:
     labelled = said[said["file"].isin(list(truth))].reset_index()
@@ -214,6 +215,8 @@ guess = None  # "red and blue swapped", "not preprocessed", "upside down" or "mi
 model = classifier.model
 chances = classifier.probabilities(pixels)
 raw = keras.ops.convert_to_numpy(model(pixels.astype("float32"), training=False))
+
+# %% tags=["nbval-ignore-output"]
 outputs = {
     "as it should be": chances,
     "red and blue swapped": classifier.probabilities(pixels[..., ::-1]),
@@ -223,6 +226,8 @@ outputs = {
 }
 guesses = {name: output.argmax(axis=1) for name, output in outputs.items()}
 same_guess = {name: (best == guesses["as it should be"]).mean() for name, best in guesses.items()}
+
+# %% tags=["nbval-ignore-output"]
 table = pd.DataFrame({"first guesses that stay": same_guess})
 if truth:
     has_label = np.isin(names, list(truth))

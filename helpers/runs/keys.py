@@ -1,0 +1,123 @@
+"""What a run's result depends on: the key of a kept run, and why it is stale later."""
+
+import hashlib
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from helpers.datasets import catalog
+from helpers.files import ROOT
+from helpers.runs.notebook import Notebook
+from helpers.runs.results import Run
+
+PACKAGES = {"TensorFlow": "tensorflow", "Keras": "keras", "NumPy": "numpy"}
+GIT = 10  # seconds that git may take
+
+
+def keyed_runs(runs: Iterable[Run]) -> dict[str, Run]:
+    """Return runs by their keys, with what each depends on and where it comes from.
+
+    A key is a digest of the notebook's code (its text and outputs do not count), the parameters,
+    the data that they name, the package as it is now, and the versions of Python, TensorFlow, Keras
+    and NumPy.
+    """
+    now, origin = Surroundings(), _origin()
+    keyed = {}
+    for run in runs:
+        depends = now.dependencies(run.notebook, run.parameters)
+        values = {**run.notebook.defaults, **run.parameters}
+        keyed[_digest([run.notebook.name, values, depends])] = replace(
+            run, depends=depends, origin=origin
+        )
+    return keyed
+
+
+class Surroundings:
+    """The package, the libraries and the data as they are now; looked at once for many runs."""
+
+    def __init__(self) -> None:
+        sources = sorted((ROOT / "helpers").rglob("*.py"))
+        self._package = _digest([hashlib.blake2b(p.read_bytes()).hexdigest() for p in sources])
+        self._versions = {"Python": platform.python_version()}
+        for name, package in PACKAGES.items():
+            try:
+                self._versions[name] = version(package)
+            except PackageNotFoundError:
+                self._versions[name] = "none"
+        self._data: dict[str, str | None] = {}
+
+    def dependencies(self, notebook: Notebook, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what a run depends on besides its parameters, ready for JSON."""
+        values = {**notebook.defaults, **parameters}.values()
+        data = {v: d for v in values if isinstance(v, str) and (d := self._data_digest(v))}
+        return {
+            "code": _digest(notebook.code), "data": data, "package": self._package,
+            "versions": self._versions,
+        }  # fmt: skip
+
+    def _data_digest(self, value: str) -> str | None:
+        """Return what tells the data of a name from others of the same name; None if no data."""
+        if value not in self._data:
+            if value in catalog.manifest():
+                self._data[value] = _digest(catalog.manifest()[value])
+            else:
+                path = catalog.existing(value) if value.strip() else None
+                self._data[value] = _digest(sorted(_files(path))) if path else None
+        return self._data[value]
+
+
+def _files(path: Path) -> Iterator[tuple[str, int, int]]:
+    """Yield name, size and time of all files in a folder, or of one file."""
+    folders = [os.fspath(path)] if path.is_dir() else []
+    if not folders:
+        found = path.stat()
+        yield path.name, found.st_size, found.st_mtime_ns
+    while folders:
+        with os.scandir(folders.pop()) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(entry.path)
+                    continue
+                try:
+                    found = entry.stat()
+                except OSError:  # a link to nowhere, or a file that goes just now
+                    continue
+                yield os.path.relpath(entry.path, path), found.st_size, found.st_mtime_ns
+
+
+def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Tell in words what a kept result depended on and has changed since."""
+    old, new = before.get("versions", {}), now["versions"]
+    found = [f"{name} {old.get(name)} → {new[name]}" for name in new if old.get(name) != new[name]]
+    data = {**before.get("data", {}), **now["data"]}
+    found += [
+        f"data {name}" for name in data if before.get("data", {}).get(name) != now["data"].get(name)
+    ]
+    parts = {"code": "the notebook's code", "package": "the package helpers"}
+    return found + [words for part, words in parts.items() if before.get(part) != now[part]]
+
+
+def _origin() -> dict[str, Any]:
+    """Return the commit of this clone, and whether its files are those of the commit."""
+    try:
+        said = [
+            subprocess.run(
+                ["git", "-C", str(ROOT), *command], capture_output=True, text=True, check=True,
+                timeout=GIT,
+            ).stdout.strip()
+            for command in (["rev-parse", "HEAD"], ["status", "--porcelain"])
+        ]  # fmt: skip
+    except (OSError, subprocess.SubprocessError):  # no git, or no clone
+        return {"commit": None, "clean": None}
+    return {"commit": said[0], "clean": not said[1]}
+
+
+def _digest(content: Any) -> str:
+    text = json.dumps(content, sort_keys=True)
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()

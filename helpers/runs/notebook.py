@@ -1,0 +1,134 @@
+"""A notebook as it was when it was read: what is checked, keyed and executed is the same text.
+
+papermill only warns of an unknown parameter and checks no type: a misspelled one would run the
+defaults and look like a result. (Its own parser reads ``Optional[int]`` but not ``int | None``, and
+no line with a second ``=``, even in the comment: the notebooks keep to what it reads.)
+"""
+
+import ast
+import json
+import typing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from helpers.errors import ParameterError
+
+TYPES = {"int": int, "float": float, "str": str, "bool": bool, "list": list, "None": None}
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One line of a notebook's ``parameters`` cell."""
+
+    name: str
+    annotation: str
+    type: Any
+    default: Any
+
+
+@dataclass(frozen=True)
+class Notebook:
+    """A notebook to be run.
+
+    Attributes
+    ----------
+    path : Path
+        Where it was read.
+    parameters : dict
+        Name to ``Parameter``: the lines of its cell tagged ``parameters``.
+    code : tuple of str
+        Its code cells.
+    snapshot : str
+        Its JSON, without outputs. It is executed even if the file has changed meanwhile.
+    """
+
+    path: Path
+    parameters: dict[str, Parameter]
+    code: tuple[str, ...]
+    snapshot: str = field(repr=False)
+
+    @property
+    def name(self) -> str:
+        """Its file's name without the ending."""
+        return self.path.stem
+
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """The parameters' values where none are given."""
+        return {name: parameter.default for name, parameter in self.parameters.items()}
+
+    def node(self) -> Any:
+        """Return the snapshot as a new node of nbformat."""
+        import nbformat
+
+        return nbformat.reads(self.snapshot, as_version=4)
+
+
+def read_notebook(path: Path) -> Notebook:
+    """Read a notebook, and its parameters: ``name: type = default`` on each line.
+
+    Raises
+    ------
+    ParameterError
+        If the file is no notebook, or a line of the tagged cell is not of this form.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        cells = [cell for cell in content["cells"] if cell["cell_type"] == "code"]
+        sources = ["".join(cell["source"]) for cell in cells]
+        tagged = [
+            source
+            for cell, source in zip(cells, sources, strict=True)
+            if "parameters" in (cell.get("metadata", {}).get("tags") or [])
+        ]
+        for cell in cells:
+            cell.update(outputs=[], execution_count=None)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ParameterError(
+            f"{path}: not a readable notebook ({type(error).__name__}); expected .ipynb"
+        ) from error
+    parameters = {}
+    for source in tagged:
+        try:
+            statements = ast.parse(source).body
+        except SyntaxError as error:
+            raise ParameterError(
+                f"{path.name}: line {error.lineno} of the parameters cell is not plain Python; "
+                "expected 'name: type = default' on each line"
+            ) from error
+        for statement in statements:
+            parameter = _parameter(statement, path)
+            parameters[parameter.name] = parameter
+    return Notebook(path, parameters, tuple(sources), json.dumps(content))
+
+
+def _parameter(statement: ast.stmt, path: Path) -> Parameter:
+    match statement:
+        case ast.AnnAssign(
+            target=ast.Name(id=name), annotation=annotation, value=ast.expr() as value
+        ):
+            written = ast.unparse(annotation)
+            try:
+                return Parameter(name, written, _type(annotation), ast.literal_eval(value))
+            except ValueError:
+                pass
+    raise ParameterError(
+        f"{path.name}: the parameters cell has the line {ast.unparse(statement)!r}; expected "
+        f"'name: type = default' with types of {', '.join(TYPES)}"
+    )
+
+
+def _type(annotation: ast.expr) -> Any:
+    match annotation:
+        case ast.Name(id=name) if name in TYPES:
+            return TYPES[name]
+        case ast.Constant(value=None):
+            return None
+        case ast.BinOp(left=left, op=ast.BitOr(), right=right):
+            return typing.Union[_type(left), _type(right)]  # noqa: UP007 - None | None is no type
+        case ast.Subscript(value=ast.Name(id="Optional"), slice=item):
+            return typing.Optional[_type(item)]  # noqa: UP045 - the item is a value here
+        case ast.Subscript(value=ast.Name(id="list"), slice=item):
+            return list[_type(item)]
+    raise ValueError(ast.unparse(annotation))
