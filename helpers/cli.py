@@ -224,7 +224,16 @@ def run(
 @click.option("--scheduler", metavar="ADDRESS", help="Of a Dask cluster: tcp://HOST:PORT.")
 @click.option("--timeout", type=click.IntRange(1), help="Seconds that one cell may take.")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Folder for results.")
-@click.option("--metric", help="By which runs are compared; an accuracy, if recorded.")
+@click.option("--metric", help="By which settings are compared; one of the validation set.")
+@click.option("--maximize", metavar="METRIC", help="The same, of a metric that is to be large.")
+@click.option("--minimize", metavar="METRIC", help="The same, of a metric that is to be small.")
+@click.option(
+    "--confirm",
+    type=click.IntRange(0),
+    default=0,
+    metavar="K",
+    help="Run the best setting again, with K fresh seeds.",
+)
 @click.option(
     "--search",
     "trials",
@@ -249,6 +258,9 @@ def sweep(
     timeout: int | None,
     out: Path | None,
     metric: str | None,
+    maximize: str | None,
+    minimize: str | None,
+    confirm: int,
     trials: int | None,
     prune: str | None,
     dry_run: bool,
@@ -267,19 +279,20 @@ def sweep(
     wanted = read_grid(file) if file else parse_grid(grid)
     fixed = parse_assignments(assignments)
     options = {"repeat": repeat, "sample": sample}
+    metric, direction = _metric(metric, maximize, minimize)
     (path,) = find_notebooks([notebook])
     out = out or Path("runs") / f"sweep_{path.stem}"
     where = {"out": out, "jobs": jobs, "scheduler": scheduler, "timeout": timeout}
     if trials:
-        if file or sample or repeat > 1 or dry_run:
+        if file or sample or repeat > 1 or confirm or dry_run:
             raise CourseError("--search goes with -g, -p and --prune, not with other choices")
         from helpers.sweeps.search import search
 
         rungs = parse_grid([prune]) if prune else None
-        better = metric or "accuracy"
+        better = {"metric": metric or "val_accuracy", "direction": direction}
         with _interrupted_once():
-            table = search(path, wanted, fixed, trials=trials, metric=better, prune=rungs, **where)
-        _show_table(table, out, better)
+            table = search(path, wanted, fixed, trials=trials, prune=rungs, **better, **where)
+        _show_table(table, out, **better)
     if prune:
         raise CourseError("--prune goes with --search")
     runs = make_runs(path, wanted, fixed, **options)
@@ -293,18 +306,43 @@ def sweep(
     from helpers.sweeps.engine import sweep as execute
 
     with _interrupted_once():
-        table = execute(path, wanted, fixed, metric=metric, **where, **options)
-    _show_table(table, out, metric)
+        table = execute(
+            path, wanted, fixed, metric=metric, direction=direction, confirm=confirm, **where,
+            **options,
+        )  # fmt: skip
+    _show_table(table, out, metric, direction)
 
 
-def _show_table(table: "pd.DataFrame", out: Path, metric: str | None) -> NoReturn:
+def _metric(
+    metric: str | None, maximize: str | None, minimize: str | None
+) -> tuple[str | None, str | None]:
+    """Return the metric and the direction that were asked for."""
+    given = {None: metric, "maximize": maximize, "minimize": minimize}
+    asked = [(name, direction) for direction, name in given.items() if name]
+    if len(asked) > 1:
+        raise CourseError("Expected one of --metric, --maximize and --minimize")
+    return asked[0] if asked else (None, None)
+
+
+def _show_table(
+    table: "pd.DataFrame", out: Path, metric: str | None, direction: str | None
+) -> NoReturn:
+    from helpers.sweeps.objective import TEST, choose_objective
     from helpers.sweeps.table import excerpt
 
-    shown = [*table.attrs["parameters"], *table.attrs["metrics"], "status", "seconds", "error"]
-    rows = excerpt(table, metric)
+    metrics = [name for name in table.attrs["metrics"] if not name.startswith(TEST)]
+    shown = [*table.attrs["parameters"], *metrics, "status", "seconds", "error"]
+    rows = excerpt(table, choose_objective(table.attrs["metrics"], metric, direction))
     click.echo(rows[shown].to_string(index=False, na_rep="–"))
     if len(rows) < len(table):
         click.echo(f"Of {len(table)} runs, the best and some that failed; results.csv has all")
+    if table.attrs["conclusion"]:
+        click.echo(table.attrs["conclusion"])
+    for name, found in table.attrs["confirmed"].items():
+        click.echo(
+            f"With fresh seeds: {name} {found['mean']:.4g}, 95% interval {found['low']:.4g} to "
+            f"{found['high']:.4g}, n = {found['n']}"
+        )
     click.echo(f"Results: {out / 'summary.html'}")
     sys.exit(0 if (table["status"] == "succeeded").all() else 1)
 

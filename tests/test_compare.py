@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 
 from helpers.errors import ParameterError
-from helpers.sweeps.compare import compare, is_smaller_better
+from helpers.sweeps.compare import compare
+from helpers.sweeps.objective import Objective, choose_objective, objective_of
 
 
 def records(means, seeds=8, sigma=1.0, luck=0.0, seed=0):
@@ -20,7 +21,7 @@ def records(means, seeds=8, sigma=1.0, luck=0.0, seed=0):
 
 
 def compared(table, smaller=False):
-    return compare(table, ["rate"], "val_accuracy", smaller=smaller)
+    return compare(table, ["rate"], Objective("val_accuracy", smaller))
 
 
 @pytest.mark.parametrize("count", [2, 5, 12])
@@ -82,8 +83,30 @@ def test_a_loss_is_best_when_small():
      ("r2", False), ("perplexity", True), ("val_auc", False)],
 )  # fmt: skip
 def test_the_direction_of_a_metric_is_known_or_said(metric, smaller):
-    assert is_smaller_better(metric) == smaller
+    assert objective_of(metric).smaller == smaller
+    assert not objective_of(metric, "maximize").smaller
     with pytest.raises(ParameterError, match="--maximize speed or --minimize speed"):
-        is_smaller_better("speed")
-    assert is_smaller_better("speed", "minimize")
-    assert not is_smaller_better("loss", "maximize")
+        objective_of("speed")
+    with pytest.raises(ParameterError, match="expected 'maximize' or 'minimize'"):
+        objective_of("loss", "down")
+    assert objective_of("speed", "minimize").smaller
+
+
+@pytest.mark.parametrize(
+    ("names", "chosen"),
+    [(["loss", "n", "test_accuracy"], "loss"), (["n", "val_loss"], "val_loss"), (["n"], None),
+     (["test_accuracy", "val_loss", "val_accuracy", "accuracy"], "val_accuracy"), ([], None),
+     (["test_loss", "test_accuracy"], "test_accuracy"), (["loss", "accuracy"], "accuracy"),
+     (["val_mae", "val_score"], "val_score")],
+)  # fmt: skip
+def test_settings_are_chosen_by_the_validation_set(names, chosen):
+    found = choose_objective(names)
+    assert (found and found.metric) == chosen
+
+
+def test_the_metric_that_is_asked_for():
+    assert choose_objective(["n", "loss"], "n", "minimize") == Objective("n", smaller=True)
+    assert choose_objective([], "loss") == Objective("loss", smaller=True)  # before the first run
+    with pytest.raises(ParameterError, match=r"'los' is not.*Did you mean 'loss'"):
+        choose_objective(["n", "loss"], "los")
+    assert Objective("val_mae", smaller=True).test == "test_mae"

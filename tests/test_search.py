@@ -28,7 +28,8 @@ with open(os.environ["SWEEP_LOG"], "a") as log:
     log.write(f"{rate} {width} {name} {epochs}\\n")
 if width == 13:
     raise ValueError("unlucky")
-record(dataset="made", accuracy=1 - (rate - 0.3) ** 2 + (name == "good") - 1 / epochs, error=rate)
+value = 1 - (rate - 0.3) ** 2 + (name == "good") - 1 / epochs
+record(dataset="made", val_accuracy=value, error=rate)
 """
 
 
@@ -85,7 +86,9 @@ def test_failed_trials_do_not_end_a_search(notebook, tmp_path):
     table = search(notebook, {"width": [13, 14]}, trials=4, out=tmp_path, jobs=1, progress=False)
     assert len(table) == 4
     assert set(table["width"][table["status"] == "failed"]) <= {13}
-    with pytest.raises(ParameterError, match=r"'acc' is not a recorded number.*'accuracy'"):
+    with pytest.raises(
+        ParameterError, match=r"'acc' is not a recorded number; recorded are .*val_accuracy"
+    ):
         search(notebook, {"width": [1, 2]}, trials=1, out=tmp_path, metric="acc", progress=False)
 
 

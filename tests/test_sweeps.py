@@ -13,6 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pandas as pd
 import psutil
 import pytest
@@ -31,12 +32,14 @@ from helpers.runs.notebook import read_notebook
 from helpers.runs.results import Run
 from helpers.runs.status import LOCK, execute_kept, read_status
 from helpers.sweeps import make_runs, sweep
+from helpers.sweeps.compare import conclude
 from helpers.sweeps.engine import collect
 from helpers.sweeps.estimate import estimate
 from helpers.sweeps.grid import parse_grid, read_grid
+from helpers.sweeps.objective import Objective
 from helpers.sweeps.progress import Progress
 from helpers.sweeps.summary import write_summary
-from helpers.sweeps.table import choose_metric, excerpt, make_table
+from helpers.sweeps.table import excerpt, make_table
 
 pytestmark = pytest.mark.usefixtures("warm_kernels")
 
@@ -468,6 +471,11 @@ def status_of(number, **more):
     }  # fmt: skip
 
 
+def page_of(statuses, folder, fresh=()):
+    table = make_table(statuses)
+    return write_summary(statuses, table, folder, conclude(table), fresh).read_text()
+
+
 def test_the_table_tells_parameters_from_metrics():
     table = make_table([status_of(0), status_of(1)])
     assert table.attrs == {"parameters": ["rate", "width"], "metrics": ["accuracy", "loss"]}
@@ -477,22 +485,13 @@ def test_a_long_table_shows_the_best_and_what_failed():
     failed = {"status": "failed", "metrics": {}, "error": "ValueError: unlucky"}
     statuses = [status_of(n, **(failed if n % 10 == 3 else {})) for n in range(60)]
     table = make_table(statuses)
-    assert list(excerpt(table, most=8)["key"]) == ["key59", "key58", "key57", "key56", "key55",
-                                                   "key54", "key3", "key13"]  # fmt: skip
-    assert list(excerpt(table, "loss", most=2)["key"]) == ["key59", "key58"]
-    assert excerpt(table, most=60) is table
+    accuracy = Objective("accuracy", smaller=False)
+    found = list(excerpt(table, accuracy, most=8)["key"])
+    assert found == ["key59", "key58", "key57", "key56", "key55", "key54", "key3", "key13"]
+    assert list(excerpt(table, Objective("loss", smaller=True), 2)["key"]) == ["key59", "key58"]
+    assert excerpt(table, None, most=60) is table
     all_failed = make_table([status_of(n, **failed) for n in range(9)])
-    assert len(excerpt(all_failed, most=6)) == 6
-
-
-def test_the_metric_to_compare_by():
-    assert choose_metric(["loss", "n", "test_accuracy"]) == "test_accuracy"
-    assert choose_metric(["n", "val_loss"]) == "val_loss"
-    assert choose_metric(["n"]) == "n"
-    assert choose_metric([]) is None
-    assert choose_metric(["n", "loss"], "n") == "n"
-    with pytest.raises(ParameterError, match=r"'los' is not.*Did you mean 'loss'"):
-        choose_metric(["n", "loss"], "los")
+    assert len(excerpt(all_failed, accuracy, most=6)) == 6
 
 
 def test_the_summary_shows_and_links(tmp_path):
@@ -502,9 +501,9 @@ def test_the_summary_shows_and_links(tmp_path):
     page = tmp_path / "runs" / "key0" / "small.html"
     page.parent.mkdir(parents=True)
     page.write_text("executed")
-    text = write_summary(statuses, make_table(statuses), tmp_path).read_text()
+    text = page_of(statuses, tmp_path)
     assert "3 of 4 runs" in text
-    assert "<b>0.7</b> with rate=0.01, width=0" in text
+    assert "Some settings have one run only" in text
     assert 'href="runs/key0/small.html"' in text
     assert "key1/small" not in text  # of which there is no page
     assert "ValueError: &lt;b&gt;" in text
@@ -514,13 +513,45 @@ def test_the_summary_shows_and_links(tmp_path):
     assert len(described) == len(kinds)
     assert all(kind in alt for kind, alt in zip(kinds, described, strict=True))
     failed = [broken | {"key": "other"}, broken]
-    assert "0 of 2" in write_summary(failed, make_table(failed), tmp_path).read_text()
+    assert "0 of 2" in page_of(failed, tmp_path)
 
 
-def test_a_loss_is_best_when_small(tmp_path):
-    statuses = [status_of(0), status_of(2), status_of(1)]
-    text = write_summary(statuses, make_table(statuses), tmp_path, "loss").read_text()
-    assert "Best loss: <b>0.8</b>" in text
+def test_the_summary_concludes_from_settings_over_seeds(tmp_path):
+    """The test metric is told for the chosen setting, and for it only."""
+    statuses = [
+        status_of(0, key=f"{rate}{seed}", parameters={"rate": rate, "seed": seed}, curves={},
+                  metrics={"val_loss": rate + wobble, "test_loss": 7 + rate + wobble})
+        for rate in (1, 2, 3)
+        for seed, wobble in enumerate(np.random.default_rng(rate).normal(0, 0.02, 8))
+    ]  # fmt: skip
+    fresh = [status_of(0, parameters={"rate": 1, "seed": 9}, metrics={"val_loss": 1.5})]
+    text = page_of(statuses, tmp_path, fresh)
+    assert "The best stands out." in text
+    assert "val_loss, which is to be small" in text
+    assert re.search(r"test_loss\s+<b>(7.99|8|8.0)\d*</b>", text)
+    assert text.count("test_loss") == 1
+    assert "with fresh seeds, it has val_loss <b>1.5</b>" in re.sub(r"\s+", " ", text)
+    assert re.findall(">(worse|not distinguishable)<", text) == ["worse"] * 2
+
+
+def test_the_best_setting_is_confirmed_with_fresh_seeds(notebook, tmp_path):
+    options = {"repeat": 2, "out": tmp_path / "out", "progress": False, "confirm": 3}
+    table = sweep(notebook, {"width": [1, 3]}, **options)
+    assert len(table) == 4  # what is chosen from
+    assert sorted(executed(tmp_path)) == [
+        *(f"0.1 1 {seed}" for seed in range(2)), *(f"0.1 3 {seed}" for seed in range(5))
+    ]  # fmt: skip
+    confirmed = table.attrs["confirmed"]["accuracy"]
+    assert (confirmed["n"], confirmed["mean"]) == (3, pytest.approx(0.3 + 3))
+    assert (
+        "cannot be told" in table.attrs["conclusion"] or "stands out" in table.attrs["conclusion"]
+    )
+
+
+def test_a_metric_of_unknown_direction_is_refused_before_anything_starts(notebook, tmp_path):
+    with pytest.raises(ParameterError, match="--maximize speed or --minimize speed"):
+        sweep(notebook, {"width": [1]}, out=tmp_path / "out", metric="speed")
+    assert executed(tmp_path) == []
 
 
 def test_progress_says_what_matters(capsys):

@@ -117,7 +117,9 @@ def heat_maps(
         )
         top = max(float(heat.max()), 1e-12)
         axes.imshow(np.asarray(smooth), cmap="inferno", alpha=0.6, vmin=0, vmax=top)
-        axes.set_title(f"{_shown(name)} (0 … {max(heat.max(), 0):.2g})", fontsize=9, fontweight="normal")
+        axes.set_title(
+            f"{_shown(name)} (0 … {max(heat.max(), 0):.2g})", fontsize=9, fontweight="normal"
+        )
         row, column = np.unravel_index(heat.argmax(), heat.shape)
         places.append(f"{name}: highest at {_place(row, column, heat.shape)}")
     figure.colours = None

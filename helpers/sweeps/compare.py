@@ -13,45 +13,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from helpers.errors import ParameterError
+from helpers.sweeps.objective import Objective, choose_objective
 
 if TYPE_CHECKING:
     import pandas as pd
 
-LARGER = {"accuracy", "acc", "auc", "f1", "precision", "r2", "recall", "score"}
-SMALLER = {"error", "loss", "mae", "mse", "perplexity", "rmse", "seconds"}
 CONFIDENCE = 0.95  # of the interval of a mean
 # Chance of a false difference in a sweep of equal settings. It is half of the customary 5%, because
 # a sweep is often given more seeds, and looked at again.
 LEVEL = 0.025
 POWER = 0.8  # with which the smallest difference that can be shown is found
-
-
-def is_smaller_better(metric: str, asked: str | None = None) -> bool:
-    """Tell whether a metric is to be small.
-
-    Parameters
-    ----------
-    metric
-        Its name: the direction of ``val_accuracy`` or ``test_loss`` is known by its words.
-    asked
-        ``"maximize"`` or ``"minimize"`` where somebody has said so.
-
-    Raises
-    ------
-    ParameterError
-        If nobody has said so, and the name does not tell.
-    """
-    words = set(metric.lower().split("_"))
-    up, down = words & LARGER, words & SMALLER
-    if asked:
-        return asked == "minimize"
-    if bool(up) == bool(down):
-        raise ParameterError(
-            f"Nothing is known of {metric!r}; say whether it is to be large or small: "
-            f"--maximize {metric} or --minimize {metric}"
-        )
-    return bool(down)
 
 
 @dataclass(frozen=True)
@@ -60,7 +31,7 @@ class Comparison:
 
     Attributes
     ----------
-    metric : str
+    objective : Objective
         By which the settings are compared.
     settings : DataFrame
         A row for each setting, the best one first: its parameters, ``n`` runs, ``mean`` with the
@@ -71,9 +42,20 @@ class Comparison:
         That these runs would have shown in four of five cases, between the two best settings.
     """
 
-    metric: str
+    objective: Objective
     settings: "pd.DataFrame"
     smallest_difference: float | None
+
+    @property
+    def best(self) -> "pd.Series":
+        """The setting with the best mean."""
+        return self.settings.iloc[0]
+
+    def runs_of_best(self, table: "pd.DataFrame") -> "pd.DataFrame":
+        """Return the rows of the best setting."""
+        names = [name for name in self.settings if name in table]
+        same = [table[name].map(str) == str(self.best[name]) for name in names]
+        return table[np.logical_and.reduce([*same, np.ones(len(table), bool)])]
 
     @property
     def rivals(self) -> int:
@@ -103,9 +85,25 @@ class Comparison:
         return f"{said}{rest} ({pairs} pairs compared, {LEVEL:.1%} error in all){shown}."
 
 
-def compare(
-    table: "pd.DataFrame", parameters: Sequence[str], metric: str, *, smaller: bool
-) -> Comparison:
+def conclude(
+    table: "pd.DataFrame", metric: str | None = None, direction: str | None = None
+) -> Comparison | None:
+    """Compare the settings of a sweep's table by a metric; None if none of its numbers will do.
+
+    Parameters
+    ----------
+    table
+        As ``make_table`` returns it.
+    metric, direction
+        As of ``choose_objective``.
+    """
+    objective = choose_objective(table.attrs["metrics"], metric, direction)
+    if objective is None or objective.metric not in table or table[objective.metric].isna().all():
+        return None
+    return compare(table, [n for n in table.attrs["parameters"] if n != "seed"], objective)
+
+
+def compare(table: "pd.DataFrame", parameters: Sequence[str], objective: Objective) -> Comparison:
     """Compare the settings of a sweep.
 
     Parameters
@@ -115,13 +113,12 @@ def compare(
         the metric do not count.
     parameters
         Those that make a setting, without the seed.
-    metric
-        A column of numbers.
-    smaller
-        Whether the metric is to be small.
+    objective
+        Its metric is a column of numbers.
     """
     import pandas as pd
 
+    metric, sign = objective.metric, 1 if objective.smaller else -1
     keys = (
         table[list(parameters)].map(str).agg("|".join, axis=1) if parameters else [""] * len(table)
     )
@@ -129,8 +126,8 @@ def compare(
     for _, runs in table[table[metric].notna()].groupby(np.asarray(keys)[table[metric].notna()]):
         seeds = runs["seed"] if "seed" in runs else pd.Series(range(len(runs)), runs.index)
         values.append(pd.Series(runs[metric].to_numpy(float), index=seeds.to_numpy()))
-        rows.append({name: runs[name].iloc[0] for name in parameters} | _interval(values[-1]))
-    order = np.argsort([(1 if smaller else -1) * row["mean"] for row in rows], kind="stable")
+        rows.append({name: runs[name].iloc[0] for name in parameters} | interval(values[-1]))
+    order = np.argsort([sign * row["mean"] for row in rows], kind="stable")
     rows, values = [rows[i] for i in order], [values[i] for i in order]
     pairs = {
         pair: _test(values[pair[0]], values[pair[1]]) for pair in combinations(range(len(rows)), 2)
@@ -142,10 +139,11 @@ def compare(
         row["p"] = p
         row["verdict"] = "best" if p is None else "worse" if p < LEVEL else "not distinguishable"
     error = pairs[0, 1][1] if len(rows) > 1 else None
-    return Comparison(metric, pd.DataFrame(rows), _smallest(error, values, len(pairs)))
+    return Comparison(objective, pd.DataFrame(rows), _smallest(error, values, len(pairs)))
 
 
-def _interval(values: "pd.Series") -> dict[str, float]:
+def interval(values: "pd.Series") -> dict[str, float]:
+    """Return the number of values, their mean, and the ends of its 95% interval."""
     from scipy.stats import t
 
     n, mean = len(values), float(values.mean())

@@ -4,6 +4,7 @@ import contextlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError, Executor, Future
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +15,12 @@ from helpers.runs.results import SUCCEEDED, Run
 from helpers.runs.select import find_notebooks
 from helpers.runs.status import execute_kept, lost, read_status, tidy
 from helpers.sweeps.cluster import connected
-from helpers.sweeps.grid import make_runs
+from helpers.sweeps.compare import Comparison, conclude
+from helpers.sweeps.grid import make_runs, require_seed
+from helpers.sweeps.objective import Objective, objective_of
 from helpers.sweeps.progress import Progress
 from helpers.sweeps.summary import write_summary
-from helpers.sweeps.table import differing, write_table
+from helpers.sweeps.table import differing, make_table, write_table
 from helpers.warm_kernels.connection import preloading
 
 if TYPE_CHECKING:
@@ -39,6 +42,8 @@ def sweep(
     scheduler: str | None = None,
     timeout: int | None = None,
     metric: str | None = None,
+    direction: str | None = None,
+    confirm: int = 0,
     progress: bool = True,
 ) -> "pd.DataFrame":
     """Run a notebook over a grid of parameters.
@@ -54,7 +59,7 @@ def sweep(
         As of ``make_runs``.
     out
         Folder of the results: ``results.csv`` and ``results.json`` hold the table, ``summary.html``
-        shows it in pictures, ``runs`` has a folder for each run.
+        shows it in pictures and says what may be concluded, ``runs`` has a folder for each run.
     jobs : int, optional
         Runs at a time on this machine: one for each GPU, else one for each core.
     scheduler : str, optional
@@ -63,7 +68,11 @@ def sweep(
     timeout : int, optional
         Seconds that a single cell may take.
     metric : str, optional
-        By which runs are compared; by default an accuracy, else a loss, else the first number.
+        By which settings are compared; by default one of the validation set, an accuracy first.
+    direction : str, optional
+        ``"maximize"`` or ``"minimize"``, where the name of the metric does not tell.
+    confirm : int
+        Runs of the best setting with fresh seeds: what they give is not chosen, as the best is.
     progress : bool
         Whether to show what is done, running and failed, the time left and the best so far.
 
@@ -71,45 +80,97 @@ def sweep(
     -------
     DataFrame
         A row a run: parameters, metrics, status, seconds, peak memory, device, plan, error. Its
-        ``attrs`` list the ``parameters`` that differ and the ``metrics``.
+        ``attrs`` list the ``parameters`` that differ and the ``metrics``, and hold the
+        ``conclusion`` and what was ``confirmed``: metric to ``n``, ``mean``, ``low``, ``high``.
 
     Raises
     ------
     ParameterError
-        If a name or a value does not fit the notebook; nothing has started then.
+        If a name or a value does not fit the notebook, or the direction of the metric is not
+        known; nothing has started then.
     CourseError
         If the scheduler cannot be reached, or goes away.
     """
+    asked = objective_of(metric, direction) if metric else None
     (path,) = find_notebooks([str(notebook)])
     runs = _completed(make_runs(path, grid, fixed, repeat=repeat, sample=sample, seed=seed))
-    keyed = keyed_runs(runs)
+    if confirm:
+        require_seed(runs[0].notebook)
     out = Path(out).resolve()
-    folders = {key: out / "runs" / key for key in keyed}
-    statuses = {key: status for key, folder in folders.items() if (status := succeeded(folder))}
-    pending = {key: run for key, run in keyed.items() if key not in statuses}
-    at_a_time = min(jobs or default_jobs(), len(pending))
+    keyed, fresh = keyed_runs(runs), {}
+    statuses: dict[str, dict[str, Any]] = {}
+
+    def run(wanted: dict[str, Run]) -> None:
+        _run_pending(wanted, statuses, out, jobs, scheduler, timeout, asked, progress)
+
     try:
-        if pending:
-            with executor_for(scheduler, at_a_time) as (executor, at_a_time, dashboard):
-                names = differing([run.parameters for run in runs])
-                bar = Progress(len(keyed), len(statuses), at_a_time, names, metric, shown=progress)
-                bar.started(dashboard)
-                try:
-                    _execute(executor, pending, folders, statuses, timeout, bar)
-                finally:
-                    bar.close()
+        run(keyed)
+        if confirm and (
+            best := conclude(make_table(_ended(keyed, statuses, out)), metric, direction)
+        ):
+            fresh = keyed_runs(_with_fresh_seeds(runs, best, confirm))
+            run(fresh)
     finally:
         tidy(out / "runs")
-        ended = [
-            status | {"parameters": run.parameters}
-            for key, run in keyed.items()
-            # One may have ended while an interruption kept it from being heard of.
-            if (status := statuses.get(key) or read_status(folders[key]))
-        ]
-        if ended:
+        if ended := _ended(keyed, statuses, out):
             table = write_table(ended, out)
-            write_summary(ended, table, out, metric)
+            again = _ended(fresh, statuses, out)
+            write_summary(ended, table, out, conclude(table, metric, direction), again)
     return table
+
+
+def _run_pending(
+    keyed: Mapping[str, Run],
+    statuses: dict[str, dict[str, Any]],
+    out: Path,
+    jobs: int | None,
+    scheduler: str | None,
+    timeout: int | None,
+    asked: Objective | None,
+    progress: bool,
+) -> None:
+    """Execute what has not succeeded before; put each status into ``statuses``."""
+    folders = {key: out / "runs" / key for key in keyed}
+    statuses |= {key: status for key, folder in folders.items() if (status := succeeded(folder))}
+    pending = {key: run for key, run in keyed.items() if key not in statuses}
+    if not pending:
+        return
+    at_a_time = min(jobs or default_jobs(), len(pending))
+    with executor_for(scheduler, at_a_time) as (executor, at_a_time, dashboard):
+        names = differing([run.parameters for run in keyed.values()])
+        kept = len(keyed) - len(pending)
+        bar = Progress(len(keyed), kept, at_a_time, names, asked, shown=progress)
+        bar.started(dashboard)
+        try:
+            _execute(executor, pending, folders, statuses, timeout, bar)
+        finally:
+            bar.close()
+
+
+def _ended(
+    keyed: Mapping[str, Run], statuses: Mapping[str, dict[str, Any]], out: Path
+) -> list[dict[str, Any]]:
+    """Return the statuses of the runs that have ended, in their order."""
+    return [
+        status | {"parameters": run.parameters}
+        for key, run in keyed.items()
+        # One may have ended while an interruption kept it from being heard of.
+        if (status := statuses.get(key) or read_status(out / "runs" / key))
+    ]
+
+
+def _with_fresh_seeds(runs: Sequence[Run], found: Comparison, count: int) -> list[Run]:
+    """Return the best setting with seeds that no run has had."""
+    names = [name for name in found.settings if name in runs[0].parameters]
+    best = next(
+        run for run in runs if all(str(run.parameters[n]) == str(found.best[n]) for n in names)
+    )
+    default = best.notebook.defaults["seed"]
+    first = 1 + max(run.parameters.get("seed", default) for run in runs)
+    return [
+        replace(best, parameters={**best.parameters, "seed": seed})
+        for seed in range(first, first + count)
+    ]
 
 
 def _completed(runs: Sequence[Run]) -> list[Run]:

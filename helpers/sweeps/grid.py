@@ -69,6 +69,20 @@ def make_runs(
     return [found[number] for number in chosen]
 
 
+def require_seed(notebook: Notebook) -> None:
+    """Refuse a notebook that cannot be repeated.
+
+    Raises
+    ------
+    ParameterError
+        If it has no parameter ``seed``.
+    """
+    if "seed" not in notebook.parameters:
+        raise ParameterError(
+            f"{notebook.path.name} has no parameter 'seed', so it cannot be repeated"
+        )
+
+
 def _combinations(grid: Any) -> list[dict[str, Any]]:
     if not isinstance(grid, Mapping):
         return [dict(combination) for combination in grid]
@@ -86,10 +100,7 @@ def _repeated(
     fixed: Mapping[str, Any],
     repeat: int,
 ) -> list[dict[str, Any]]:
-    if "seed" not in notebook.parameters:
-        raise ParameterError(
-            f"{notebook.path.name} has no parameter 'seed', so it cannot be repeated"
-        )
+    require_seed(notebook)
     if "seed" in fixed or any("seed" in combination for combination in combinations):
         raise ParameterError("'seed' is given, and repeat= sets it; expected one of them")
     return [{**c, "seed": number} for c in combinations for number in range(repeat)]

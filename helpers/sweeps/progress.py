@@ -7,7 +7,8 @@ from typing import Any
 
 from helpers.live import notebook_display
 from helpers.runs.results import SUCCEEDED
-from helpers.sweeps.table import choose_metric, describe, is_smaller_better
+from helpers.sweeps.objective import Objective, choose_objective
+from helpers.sweeps.table import describe
 
 LINES = 10  # to a log file by the whole sweep; of failures in a notebook
 
@@ -25,8 +26,8 @@ class Progress:
         Runs that are executed side by side.
     names
         The parameters by which a run is told from the others.
-    metric
-        What is best; None for the metric that ``choose_metric`` chooses.
+    objective
+        What is best; None for the one that ``choose_objective`` chooses.
     shown
         False for silence.
     """
@@ -37,12 +38,12 @@ class Progress:
         kept: int,
         at_a_time: int,
         names: Sequence[str],
-        metric: str | None,
+        objective: Objective | None,
         *,
         shown: bool,
     ) -> None:
         self._total, self._kept, self._done = total, kept, kept
-        self._at_a_time, self._names, self._metric = at_a_time, names, metric
+        self._at_a_time, self._names, self._objective = at_a_time, names, objective
         self._failed = 0
         self._best: tuple[float, str] | None = None
         self._start = time.monotonic()
@@ -92,11 +93,11 @@ class Progress:
 
     def _compare(self, status: Mapping[str, Any]) -> None:
         numbers = {k: v for k, v in status["metrics"].items() if isinstance(v, int | float)}
-        self._metric = self._metric or choose_metric(list(numbers))
-        if self._metric is None or numbers.get(self._metric) is None:
+        self._objective = self._objective or choose_objective(list(numbers))
+        if self._objective is None or numbers.get(self._objective.metric) is None:
             return
-        value = numbers[self._metric]
-        better = min if is_smaller_better(self._metric) else max
+        value = numbers[self._objective.metric]
+        better = min if self._objective.smaller else max
         if self._best is None or better(value, self._best[0]) != self._best[0]:
             self._best = (value, describe(status["parameters"], self._names))
 
@@ -108,7 +109,7 @@ class Progress:
             "running": str(min(self._at_a_time, waiting)),
             "failed": str(self._failed),
             "time left": self._time_left(waiting),
-            f"best {self._metric or 'so far'}": best,
+            f"best {self._objective.metric if self._objective else 'so far'}": best,
         }
 
     def _time_left(self, waiting: int) -> str:

@@ -16,10 +16,12 @@ from helpers.runs.parameters import check_parameters
 from helpers.runs.results import SUCCEEDED, Run
 from helpers.runs.select import find_notebooks
 from helpers.runs.status import tidy
+from helpers.sweeps.compare import conclude
 from helpers.sweeps.engine import collect, executor_for, submit
+from helpers.sweeps.objective import Objective, choose_objective, objective_of
 from helpers.sweeps.progress import Progress
 from helpers.sweeps.summary import write_summary
-from helpers.sweeps.table import choose_metric, is_smaller_better, write_table
+from helpers.sweeps.table import write_table
 
 if TYPE_CHECKING:
     import optuna
@@ -106,7 +108,8 @@ def search(
     *,
     out: str | Path,
     trials: int,
-    metric: str = "accuracy",
+    metric: str = "val_accuracy",
+    direction: str | None = None,
     prune: Mapping[str, Sequence[Any]] | None = None,
     seed: int = 0,
     jobs: int | None = None,
@@ -128,8 +131,9 @@ def search(
         As of ``Space``.
     trials
         Settings to try, those of earlier calls included.
-    metric
-        What is to be large, or small if its name says loss or error.
+    metric, direction
+        What is to be large or small: ``"maximize"`` or ``"minimize"``, which is known of an
+        accuracy, a loss and the like.
     prune
         One parameter with rising values, such as ``{"epochs": [1, 3, 9]}``: every trial runs with
         the first, and goes on to the next only as long as it is not worse than the median of the
@@ -145,23 +149,25 @@ def search(
     Raises
     ------
     ParameterError
-        If a name or a value does not fit the notebook, or it does not record ``metric``.
+        If a name or a value does not fit the notebook, it does not record ``metric``, or nothing is
+        known of its direction.
     """
+    objective = objective_of(metric, direction)
     (path,) = find_notebooks([str(notebook)])
     space = Space(path, choices, fixed)
     rungs = _rungs(space, prune)
     out = Path(out).resolve()
     out.mkdir(parents=True, exist_ok=True)
-    study = _study(out, space.digest(metric, rungs), metric, seed)
+    study = _study(out, space.digest(metric, objective.smaller, rungs), objective, seed)
     left = trials - len(_ended(study))
     at_a_time = max(1, min(jobs or default_jobs(), left))
-    searching = _Search(study, space, rungs, out, metric, timeout)
+    searching = _Search(study, space, rungs, out, objective, timeout)
     try:
         if left > 0:
             with executor_for(scheduler, at_a_time) as (executor, there, dashboard):
                 at_a_time = min(jobs or there, left)
                 names = list(space.choices)
-                bar = Progress(trials, trials - left, at_a_time, names, metric, shown=progress)
+                bar = Progress(trials, trials - left, at_a_time, names, objective, shown=progress)
                 bar.started(dashboard)
                 try:
                     for status in searching.run(executor, left, at_a_time):
@@ -173,7 +179,7 @@ def search(
         statuses = searching.statuses()
         if statuses:
             table = write_table(statuses, out)
-            write_summary(statuses, table, out, metric)
+            write_summary(statuses, table, out, conclude(table, metric, direction))
     return table
 
 
@@ -189,7 +195,7 @@ def _rungs(space: Space, prune: Mapping[str, Sequence[Any]] | None) -> list[dict
     return [check_parameters(space.notebook, {name: value}) for value in values]
 
 
-def _study(out: Path, name: str, metric: str, seed: int) -> "optuna.Study":
+def _study(out: Path, name: str, objective: Objective, seed: int) -> "optuna.Study":
     import optuna
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend
@@ -198,7 +204,7 @@ def _study(out: Path, name: str, metric: str, seed: int) -> "optuna.Study":
     study = optuna.create_study(
         storage=JournalStorage(JournalFileBackend(str(out / STUDY))),
         study_name=name,
-        direction="minimize" if is_smaller_better(metric) else "maximize",
+        direction="minimize" if objective.smaller else "maximize",
         pruner=optuna.pruners.MedianPruner(n_startup_trials=BEFORE_PRUNING),
         load_if_exists=True,
     )
@@ -220,11 +226,11 @@ class _Search:
         space: Space,
         rungs: list[dict[str, Any]],
         out: Path,
-        metric: str,
+        objective: Objective,
         timeout: int | None,
     ) -> None:
         self._study, self._space, self._rungs = study, space, rungs
-        self._out, self._metric, self._timeout = out, metric, timeout
+        self._out, self._metric, self._timeout = out, objective.metric, timeout
 
     def run(self, executor: Executor, count: int, at_a_time: int) -> Iterator[dict[str, Any]]:
         """Bring so many trials to their end; give the last status of each."""
@@ -277,7 +283,7 @@ class _Search:
             self._study.tell(trial, state=optuna.trial.TrialState.FAIL)
             return False
         if self._metric not in status["metrics"]:
-            choose_metric(list(status["metrics"]), self._metric)
+            choose_objective(list(status["metrics"]), self._metric, "maximize")  # which raises
         value = status["metrics"][self._metric]
         if value is None:
             self._study.tell(trial, state=optuna.trial.TrialState.FAIL)

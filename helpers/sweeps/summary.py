@@ -1,12 +1,14 @@
 """``summary.html``: the pictures of a sweep, and the way to every executed notebook."""
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from helpers.files import write_atomically
-from helpers.sweeps.table import choose_metric, describe, is_smaller_better
+from helpers.sweeps.compare import Comparison, interval
+from helpers.sweeps.objective import TEST
+from helpers.sweeps.table import describe, make_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,25 +20,38 @@ PAIRS = 3  # of parameters that get a heat map
 
 
 def write_summary(
-    statuses: Sequence[dict[str, Any]], table: "pd.DataFrame", out: Path, metric: str | None = None
+    statuses: Sequence[dict[str, Any]],
+    table: "pd.DataFrame",
+    out: Path,
+    found: Comparison | None,
+    confirmed: Sequence[dict[str, Any]] = (),
 ) -> Path:
     """Write ``summary.html``, whole or not at all.
 
     Parameters
     ----------
     statuses, table
-        The same runs, in the same order.
+        The same runs, in the same order. The table's ``attrs`` get the ``conclusion`` and what was
+        ``confirmed``.
     out
         Folder of the sweep.
-    metric
-        By which runs are compared; by default the one that ``choose_metric`` chooses.
+    found
+        What may be concluded, or None.
+    confirmed
+        Runs of the best setting with fresh seeds.
     """
     from jinja2 import Environment
 
-    parameters, metrics = table.attrs["parameters"], table.attrs["metrics"]
-    metric = choose_metric(metrics, metric)
-    if metric not in metrics:  # as where every run failed
-        metric = None
+    parameters = table.attrs["parameters"]
+    metrics = [name for name in table.attrs["metrics"] if not name.startswith(TEST)]
+    metric = found.objective.metric if found else None
+    table.attrs["conclusion"] = found.conclusion if found else ""
+    table.attrs["confirmed"] = {}
+    chosen = {}
+    if found:
+        shown = (metric, found.objective.test)
+        chosen = _intervals(found.runs_of_best(table), shown)
+        table.attrs["confirmed"] = _intervals(make_table(confirmed), shown) if confirmed else {}
     rows = [
         {**status, "row": row, "page": _page(status, out)}
         for status, row in zip(statuses, table.to_dict("records"), strict=True)
@@ -48,9 +63,13 @@ def write_summary(
             notebook=statuses[0]["notebook"],
             rows=rows,
             parameters=parameters,
+            setting=[name for name in parameters if name != "seed"],
             metrics=metrics,
             metric=metric,
-            best=_best(table, metric, parameters),
+            found=found,
+            settings=found.settings.to_dict("records") if found else [],
+            chosen=chosen,
+            confirmed=table.attrs["confirmed"],
             plans=sorted({row["plan"].removeprefix("Plan: ") for row in rows if row.get("plan")}),
             figures=[
                 _embedded(*titled) for titled in draw_figures(statuses, table, metric, parameters)
@@ -59,6 +78,12 @@ def write_summary(
     )
     write_atomically(out / "summary.html", page)
     return out / "summary.html"
+
+
+def _intervals(runs: "pd.DataFrame", metrics: Iterable[str | None]) -> dict[str, dict[str, float]]:
+    """Return number, mean and interval of each metric that the runs have."""
+    told = {name: runs[name].dropna().astype(float) for name in metrics if name in runs}
+    return {name: interval(values) for name, values in told.items() if len(values)}
 
 
 def draw_figures(
@@ -103,15 +128,6 @@ def _common_column(curves: "dict[str, pd.DataFrame]") -> str | None:
     shared = set.intersection(*(set(frame) for frame in curves.values()))
     ranked = [n for n in sorted(shared, key=lambda n: not n.startswith("val_")) if n != "seconds"]
     return next((n for n in ranked if n.endswith("accuracy")), next(iter(ranked), None))
-
-
-def _best(table: "pd.DataFrame", metric: str | None, parameters: list[str]) -> Any:
-    if metric is None or table[metric].notna().sum() == 0:
-        return None
-    values = table[metric].astype(float)
-    row = table.loc[values.idxmin() if is_smaller_better(metric) else values.idxmax()]
-    settings = describe(row.to_dict(), parameters) or "the only settings"
-    return {"key": row["key"], "value": row[metric], "settings": settings}
 
 
 def _page(status: dict[str, Any], out: Path) -> str | None:

@@ -9,15 +9,14 @@ from typing import Any
 # leave half a package.
 import pandas as pd
 
-from helpers.errors import ParameterError, nearest
 from helpers.files import write_atomically
 from helpers.runs.results import SUCCEEDED
+from helpers.sweeps.objective import Objective
 
 COLUMNS = (
     *("status", "seconds", "peak_memory_mb", "device", "plan", "dataset"),
     *("error", "cell", "traceback", "notebook", "key", "host"),
 )
-SMALLER_IS_BETTER = ("loss", "error", "seconds")
 
 
 def make_table(statuses: Sequence[dict[str, Any]]) -> pd.DataFrame:
@@ -52,40 +51,15 @@ def differing(settings: Sequence[Mapping[str, Any]]) -> list[str]:
     return [name for name in names if len({str(one.get(name)) for one in settings}) > 1]
 
 
-def choose_metric(names: Sequence[str], wanted: str | None = None) -> str | None:
-    """Return the metric by which runs are compared: the wanted one, an accuracy, else the first.
-
-    Raises
-    ------
-    ParameterError
-        If the wanted one is not among them.
-    """
-    if wanted is not None:
-        if names and wanted not in names:
-            raise ParameterError(
-                f"{wanted!r} is not a recorded number; recorded are {', '.join(names)}."
-                + nearest(wanted, names)
-            )
-        return wanted
-    ranked = [n for n in names if n.endswith("accuracy")] + [n for n in names if "loss" in n]
-    return next(iter([*ranked, *names]), None)
-
-
-def excerpt(table: pd.DataFrame, metric: str | None = None, most: int = 30) -> pd.DataFrame:
+def excerpt(table: pd.DataFrame, objective: Objective | None, most: int = 30) -> pd.DataFrame:
     """Return a long table's best runs and some of those that failed; a short one as it is."""
     if len(table) <= most:
         return table
     good = table["status"] == SUCCEEDED
     best, failed = table[good], table[~good].head(max(most // 3, most - good.sum()))
-    by = choose_metric(table.attrs["metrics"], metric)
-    if by is not None:
-        best = best.sort_values(by, ascending=is_smaller_better(by), kind="stable")
+    if objective is not None and objective.metric in table:
+        best = best.sort_values(objective.metric, ascending=objective.smaller, kind="stable")
     return pd.concat([best.head(most - len(failed)), failed])
-
-
-def is_smaller_better(metric: str) -> bool:
-    """Tell from the name of a metric whether it is to be small."""
-    return any(word in metric for word in SMALLER_IS_BETTER)
 
 
 def describe(parameters: Mapping[str, Any], names: Sequence[str]) -> str:
