@@ -3,6 +3,7 @@
 import copy
 import importlib
 import inspect
+import numbers
 from collections.abc import Sequence
 from typing import Any
 
@@ -118,17 +119,18 @@ def same(one: Any, other: Any) -> bool:
     Anything else, such as a generator of random numbers, may have changed.
     """
     if isinstance(one, np.ndarray):
-        numbers = one.dtype.kind in "fc"
-        return np.array_equal(one, other, equal_nan=numbers)
+        return np.array_equal(one, other, equal_nan=one.dtype.kind in "fc")
     if hasattr(one, "equals"):
         return one.equals(other)
     if isinstance(one, tuple | list):
         return len(one) == len(other) and all(map(same, one, other))
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
     return not isinstance(one, int | float | str) or one == other
 
 
 def expect_array(
-    found: Any, expected: np.ndarray, case: str, *, atol: float = 1e-6, dtype: str = ""
+    found: Any, expected: np.ndarray, case: str, *, atol: float = 1e-5, dtype: str = ""
 ) -> np.ndarray:
     """Compare an array with the reference: kind, shape, type, values, in this order.
 
@@ -141,7 +143,9 @@ def expect_array(
         raise Wrong(f"expected an array, received {kind(found)}")
     try:
         array = np.asarray(found)
-        numbers = array.astype(np.float64)
+        if array.dtype.kind in "cUS":  # complex numbers and texts would become numbers
+            raise TypeError
+        values = array.astype(np.float64)
     except (TypeError, ValueError) as error:
         raise Wrong(f"expected an array of numbers, received {kind(found)}") from error
     if array.shape != expected.shape:
@@ -149,9 +153,9 @@ def expect_array(
     if dtype and array.dtype != np.dtype(dtype):
         raise Wrong(f"{case}: expected dtype {dtype}, received {array.dtype}")
     wanted = expected.astype(np.float64)
-    far = ~np.isclose(numbers, wanted, rtol=1e-4, atol=atol, equal_nan=True)
+    far = ~np.isclose(values, wanted, rtol=1e-4, atol=atol, equal_nan=True)
     if far.any():
-        raise Wrong(f"{case}: {_first_difference(numbers, wanted, far)}")
+        raise Wrong(f"{case}: {_first_difference(values, wanted, far)}")
     return array
 
 
@@ -174,10 +178,25 @@ def one_number(found: Any, case: str) -> float:
     Wrong
         If it is a text, a truth value, an array with axes, or anything else.
     """
-    number = None if isinstance(found, list | tuple) else np.asarray(found)
-    if number is None or number.ndim or number.dtype.kind not in "iuf":
+    if isinstance(found, np.ndarray) and found.ndim == 0:
+        found = found.item()
+    if not isinstance(found, numbers.Real) or isinstance(found, bool):
         raise Wrong(f"{case}: expected a number, received {kind(found)}")
     return float(found)
+
+
+def expect_count(found: Any, expected: int, case: str) -> None:
+    """Compare a count with the reference: it has to be the same to the last digit.
+
+    Raises
+    ------
+    Wrong
+        Telling whether it is too large or too small.
+    """
+    number = one_number(found, case)
+    if number != expected:
+        size = "large" if number > expected else "small"
+        raise Wrong(f"{case}: the number is {abs(number - expected):,.4g} too {size}")
 
 
 def expect_number(found: Any, expected: float, case: str, *, atol: float = 1e-6) -> float:
@@ -230,11 +249,11 @@ def refuse(found: Any, traps: dict[str, Any], case: str) -> None:
         With the message that belongs to it.
     """
     try:
-        numbers = np.asarray(found, dtype=float)
+        values = np.asarray(found, dtype=float)
     except (TypeError, ValueError):  # no numbers: equal to no wrong one either
         return
     for message, trap in traps.items():
-        if numbers.shape == np.shape(trap) and np.allclose(numbers, trap):
+        if values.shape == np.shape(trap) and np.allclose(values, trap):
             raise Wrong(f"{case}: {message}")
 
 

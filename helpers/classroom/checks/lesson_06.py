@@ -4,7 +4,16 @@ from typing import Any
 
 import numpy as np
 
-from helpers.classroom.exercises import Wrong, call, expect_array, expect_number, kind, refuse
+from helpers.classroom.exercises import (
+    Wrong,
+    call,
+    expect_array,
+    expect_count,
+    expect_number,
+    expect_parts,
+    one_number,
+    refuse,
+)
 
 
 def exercise_1(count_lstm: Any) -> str:
@@ -19,7 +28,7 @@ def exercise_1(count_lstm: Any) -> str:
             "each of the four has a bias": 4 * (features * units + units * units),
         }
         refuse(found, traps, case)
-        expect_number(found, 4 * one, case, atol=0.5)
+        expect_count(found, 4 * one, case)
     return "the length of the sequence does not matter"
 
 
@@ -35,11 +44,11 @@ def exercise_2(read: Any) -> str:
         expected, backwards = _last_state(x, w, u, b), _last_state(x[:, ::-1], w, u, b)
         if steps > 1:
             forgetful = np.tanh(x[:, -1] @ w + b)
-            traps = {"it forgets: the old state is not used": forgetful,
+            traps = {"it forgets: this is what the last step gives alone": forgetful,
                      "the sequence is read backwards": backwards}  # fmt: skip
             refuse(found, traps, case)
         if np.shape(found) == expected.shape and np.abs(found).max() > 1:
-            raise Wrong(f"{case}: a state is beyond −1 … 1, as it is without tanh")
+            raise Wrong(f"{case}: a state is beyond −1 … 1: what is not inside the tanh?")
         expect_array(found, expected, case)
     return "a loop with a memory"
 
@@ -53,22 +62,27 @@ def _last_state(x: np.ndarray, w: np.ndarray, u: np.ndarray, b: np.ndarray) -> n
 
 def exercise_3(accuracies: Any) -> str:
     """Accuracies of two models and of their ensemble."""
-    rng = np.random.default_rng(1)
-    y = rng.integers(0, 6, 300)
-    p, q = (_softmax(rng.normal(0, 1.2, (300, 6)) + np.eye(6)[y]) for _ in range(2))
-    right = [p.argmax(axis=1) == y, q.argmax(axis=1) == y]
-    both = (((p + q) / 2).argmax(axis=1) == y).mean()
-    found = call(accuracies, p, q, y)
-    if np.shape(found) != (3,):
-        raise Wrong(f"expected three numbers, received {kind(found)}")
-    for name, value, share in zip(("the first", "the second"), found, right, strict=False):
-        expect_number(value, float(share.mean()), f"{name} model")
-    if np.isclose(found[2], np.mean(right)):
-        raise Wrong("the third is the mean of the two accuracies; average the probabilities")
-    if np.isclose(found[2], (right[0] | right[1]).mean()):
-        raise Wrong("the third counts what either model gets right; nobody knows which one that is")
-    expect_number(found[2], float(both), "the ensemble")
-    return f"{right[0].mean():.0%} and {right[1].mean():.0%} alone, {both:.0%} together"
+    rng, told = np.random.default_rng(1), []
+    for n, classes, skills in ((300, 6, (1, 1)), (150, 4, (0.2, 2)), (211, 9, (2, 1.5))):
+        y = rng.integers(0, classes, n)
+        models = [
+            _softmax(rng.normal(0, 1.2, (n, classes)) + skill * np.eye(classes)[y])
+            for skill in skills
+        ]
+        case = f"{n} samples of {classes} classes"
+        found = expect_parts(call(accuracies, *models, y, case=case), 3, "three numbers")
+        right = [p.argmax(axis=1) == y for p in models]
+        both = (sum(models).argmax(axis=1) == y).mean()
+        for name, value, share in zip(("first", "second"), found, right, strict=False):
+            expect_number(value, float(share.mean()), f"{case}, the {name} model")
+        third = one_number(found[2], case)
+        if np.isclose(third, np.mean(right)):
+            raise Wrong("the third is the mean of the two accuracies; average the probabilities")
+        if np.isclose(third, (right[0] | right[1]).mean()):
+            raise Wrong("the third counts what either model gets right; nobody knows which it is")
+        expect_number(third, float(both), f"{case}, the ensemble")
+        told = told or [right[0].mean(), right[1].mean(), both]
+    return "{:.0%} and {:.0%} alone, {:.0%} together".format(*told)
 
 
 def _softmax(logits: np.ndarray) -> np.ndarray:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from helpers.classroom.exercises import call, expect_array, expect_number, refuse
+from helpers.classroom.exercises import call, expect_array, expect_count, refuse
 
 MEAN = (103.939, 116.779, 123.68)  # of ImageNet: blue, green, red
 VGG16 = ([3, 64, 64, 128, 128, *[256] * 3, *[512] * 6], [4096, 4096, 1000], 49)
@@ -13,8 +13,12 @@ VGG16 = ([3, 64, 64, 128, 128, *[256] * 3, *[512] * 6], [4096, 4096, 1000], 49)
 
 def exercise_1(count_vgg: Any) -> str:
     """Parameters of a VGG network."""
-    small = ([3, 8, 16], [10, 4], 9)
-    for case, (channels, dense, places) in {"a small one": small, "VGG16": VGG16}.items():
+    networks = {
+        "a small one": ([3, 8, 16], [10, 4], 9),
+        "grey photos, four dense layers": ([1, 5, 7, 6], [9, 8, 4, 2], 4),
+        "VGG16": VGG16,
+    }
+    for case, (channels, dense, places) in networks.items():
         found = call(count_vgg, list(channels), list(dense), places, case=case)
         convolutions, inputs = list(pairwise(channels)), [places * channels[-1], *dense]
         weights = sum(9 * a * b for a, b in convolutions) + sum(a * b for a, b in pairwise(inputs))
@@ -23,7 +27,7 @@ def exercise_1(count_vgg: Any) -> str:
         traps = {"the biases are missing": weights,
                  "the first dense layer sees all places, not one": one_place}  # fmt: skip
         refuse(found, traps, case)
-        expect_number(found, expected, case, atol=0.5)
+        expect_count(found, expected, case)
     return "the first dense layer has most of them"
 
 
@@ -41,6 +45,9 @@ def exercise_2(preprocess: Any) -> str:
     }
     refuse(found, traps, "three photos")
     expect_array(found, expected, "three photos", atol=1e-3)
+    other = np.random.default_rng(1).integers(0, 256, (2, 6, 3, 3)).astype(np.uint8)
+    found = call(preprocess, other, case="two other photos")
+    expect_array(found, other[..., ::-1] - mean, "two other photos", atol=1e-3)
     return "the same as keras.applications.vgg16.preprocess_input"
 
 
@@ -52,6 +59,8 @@ def exercise_3(occlusion: Any) -> str:
         weights = rng.normal(size=photo.shape) / photo.size
 
         def probability(shown: np.ndarray, weights: np.ndarray = weights) -> float:
+            if np.shape(shown) != weights.shape:
+                raise ValueError(f"expected one photo, of shape {weights.shape}")
             return float(1 / (1 + np.exp(-(weights * shown).sum() / 10)))
 
         case = f"a photo of {rows}×{columns}, squares of {size}"

@@ -100,7 +100,7 @@ def read(x, w, u, b):
 
 
 # %% tags=["wrong"]
-# says: without tanh
+# says: not inside
 def read(x, w, u, b):
     state = np.zeros((len(x), len(b)))
     for t in range(x.shape[1]):
@@ -184,6 +184,20 @@ def accuracies(p, q, y):
 # says: the ensemble
 def accuracies(p, q, y):
     return tuple((z.argmax(axis=1) == y).mean() for z in (p, q, np.minimum(p, q)))
+
+
+# %% tags=["wrong"]
+# says: the ensemble
+def accuracies(p, q, y):
+    first, second, both = ((m.argmax(axis=1) == y).mean() for m in (p, q, p + q))
+    return first, second, max(first, second, both)
+
+
+# %% tags=["wrong"]
+# says: the first model
+def accuracies(p, q, y):
+    return ((p.argmax(axis=1) == y).sum() / 300, (q.argmax(axis=1) == y).sum() / 300,
+            ((p + q).argmax(axis=1) == y).sum() / 300)  # fmt: skip
 
 
 # %%

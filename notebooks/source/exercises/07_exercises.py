@@ -14,7 +14,7 @@ exercises = Exercises("07")
 # %% [markdown]
 # ## 1 ★ The size of a VGG
 #
-# *12 minutes.* A VGG network is built from one piece: 3×3 convolutions with a bias for each filter. `channels` lists
+# *12 minutes.* A VGG network is built from one piece: 3×3 convolutions with a bias for each filter, then dense layers with a bias for each neuron. `channels` lists
 # the channels from the input on, `dense` the neurons of the dense layers, `places` how many places of the last
 # convolution's channels the first dense layer is connected to. VGG16 has the channels 3, 64, 64, 128, 128, 256, 256,
 # 256, 512, 512, 512, 512, 512, 512, the dense layers 4096, 4096, 1000, and 7·7 places. Return the number of its
@@ -218,6 +218,18 @@ def occlusion(probability, photo, size):
             covered = photo.copy()
             covered[i * size : (i + 1) * size, j * size : (j + 1) * size] = 0
             lost[i, j] = before - probability(covered)
+    return lost
+
+
+# %% tags=["wrong"]
+# says: expected one photo
+def occlusion(probability, photo, size):
+    rows, columns = photo.shape[0] // size, photo.shape[1] // size
+    lost = np.empty((rows, columns))
+    for i, j in np.ndindex(rows, columns):
+        covered = photo.copy()
+        covered[i * size : (i + 1) * size, j * size : (j + 1) * size] = 128
+        lost[i, j] = probability(photo[None]) - probability(covered[None])
     return lost
 
 

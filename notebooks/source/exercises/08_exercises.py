@@ -17,8 +17,8 @@ exercises = Exercises("08")
 # ## 1 ★ Count before you start
 #
 # *7 minutes.* `grid` is a dictionary from parameter to a list of values. Every combination runs with `seeds` seeds, a
-# run takes `seconds`, and `jobs` runs go on side by side. Return the number of runs, and the minutes that they take
-# together.
+# run takes `seconds`, and `jobs` runs go on side by side. Return the number of runs, and the minutes from the start
+# of the first to the end of the last.
 #
 # <details><summary>Hint: where to look</summary>
 #
@@ -75,6 +75,21 @@ def size_of_sweep(grid, seeds, seconds, jobs):
     return runs, runs / jobs * seconds / 60
 
 
+# %% tags=["wrong"]
+# says: minutes
+def size_of_sweep(grid, seeds, seconds, jobs):
+    runs = seeds * int(np.prod([len(values) for values in grid.values()]))
+    return runs, round(runs / jobs) * seconds / 60
+
+
+# %% tags=["wrong"]
+# says: changes what
+def size_of_sweep(grid, seeds, seconds, jobs):
+    grid["seed"] = range(seeds)
+    runs = int(np.prod([len(values) for values in grid.values()]))
+    return runs, np.ceil(runs / jobs) * seconds / 60
+
+
 # %%
 exercises.check(1, size_of_sweep)
 
@@ -128,9 +143,25 @@ def p_value(differences):
 
 
 # %% tags=["wrong"]
-# says: all choices
+# says: too many
 def p_value(differences):
     return (np.abs(differences) >= abs(np.mean(differences))).mean()
+
+
+# %% tags=["wrong"]
+# says: a negative mean
+def p_value(differences):
+    signs = np.array(list(itertools.product([1, -1], repeat=len(differences))))
+    means = (signs * np.asarray(differences)).mean(axis=1)
+    return (np.abs(means) >= np.mean(differences) - 1e-12).mean()
+
+
+# %% tags=["wrong"]
+# says: differences of accuracies
+def p_value(differences):
+    signs = np.array(list(itertools.product([1, -1], repeat=len(differences))))
+    means = (signs * np.asarray(differences)).mean(axis=1)
+    return (np.abs(means) >= abs(np.mean(differences)) - 1e-3).mean()
 
 
 # %% tags=["wrong"]
@@ -184,6 +215,14 @@ def seeds_needed(difference, sigma, share):
     from scipy.stats import norm
 
     return int(np.ceil((norm.ppf(share) * sigma / difference) ** 2))
+
+
+# %% tags=["wrong"]
+# says: a whole number
+def seeds_needed(difference, sigma, share):
+    from scipy.stats import norm
+
+    return 2 * (norm.ppf(share) * sigma / difference) ** 2
 
 
 # %% tags=["wrong"]
