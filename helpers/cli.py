@@ -173,6 +173,22 @@ def student(out: Path) -> None:
 
 
 @main.command()
+@click.argument("path", type=click.Path(path_type=Path, dir_okay=False), metavar="NAME.ipynb")
+def new(path: Path) -> None:
+    """Copy the experiment to the new notebook NAME.ipynb, to be changed into your own."""
+    from helpers.files import write_atomically
+    from helpers.runs.notebook import read_notebook
+    from helpers.runs.select import find_notebooks
+
+    path = path.with_suffix(".ipynb")
+    if path.exists():
+        raise CourseError(f"{path} is there already; expected the name of a new notebook")
+    (experiment,) = find_notebooks(["train_classifier"])
+    write_atomically(path, read_notebook(experiment).snapshot + "\n")
+    click.echo(f"{path}: change it, and run it over parameters with: course sweep {path} -g …")
+
+
+@main.command()
 @click.argument("notebooks", nargs=-1, metavar="[NOTEBOOK…]")
 @click.option("-p", "assignments", multiple=True, metavar="NAME=VALUE", help="Set a parameter.")
 @click.option("--fast", is_flag=True, help="Use the small values of notebooks/fast.toml.")

@@ -220,6 +220,35 @@ def test_student_edition(tmp_path):
     assert "is not empty; expected the name of a new folder" in refusal("student", out)
 
 
+def test_a_new_experiment_is_a_copy_that_is_never_written_over(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    first = course("new", "mine")
+    assert first.exit_code == 0
+    assert "course sweep mine.ipynb" in first.output
+    text = (tmp_path / "mine.ipynb").read_text(encoding="utf-8")
+    assert not any(cell.get("outputs") for cell in json.loads(text)["cells"])
+    again = course("new", "mine.ipynb")
+    assert again.exit_code == 1
+    assert "is there already" in again.output
+    assert (tmp_path / "mine.ipynb").read_text(encoding="utf-8") == text
+
+
+@pytest.mark.parametrize(
+    ("dataset", "network", "extra"),
+    [("digits", "cnn", ["-p", "augment=true"]), ("digits", "rnn", ["-p", "layers=[12]"]),
+     ("iris", "mlp", ["-p", "layers=[9,8]", "-p", "l2=0.001"])],
+)  # fmt: skip
+def test_the_experiment_takes_images_sequences_and_tables(
+    tmp_path, warm_kernels, dataset, network, extra
+):
+    result = course("run", "train_classifier", "-p", f"dataset={dataset}", "-p", "n_samples=150",
+                    "-p", f"network={network}", *extra, "--out", str(tmp_path))  # fmt: skip
+    assert result.exit_code == 0, result.output
+    (row,) = json.loads((tmp_path / "summary.json").read_text(encoding="utf-8"))
+    assert {"val_accuracy", "val_loss", "test_accuracy", "test_loss"} <= set(row["metrics"])
+    assert row["dataset"] == dataset
+
+
 def test_run_on_your_own_data(tmp_path, warm_kernels):
     rng = np.random.default_rng(0)
     y = np.arange(120) % 3
@@ -241,7 +270,7 @@ def test_run_on_your_own_data(tmp_path, warm_kernels):
     assert result.exit_code == 0, result.output
     (row,) = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert row["dataset"] == "own"
-    assert row["metrics"]["accuracy"] > 0.6
+    assert row["metrics"]["test_accuracy"] > 0.6
 
 
 def test_own_photos_with_own_weights(tmp_path, warm_kernels):

@@ -71,7 +71,15 @@ folder = Path(temporary.name)
 fixed = {"dataset": data.name, "n_samples": n_samples, "epochs": epochs, "optimizer": "adadelta"}
 rates = {"learning_rate": [0.5, 1.0]}
 table = sweep(path, rates, fixed, repeat=n_seeds, out=folder, jobs=jobs)
-columns = ["learning_rate", "seed", "accuracy", "seconds", "peak_memory_mb", "status"]
+columns = [
+    "learning_rate",
+    "seed",
+    "val_accuracy",
+    "test_accuracy",
+    "seconds",
+    "peak_memory_mb",
+    "status",
+]
 table[columns].round(4)
 
 # %% [markdown]
@@ -82,17 +90,17 @@ check(len(table) == 2 * n_seeds, "a run for each combination and seed")
 check((table["status"] == "succeeded").all(), "all of them succeeded")
 
 # %% tags=["nbval-ignore-output"]
-ranges = table.groupby("learning_rate")["accuracy"].agg(np.ptp)
+ranges = table.groupby("learning_rate")["test_accuracy"].agg(np.ptp)
 reveal(guess, ranges.max(), "That is the larger of the two ranges.")
 
 # %% tags=["nbval-ignore-output"]
 by_rate = {
-    f"rate {rate:g}": list(runs) for rate, runs in table.groupby("learning_rate")["accuracy"]
+    f"rate {rate:g}": list(runs) for rate, runs in table.groupby("learning_rate")["test_accuracy"]
 }
 plots.spread(by_rate, label="test accuracy", title="one dot a seed")
 
 # %% tags=["nbval-ignore-output"]
-summary = table.groupby("learning_rate")["accuracy"].agg(["min", "median", "max", "std"])
+summary = table.groupby("learning_rate")["test_accuracy"].agg(["min", "median", "max", "std"])
 summary.round(4)
 
 # %% [markdown]
@@ -101,7 +109,7 @@ summary.round(4)
 # with their standard deviation $\sigma$. And the **confidence interval** of 95% is the mean ± $t$ standard errors, where $t$ is 3.2 for four results and 2.0 for many (Student's distribution, which knows that $\sigma$ itself is uncertain when there are few results). If we did the whole experiment again and again, 95% of such intervals would hold the true mean.
 
 # %% tags=["nbval-ignore-output"]
-by_setting = table.groupby("learning_rate")["accuracy"]
+by_setting = table.groupby("learning_rate")["test_accuracy"]
 half = t.ppf(0.975, n_seeds - 1) * by_setting.std() / np.sqrt(n_seeds)
 pd.DataFrame({"mean": by_setting.mean(), "95% interval ±": half}).round(4)
 
@@ -152,7 +160,7 @@ print(f"as large in {p:.0%} of the {divisions} ways to divide the results")
 # difference could as well have the other sign.
 
 # %% tags=["nbval-ignore-output"]
-pairs = table.pivot(index="seed", columns="learning_rate", values="accuracy")
+pairs = table.pivot(index="seed", columns="learning_rate", values="test_accuracy")
 differences = (pairs[1.0] - pairs[0.5]).to_numpy()
 flips = np.array(list(itertools.product([1, -1], repeat=len(differences))))
 p_paired = (abs((flips * differences).mean(axis=1)) >= abs(differences.mean()) - 1e-12).mean()
@@ -190,7 +198,7 @@ guess = None  # "nothing", "both run again" or "the notebook stops"
 others = {name: value for name, value in fixed.items() if name != "dataset"} | {"seed": 0}
 wanted = [{"dataset": data.name, "learning_rate": rate} for rate in (0.5, 1.0)]
 mixed = sweep(path, [*wanted, {"dataset": "iris"}], others, out=folder, jobs=jobs, progress=False)
-mixed[["learning_rate", "accuracy", "status", "cell", "error"]].round(4)
+mixed[["learning_rate", "val_accuracy", "status", "cell", "error"]].round(4)
 
 # %%
 reveal(
@@ -277,7 +285,7 @@ check(2.0 < gain[50] < 2.5, "more than two standard deviations, for nothing")
 record(
     dataset=data.name,
     runs=len(table),
-    accuracy_median=float(table["accuracy"].median()),
+    accuracy_median=float(table["test_accuracy"].median()),
     spread_within=float(summary["std"].mean()),
     p_value=p,
     p_value_paired=float(p_paired),
