@@ -230,7 +230,7 @@ def run(
 
 
 @main.command()
-@click.argument("notebook")
+@click.argument("notebook", required=False)
 @click.option("-g", "grid", multiple=True, metavar="NAME=V1,V2,…", help="Values to run over.")
 @click.option("-p", "assignments", multiple=True, metavar="NAME=VALUE", help="Fix a parameter.")
 @click.option("--grid", "file", type=click.Path(path_type=Path), help="A .json or .csv of runs.")
@@ -261,9 +261,16 @@ def run(
     metavar="NAME=V1,V2,…",
     help="With --search: rising values, of which bad settings get the first ones only.",
 )
+@click.option(
+    "--status",
+    "inspected",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    metavar="OUT",
+    help="Tell which runs of a folder can be kept, and why the others not; start none.",
+)
 @click.option("--dry-run", is_flag=True, help="Print the runs and the time needed; start none.")
 def sweep(
-    notebook: str,
+    notebook: str | None,
     grid: tuple[str, ...],
     assignments: tuple[str, ...],
     file: Path | None,
@@ -279,6 +286,7 @@ def sweep(
     confirm: int,
     trials: int | None,
     prune: str | None,
+    inspected: Path | None,
     dry_run: bool,
 ) -> None:
     """Run one notebook over a grid of parameters; again with the same --out, it resumes.
@@ -290,6 +298,11 @@ def sweep(
     from helpers.runs.select import find_notebooks
     from helpers.sweeps.grid import make_runs, parse_grid, read_grid
 
+    if inspected:
+        _show_states(inspected)
+        return
+    if notebook is None:
+        raise CourseError("Expected a notebook, such as: course sweep train_classifier -g …")
     if grid and file:
         raise CourseError("-g and --grid are both given; expected one of them")
     wanted = read_grid(file) if file else parse_grid(grid)
@@ -327,6 +340,19 @@ def sweep(
             **options,
         )  # fmt: skip
     _show_table(table, out, metric, direction)
+
+
+def _show_states(out: Path) -> None:
+    from collections import Counter
+
+    from helpers.sweeps.state import KEPT, STATES, states
+
+    counts: Counter[str] = Counter()
+    for state, settings, reason in states(out):
+        counts[state] += 1
+        sign = "✓" if state == KEPT else "✗"
+        click.echo(f"{sign} {state:10} {settings}" + (f": {reason}" if reason else ""))
+    click.echo(", ".join(f"{counts[state]} {state}" for state in STATES if counts[state]))
 
 
 def _metric(

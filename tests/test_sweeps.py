@@ -548,6 +548,35 @@ def test_the_best_setting_is_confirmed_with_fresh_seeds(notebook, tmp_path):
     )
 
 
+def test_the_state_of_a_sweep_says_what_is_stale_and_why(notebook, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+
+    def said():
+        result = CliRunner().invoke(main, ["sweep", "--status", str(out)])
+        assert result.exit_code == 0, result.output
+        return result.output.splitlines()
+
+    sweep(notebook, {"width": [1, 13]}, out=out, progress=False)
+    (out / "runs" / "half").mkdir()
+    assert sorted(said()) == [
+        "1 kept, 1 failed, 1 unfinished",
+        "✓ kept       width=1",
+        "✗ failed     width=13: ValueError: unlucky (cell 3)",
+        "✗ unfinished half",
+    ]
+    (status,) = [p for p in out.glob("runs/*/status.json") if '"succeeded"' in p.read_text()]
+    now = json.loads(status.read_text())["depends"]["versions"]["Keras"]
+    status.write_text(status.read_text().replace(f'"Keras": "{now}"', '"Keras": "3.0"'))
+    assert f"✗ stale      width=1: Keras 3.0 → {now}" in said()
+    make_notebook(notebook, BODY + "\n# changed")
+    assert any(line.endswith("the notebook's code") for line in said())
+    notebook.unlink()
+    assert any(line.endswith("the notebook is not there any more") for line in said())
+    other = CliRunner().invoke(main, ["sweep", "--status", str(tmp_path)])
+    assert (other.exit_code, other.output.count("\n")) == (1, 1)
+    assert "holds no runs" in other.output
+
+
 def test_a_metric_of_unknown_direction_is_refused_before_anything_starts(notebook, tmp_path):
     with pytest.raises(ParameterError, match="--maximize speed or --minimize speed"):
         sweep(notebook, {"width": [1]}, out=tmp_path / "out", metric="speed")
