@@ -74,7 +74,7 @@ class Surroundings:
 
 def _files(path: Path) -> Iterator[tuple[str, int, int]]:
     """Yield name, size and time of all files in a folder, or of one file."""
-    folders = [os.fspath(path)] if path.is_dir() else []
+    folders, start = [os.fspath(path)] if path.is_dir() else [], len(os.fspath(path))
     if not folders:
         found = path.stat()
         yield path.name, found.st_size, found.st_mtime_ns
@@ -88,7 +88,7 @@ def _files(path: Path) -> Iterator[tuple[str, int, int]]:
                     found = entry.stat()
                 except OSError:  # a link to nowhere, or a file that goes just now
                     continue
-                yield os.path.relpath(entry.path, path), found.st_size, found.st_mtime_ns
+                yield entry.path[start:], found.st_size, found.st_mtime_ns
 
 
 def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
