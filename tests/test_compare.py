@@ -29,7 +29,7 @@ def compared(table, smaller=False):
 def test_noise_is_not_distinguishable(count, seeds):
     found = [compared(records([0.0] * count, seeds, seed=s)) for s in range(100)]
     assert sum((c.settings["verdict"] != "worse").all() for c in found) >= 95
-    assert sum("not distinguishable" in c.conclusion for c in found) >= 95
+    assert sum("Not distinguishable" in c.conclusion for c in found) >= 95
 
 
 def test_two_standard_deviations_are_found_with_eight_seeds():

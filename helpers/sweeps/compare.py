@@ -70,19 +70,18 @@ class Comparison:
             return "One setting: there is nothing to compare it with."
         if (self.settings["n"] < 2).any():
             return "Some settings have one run only, which tells nothing about luck: use --repeat."
-        rest = (
-            f"Of the other {count - 1} settings, {self.rivals} cannot be told from it"
+        said = (
+            f"Not distinguishable: {self.rivals} of the other {count - 1} settings cannot be told "
+            "from the best"
             if self.rivals
-            else "It is better than every other setting"
+            else "The best stands out: it is better than every other setting"
         )
-        said = "The best is not distinguishable. " if self.rivals else "The best stands out. "
-        shown = (
-            f"; a difference of {self.smallest_difference:.2g} would have shown in four of five "
-            "such sweeps"
-            if self.smallest_difference is not None
-            else ""
-        )
-        return f"{said}{rest} ({pairs} pairs compared, {LEVEL:.1%} error in all){shown}."
+        if self.smallest_difference is not None:
+            said += (
+                f". A difference of {self.smallest_difference:.2g} would have shown in four of "
+                "five such sweeps"
+            )
+        return f"{said} ({pairs} pairs compared, {LEVEL:.1%} error in all)."
 
 
 def conclude(
