@@ -262,6 +262,13 @@ def run(
     help="With --search: rising values, of which bad settings get the first ones only.",
 )
 @click.option(
+    "--pruner",
+    type=click.Choice(["median", "hyperband"]),
+    default="median",
+    show_default=True,
+    help="With --prune: what ends a bad setting.",
+)
+@click.option(
     "--status",
     "inspected",
     type=click.Path(path_type=Path, file_okay=False, exists=True),
@@ -286,6 +293,7 @@ def sweep(
     confirm: int,
     trials: int | None,
     prune: str | None,
+    pruner: str,
     inspected: Path | None,
     dry_run: bool,
 ) -> None:
@@ -313,14 +321,19 @@ def sweep(
     out = out or Path("runs") / f"sweep_{path.stem}"
     where = {"out": out, "jobs": jobs, "scheduler": scheduler, "timeout": timeout}
     if trials:
-        if file or sample or repeat > 1 or confirm or dry_run:
-            raise CourseError("--search goes with -g, -p and --prune, not with other choices")
+        if file or sample or confirm or dry_run:
+            raise CourseError(
+                "--search goes with -g, -p, --repeat and --prune, not with other choices"
+            )
         from helpers.sweeps.search import search
 
         rungs = parse_grid([prune]) if prune else None
         better = {"metric": metric or "val_accuracy", "direction": direction}
         with _interrupted_once():
-            table = search(path, wanted, fixed, trials=trials, prune=rungs, **better, **where)
+            table = search(
+                path, wanted, fixed, trials=trials, prune=rungs, pruner=pruner, repeat=repeat,
+                **better, **where,
+            )  # fmt: skip
         _show_table(table, out, **better)
     if prune:
         raise CourseError("--prune goes with --search")
@@ -340,6 +353,39 @@ def sweep(
             **options,
         )  # fmt: skip
     _show_table(table, out, metric, direction)
+
+
+@main.command()
+@click.argument(
+    "folders",
+    nargs=-1,
+    required=True,
+    metavar="OUT OUT…",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+)
+@click.option("--metric", help="By which settings are compared; one of the validation set.")
+@click.option("--maximize", metavar="METRIC", help="The same, of a metric that is to be large.")
+@click.option("--minimize", metavar="METRIC", help="The same, of a metric that is to be small.")
+@click.option(
+    "--page",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default="comparison.html",
+    show_default=True,
+    help="The page to write.",
+)
+def compare(
+    folders: tuple[Path, ...],
+    metric: str | None,
+    maximize: str | None,
+    minimize: str | None,
+    page: Path,
+) -> None:
+    """Compare the settings of several sweeps, side by side on one page."""
+    from helpers.sweeps.summary import compare_sweeps
+
+    table = compare_sweeps(folders, page, *_metric(metric, maximize, minimize))
+    click.echo(table.attrs["conclusion"] or "The sweeps share no metric of known direction.")
+    click.echo(f"Page: {page}")
 
 
 def _show_states(out: Path) -> None:

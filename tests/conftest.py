@@ -3,6 +3,7 @@
 import contextlib
 import http.server
 import os
+import shutil
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -176,3 +177,26 @@ def server():
         state.hold.set()
     httpd.shutdown()
     httpd.server_close()
+
+
+@pytest.fixture
+def browser(tmp_path):
+    """A real browser; a test that needs one is skipped, with the reason, where there is none."""
+    chromium = next(filter(None, map(shutil.which, ("chromium", "google-chrome", "chrome"))), None)
+    driver = shutil.which("chromedriver")
+    if not (chromium and driver):
+        pytest.skip("needs Chromium and ChromeDriver, and does not find them")
+    from selenium import webdriver
+    from selenium.webdriver.chrome.service import Service
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    for argument in (
+        "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+        "--disable-background-networking", "--disable-component-update", "--disable-sync",
+        "--window-size=1300,1600", f"--user-data-dir={tmp_path / 'profile'}",
+    ):  # fmt: skip
+        options.add_argument(argument)
+    window = webdriver.Chrome(options=options, service=Service(driver))
+    yield window
+    window.quit()

@@ -118,7 +118,7 @@ def test_it_is_a_citizen(network, pictures):
     label, heat = grad_cam(network, image)
     assert (label, heat.shape) == ("daisy", (7, 7))
     assert heat[2:5, 2:5].mean() > 2 * heat.mean()  # the flower is in the middle
-    assert occlusion_map(network, image, stride=88)[0] == "daisy"
+    assert occlusion_map(network, image, patch=96, stride=88)[0] == "daisy"
     features = network.features(image[None], progress=False)
     assert features.shape == (1, 1280)
     tuned = with_head(network, build_mlp((1280,), 2, hidden=()))

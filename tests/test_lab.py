@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -11,13 +10,6 @@ import time
 import pytest
 
 from helpers.files import notebooks_dir
-
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "google-chrome", "chrome"))), None)
-DRIVER = shutil.which("chromedriver")
-
-pytestmark = pytest.mark.skipif(
-    not (CHROMIUM and DRIVER), reason="needs Chromium and ChromeDriver, and does not find them"
-)
 
 
 @pytest.fixture
@@ -57,24 +49,6 @@ def lab(tmp_path, warm_kernels):
         log.close()
 
 
-@pytest.fixture
-def browser(tmp_path):
-    from selenium import webdriver
-    from selenium.webdriver.chrome.service import Service
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for argument in (
-        "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-        "--disable-background-networking", "--disable-component-update", "--disable-sync",
-        "--window-size=1300,1600", f"--user-data-dir={tmp_path / 'profile'}",
-    ):  # fmt: skip
-        options.add_argument(argument)
-    driver = webdriver.Chrome(options=options, service=Service(DRIVER))
-    yield driver
-    driver.quit()
-
-
 def wait_for(browser, script: str, seconds: float):
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
@@ -84,7 +58,7 @@ def wait_for(browser, script: str, seconds: float):
     raise AssertionError(f"not within {seconds} s: {script}")
 
 
-def test_run_all_cells(lab, browser, tmp_path):
+def test_run_all_cells(browser, lab, tmp_path):
     browser.get(lab)
     # A headless browser has no focus, so the notebook has to be looked up and activated.
     panel = (

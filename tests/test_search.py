@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 from test_sweeps import make_notebook
 
@@ -113,3 +114,52 @@ def test_a_killed_search_goes_on(notebook, tmp_path):
     runs = executed(tmp_path)
     assert len(runs) - len(set(runs)) <= 2
     assert before >= 2
+
+
+def test_a_search_tells_the_mean_over_seeds(tmp_path, monkeypatch):
+    monkeypatch.setenv("SWEEP_LOG", str(tmp_path / "log"))
+    notebook = make_notebook(
+        tmp_path / "seeds.ipynb",
+        "from helpers.runs import record\nrecord(val_accuracy=rate + (-1) ** seed)",
+        "rate: float = 0.1\nseed: int = 0\n",
+    )
+    table = search(notebook, {"rate": [0.1, 0.2]}, trials=3, repeat=2, out=tmp_path / "out",
+                   pruner="hyperband", progress=False)  # fmt: skip
+    assert len(table) == 6
+    assert set(table["seed"]) == {0, 1}
+    means = table.groupby("trial")["val_accuracy"].mean()
+    rates = table.groupby("trial")["rate"].first()
+    assert np.allclose(means, rates)  # one seed alone would be 1 off
+    with pytest.raises(ParameterError, match="expected one of median, hyperband"):
+        search(notebook, {"rate": [0.1]}, trials=1, out=tmp_path, pruner="best")
+
+
+def test_a_survivor_goes_on_from_its_checkpoint(tmp_path, monkeypatch):
+    """The notebook counts its epochs in its checkpoint, as ``train`` does."""
+    monkeypatch.setenv("SWEEP_LOG", str(tmp_path / "log"))
+    notebook = make_notebook(
+        tmp_path / "long.ipynb",
+        """\
+import os
+from pathlib import Path
+from helpers.runs import record
+kept = Path(checkpoint)
+done = int(kept.read_text()) if kept.exists() else 0
+with open(os.environ["SWEEP_LOG"], "a") as log:
+    log.write(f"{rate} {done} {epochs}\\n")
+kept.write_text(str(epochs))
+record(val_accuracy=rate)
+""",
+        'rate: float = 0.1\nepochs: int = 1\ncheckpoint: str = ""\n',
+    )
+    out = tmp_path / "out"
+    table = search(notebook, {"rate": "0.1..0.9"}, trials=2, prune={"epochs": [1, 3]}, jobs=1,
+                   out=out, progress=False)  # fmt: skip
+    assert [line.split()[1:] for line in executed(tmp_path)] == [["0", "1"], ["1", "3"]] * 2
+    assert "checkpoint" not in table
+
+
+def test_a_search_whose_trials_all_fail_says_so(notebook, tmp_path):
+    table = search(notebook, {"width": [13]}, trials=2, out=tmp_path, progress=False)
+    assert set(table["status"]) == {"failed"}
+    assert "0 of 2 runs" in (tmp_path / "summary.html").read_text()

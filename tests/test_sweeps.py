@@ -473,7 +473,9 @@ def status_of(number, **more):
 
 def page_of(statuses, folder, fresh=()):
     table = make_table(statuses)
-    return write_summary(statuses, table, folder, conclude(table), fresh).read_text()
+    page = folder / "summary.html"
+    write_summary(statuses, table, page, conclude(table), fresh)
+    return page.read_text()
 
 
 def test_the_table_tells_parameters_from_metrics():
@@ -532,6 +534,48 @@ def test_the_summary_concludes_from_settings_over_seeds(tmp_path):
     assert text.count("test_loss") == 1
     assert "with fresh seeds, it has val_loss <b>1.5</b>" in re.sub(r"\s+", " ", text)
     assert re.findall(">(worse|not distinguishable)<", text) == ["worse"] * 2
+
+
+def test_the_tables_of_the_page_sort_and_filter(browser, tmp_path):
+    statuses = [status_of(n, key=f"key{n}", curves={}) for n in (1, 0, 2)]
+    statuses.append(status_of(3, status="failed", metrics={}, curves={}, error="unlucky"))
+    page_of(statuses, tmp_path)
+    browser.get((tmp_path / "summary.html").as_uri())
+    runs = browser.find_elements("css selector", "table.sortable")[-1]
+
+    def column(number):
+        rows = runs.find_elements("css selector", "tbody tr")
+        return [r.find_elements("tag name", "td")[number].text for r in rows if r.is_displayed()]
+
+    names = [head.text for head in runs.find_elements("tag name", "th")]
+    place = names.index("accuracy")
+    button = runs.find_elements("css selector", "th button")[place]
+    button.click()
+    assert column(place) == ["0.5", "0.6", "0.7", "–"]
+    button.click()
+    assert column(place) == ["0.7", "0.6", "0.5", "–"]  # what is missing stays at the end
+    fields = browser.find_elements("css selector", "input[type=search]")
+    fields[-1].send_keys("unlucky")
+    assert column(place) == ["–"]
+    assert [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"] == []
+
+
+def test_several_sweeps_are_compared_on_one_page(notebook, tmp_path):
+    for name, width in (("narrow", 1), ("wide", 3)):
+        sweep(notebook, {"width": [width]}, repeat=2, out=tmp_path / name, progress=False)
+    folders = [str(tmp_path / name) for name in ("narrow", "wide")]
+    page = tmp_path / "pages" / "both.html"
+    result = CliRunner().invoke(main, ["compare", *folders, "--page", str(page)])
+    assert result.exit_code == 0, result.output
+    text = page.read_text()
+    assert "narrow" in text
+    links = re.findall(r'href="([^"]+\.html)"', text)
+    assert len(links) == 4
+    assert all((page.parent / link).exists() for link in links)
+    assert CliRunner().invoke(main, ["compare", str(tmp_path)]).exit_code == 1
+    twice = CliRunner().invoke(main, ["compare", folders[0], folders[0], "--page", str(page)])
+    assert "Two folders are called narrow" in twice.output
+    assert page.read_text() == text
 
 
 def test_the_best_setting_is_confirmed_with_fresh_seeds(notebook, tmp_path):

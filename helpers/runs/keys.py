@@ -54,8 +54,10 @@ class Surroundings:
 
     def dependencies(self, notebook: Notebook, parameters: Mapping[str, Any]) -> dict[str, Any]:
         """Return what a run depends on besides its parameters, ready for JSON."""
-        values = {**notebook.defaults, **parameters}.values()
-        data = {v: d for v in values if isinstance(v, str) and (d := self._data_digest(v))}
+        values = {**notebook.defaults, **parameters}
+        values.pop("checkpoint", None)  # what a run writes is none of its data
+        texts = [value for value in values.values() if isinstance(value, str)]
+        data = {text: digest for text in texts if (digest := self._data_digest(text))}
         return {
             "code": _digest(notebook.code), "data": data, "package": self._package,
             "versions": self._versions,

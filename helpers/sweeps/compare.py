@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from helpers.runs.results import SUCCEEDED
 from helpers.sweeps.objective import Objective, choose_objective
 
 if TYPE_CHECKING:
@@ -96,6 +97,8 @@ def conclude(
     metric, direction
         As of ``choose_objective``.
     """
+    if not (table["status"] == SUCCEEDED).any():
+        return None
     objective = choose_objective(table.attrs["metrics"], metric, direction)
     if objective is None or objective.metric not in table or table[objective.metric].isna().all():
         return None

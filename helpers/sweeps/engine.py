@@ -19,7 +19,7 @@ from helpers.sweeps.compare import Comparison, conclude
 from helpers.sweeps.grid import make_runs, require_seed
 from helpers.sweeps.objective import Objective, objective_of
 from helpers.sweeps.progress import Progress
-from helpers.sweeps.summary import write_summary
+from helpers.sweeps.summary import SUMMARY, write_summary
 from helpers.sweeps.table import differing, make_table, write_table
 from helpers.warm_kernels.connection import preloading
 
@@ -115,7 +115,7 @@ def sweep(
         if ended := _ended(keyed, statuses, out):
             table = write_table(ended, out)
             again = _ended(fresh, statuses, out)
-            write_summary(ended, table, out, conclude(table, metric, direction), again)
+            write_summary(ended, table, out / SUMMARY, conclude(table, metric, direction), again)
     return table
 
 

@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,9 +19,10 @@ from helpers.runs.select import find_notebooks
 from helpers.runs.status import tidy
 from helpers.sweeps.compare import conclude
 from helpers.sweeps.engine import collect, executor_for, submit
+from helpers.sweeps.grid import require_seed
 from helpers.sweeps.objective import Objective, choose_objective, objective_of
 from helpers.sweeps.progress import Progress
-from helpers.sweeps.summary import write_summary
+from helpers.sweeps.summary import SUMMARY, write_summary
 from helpers.sweeps.table import write_table
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 STUDY = "study.log"
 RANGE = re.compile(r"^(?P<low>[^.].*?)\.\.(?P<high>.+?)(?P<log>:log)?$")
 BEFORE_PRUNING = 4  # trials, with which a median begins to mean something
+PRUNERS = ("median", "hyperband")
 
 
 class Space:
@@ -111,6 +114,8 @@ def search(
     metric: str = "val_accuracy",
     direction: str | None = None,
     prune: Mapping[str, Sequence[Any]] | None = None,
+    pruner: str = "median",
+    repeat: int = 1,
     seed: int = 0,
     jobs: int | None = None,
     scheduler: str | None = None,
@@ -136,15 +141,20 @@ def search(
         accuracy, a loss and the like.
     prune
         One parameter with rising values, such as ``{"epochs": [1, 3, 9]}``: every trial runs with
-        the first, and goes on to the next only as long as it is not worse than the median of the
-        trials before.
+        the first, and goes on to the next only as long as ``pruner`` lets it. Over ``epochs``, a
+        notebook that takes a ``checkpoint`` goes on from where it was, instead of starting anew.
+    pruner
+        ``"median"``: a trial ends if it is worse than the median of the trials before;
+        ``"hyperband"``: as Li et al. (2018).
+    repeat
+        Runs of each setting, with seeds 0, 1, …; the study is told their mean.
     seed
         Of the choices.
 
     Returns
     -------
     DataFrame
-        A row a trial: that of its last run, with its number in ``trial``, and ``pruned``.
+        A row a run of each trial's last stage, with its number in ``trial``, and ``pruned``.
 
     Raises
     ------
@@ -156,12 +166,17 @@ def search(
     (path,) = find_notebooks([str(notebook)])
     space = Space(path, choices, fixed)
     rungs = _rungs(space, prune)
+    if repeat > 1:
+        require_seed(space.notebook)
+    if pruner not in PRUNERS:
+        raise ParameterError(f"pruner={pruner!r}; expected one of {', '.join(PRUNERS)}")
     out = Path(out).resolve()
     out.mkdir(parents=True, exist_ok=True)
-    study = _study(out, space.digest(metric, objective.smaller, rungs), objective, seed)
+    name = space.digest(metric, objective.smaller, rungs, pruner, repeat)
+    study = _study(out, name, objective, _pruner(pruner, len(rungs)), seed)
     left = trials - len(_ended(study))
     at_a_time = max(1, min(jobs or default_jobs(), left))
-    searching = _Search(study, space, rungs, out, objective, timeout)
+    searching = _Search(study, space, rungs, out, objective, repeat, timeout)
     try:
         if left > 0:
             with executor_for(scheduler, at_a_time) as (executor, there, dashboard):
@@ -179,7 +194,7 @@ def search(
         statuses = searching.statuses()
         if statuses:
             table = write_table(statuses, out)
-            write_summary(statuses, table, out, conclude(table, metric, direction))
+            write_summary(statuses, table, out / SUMMARY, conclude(table, metric, direction))
     return table
 
 
@@ -195,7 +210,17 @@ def _rungs(space: Space, prune: Mapping[str, Sequence[Any]] | None) -> list[dict
     return [check_parameters(space.notebook, {name: value}) for value in values]
 
 
-def _study(out: Path, name: str, objective: Objective, seed: int) -> "optuna.Study":
+def _pruner(kind: str, rungs: int) -> "optuna.pruners.BasePruner":
+    import optuna
+
+    if kind == "median":
+        return optuna.pruners.MedianPruner(n_startup_trials=BEFORE_PRUNING)
+    return optuna.pruners.HyperbandPruner(max_resource=rungs)
+
+
+def _study(
+    out: Path, name: str, objective: Objective, pruner: "optuna.pruners.BasePruner", seed: int
+) -> "optuna.Study":
     import optuna
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend
@@ -205,7 +230,7 @@ def _study(out: Path, name: str, objective: Objective, seed: int) -> "optuna.Stu
         storage=JournalStorage(JournalFileBackend(str(out / STUDY))),
         study_name=name,
         direction="minimize" if objective.smaller else "maximize",
-        pruner=optuna.pruners.MedianPruner(n_startup_trials=BEFORE_PRUNING),
+        pruner=pruner,
         load_if_exists=True,
     )
     # Continued with the seed alone, it would draw the first settings again.
@@ -215,6 +240,16 @@ def _study(out: Path, name: str, objective: Objective, seed: int) -> "optuna.Stu
 
 def _ended(study: "optuna.Study") -> "list[optuna.trial.FrozenTrial]":
     return [trial for trial in study.get_trials(deepcopy=False) if trial.state.is_finished()]
+
+
+@dataclass
+class _Stage:
+    """The runs of a trial at one rung."""
+
+    trial: "optuna.Trial"
+    rung: int
+    waiting: set[str]
+    statuses: list[dict[str, Any]] = field(default_factory=list)
 
 
 class _Search:
@@ -227,36 +262,45 @@ class _Search:
         rungs: list[dict[str, Any]],
         out: Path,
         objective: Objective,
+        repeat: int,
         timeout: int | None,
     ) -> None:
         self._study, self._space, self._rungs = study, space, rungs
         self._out, self._metric, self._timeout = out, objective.metric, timeout
+        self._repeat = repeat
 
     def run(self, executor: Executor, count: int, at_a_time: int) -> Iterator[dict[str, Any]]:
         """Bring so many trials to their end; give the last status of each."""
-        running: dict[Future, tuple[optuna.Trial, int, str, Run]] = {}
+        running: dict[Future, tuple[_Stage, str, Run]] = {}
+        unfinished, begun = self._unfinished(), 0
 
         def start(trial: "optuna.Trial", rung: int) -> None:
-            key, run = self._run_of(trial, rung)
-            future = submit(executor, run, self._out / "runs" / key, self._timeout)
-            running[future] = (trial, rung, key, run)
+            runs = self._runs_of(trial, rung)
+            stage = _Stage(trial, rung, set(runs))
+            for key, run in runs.items():
+                future = submit(executor, run, self._out / "runs" / key, self._timeout)
+                running[future] = (stage, key, run)
 
-        unfinished = self._unfinished()
-        begun = 0
-        while begun < min(at_a_time, count):
+        def begin() -> None:
+            nonlocal begun
             start(unfinished.pop() if unfinished else self._study.ask(), 0)
             begun += 1
+
+        while begun < min(at_a_time, count):
+            begin()
         while running:
             for future in wait(running, timeout=LOOK_UP, return_when=FIRST_COMPLETED).done:
-                trial, rung, key, run = running.pop(future)
-                status = collect(future, key, run)
-                if self._goes_on(trial, rung, status):
-                    start(trial, rung + 1)
+                stage, key, run = running.pop(future)
+                stage.statuses.append(collect(future, key, run))
+                stage.waiting.discard(key)
+                if stage.waiting:
                     continue
-                yield status
+                if self._goes_on(stage):
+                    start(stage.trial, stage.rung + 1)
+                    continue
+                yield stage.statuses[-1]
                 if begun < count:
-                    start(unfinished.pop() if unfinished else self._study.ask(), 0)
-                    begun += 1
+                    begin()
 
     def _unfinished(self) -> "list[optuna.Trial]":
         """Return the trials that were on their way when the search was cut short."""
@@ -268,28 +312,41 @@ class _Search:
             for trial in self._study.get_trials(deepcopy=False, states=running)
         ]
 
-    def _run_of(self, trial: "optuna.Trial", rung: int) -> tuple[str, Run]:
-        run = Run(self._space.notebook, self._space.suggest(trial) | self._rungs[rung])
-        ((key, run),) = keyed_runs([run]).items()
-        trial.set_user_attr("key", key)
-        return key, run
+    def _runs_of(self, trial: "optuna.Trial", rung: int) -> dict[str, Run]:
+        """Return the runs of a trial's next stage, one for each seed."""
+        settings = self._space.suggest(trial) | self._rungs[rung]
+        seeds = [{"seed": seed} for seed in range(self._repeat)] if self._repeat > 1 else [{}]
+        return keyed_runs(
+            Run(self._space.notebook, settings | self._checkpoint(trial, seed) | seed)
+            for seed in seeds
+        )
 
-    def _goes_on(self, trial: "optuna.Trial", rung: int, status: Mapping[str, Any]) -> bool:
-        """Tell the study about a run; return whether its trial has another one."""
+    def _checkpoint(self, trial: "optuna.Trial", seed: Mapping[str, int]) -> dict[str, str]:
+        """Return where a trial keeps its training, if its stages are more and more epochs."""
+        takes = "checkpoint" in self._space.notebook.parameters
+        if not takes or "checkpoint" in self._space.fixed or "epochs" not in self._rungs[0]:
+            return {}
+        folder = self._out / "checkpoints"
+        folder.mkdir(exist_ok=True)
+        name = "-".join([self._study.study_name, str(trial.number), *map(str, seed.values())])
+        return {"checkpoint": str(folder / name)}
+
+    def _goes_on(self, stage: _Stage) -> bool:
+        """Tell the study about the runs of a stage; return whether its trial has another one."""
         import optuna
 
-        trial.set_user_attr("status", dict(status))
-        if status["status"] != SUCCEEDED:
+        trial, last = stage.trial, stage.rung == len(self._rungs) - 1
+        trial.set_user_attr("statuses", stage.statuses)
+        for status in stage.statuses:
+            if status["status"] == SUCCEEDED and self._metric not in status["metrics"]:
+                choose_objective(list(status["metrics"]), self._metric, "maximize")  # which raises
+        values = [status["metrics"].get(self._metric) for status in stage.statuses]
+        if None in values:  # of a run that failed, or that recorded NaN
             self._study.tell(trial, state=optuna.trial.TrialState.FAIL)
             return False
-        if self._metric not in status["metrics"]:
-            choose_objective(list(status["metrics"]), self._metric, "maximize")  # which raises
-        value = status["metrics"][self._metric]
-        if value is None:
-            self._study.tell(trial, state=optuna.trial.TrialState.FAIL)
-            return False
-        trial.report(value, rung)
-        if rung == len(self._rungs) - 1:
+        value = sum(values) / len(values)
+        trial.report(value, stage.rung)
+        if last:
             self._study.tell(trial, value)
             return False
         if trial.should_prune():
@@ -298,11 +355,12 @@ class _Search:
         return True
 
     def statuses(self) -> list[dict[str, Any]]:
-        """Return the last run of every trial that has ended, with what became of the trial."""
+        """Return the last runs of every trial that has ended, with what became of the trial."""
         found = []
         for trial in _ended(self._study):
-            status = dict(trial.user_attrs["status"])
             about = {"trial": trial.number, "pruned": trial.state.name == "PRUNED"}
-            status["metrics"] = status["metrics"] | about
-            found.append(status)
+            for status in trial.user_attrs["statuses"]:
+                parameters = {k: v for k, v in status["parameters"].items() if k != "checkpoint"}
+                metrics = status["metrics"] | about
+                found.append(status | {"metrics": metrics, "parameters": parameters})
         return found

@@ -1,12 +1,15 @@
-"""``summary.html``: the pictures of a sweep, and the way to every executed notebook."""
+"""The page of a sweep, or of several: what may be concluded, pictures, every executed notebook."""
 
 import itertools
+import json
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from helpers.errors import CourseError
 from helpers.files import write_atomically
-from helpers.sweeps.compare import Comparison, interval
+from helpers.sweeps.compare import Comparison, conclude, interval
 from helpers.sweeps.objective import TEST
 from helpers.sweeps.table import describe, make_table
 
@@ -16,25 +19,72 @@ if TYPE_CHECKING:
     from helpers.plots import CourseFigure
 
 TEMPLATE = Path(__file__).with_name("templates") / "summary.html.j2"
+SUMMARY = "summary.html"
 PAIRS = 3  # of parameters that get a heat map
+
+
+def compare_sweeps(
+    folders: Sequence[Path], page: Path, metric: str | None = None, direction: str | None = None
+) -> "pd.DataFrame":
+    """Write one page of several sweeps; the sweep is a parameter more, named after its folder.
+
+    Parameters
+    ----------
+    folders
+        Of sweeps, each with its ``results.json``.
+    page
+        The HTML file to write.
+    metric, direction
+        As of ``choose_objective``.
+
+    Returns
+    -------
+    DataFrame
+        As of ``sweep``, of all runs.
+
+    Raises
+    ------
+    CourseError
+        If a folder holds no results, or two have the same name.
+    """
+    statuses: list[dict[str, Any]] = []
+    for folder in folders:
+        try:
+            rows = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            raise CourseError(
+                f"{folder} holds no results.json; expected the folder of a sweep"
+            ) from None
+        statuses += [
+            row
+            | {"folder": str(folder.resolve())}
+            | {"parameters": {"sweep": folder.resolve().name, **row["parameters"]}}
+            for row in rows
+        ]
+    names = [folder.resolve().name for folder in folders]
+    if len(set(names)) < len(names):
+        raise CourseError(f"Two folders are called {max(names, key=names.count)}; rename one")
+    table = make_table(statuses)
+    write_summary(statuses, table, page, conclude(table, metric, direction))
+    return table
 
 
 def write_summary(
     statuses: Sequence[dict[str, Any]],
     table: "pd.DataFrame",
-    out: Path,
+    page: Path,
     found: Comparison | None,
     confirmed: Sequence[dict[str, Any]] = (),
-) -> Path:
-    """Write ``summary.html``, whole or not at all.
+) -> None:
+    """Write the page, whole or not at all.
 
     Parameters
     ----------
     statuses, table
         The same runs, in the same order. The table's ``attrs`` get the ``conclusion`` and what was
         ``confirmed``.
-    out
-        Folder of the sweep.
+    page
+        The HTML file; it lies in the folder of the sweep, unless a status names its ``folder``.
     found
         What may be concluded, or None.
     confirmed
@@ -53,14 +103,15 @@ def write_summary(
         chosen = _intervals(found.runs_of_best(table), shown)
         table.attrs["confirmed"] = _intervals(make_table(confirmed), shown) if confirmed else {}
     rows = [
-        {**status, "row": row, "page": _page(status, out)}
+        {**status, "row": row, "page": _link(status, page)}
         for status, row in zip(statuses, table.to_dict("records"), strict=True)
     ]
-    page = (
+    text = (
         Environment(autoescape=True)
         .from_string(TEMPLATE.read_text(encoding="utf-8"))
         .render(
-            notebook=statuses[0]["notebook"],
+            notebook=", ".join(sorted({status["notebook"] for status in statuses})),
+            own=page.name == SUMMARY,
             rows=rows,
             parameters=parameters,
             setting=[name for name in parameters if name != "seed"],
@@ -76,8 +127,7 @@ def write_summary(
             ],
         )
     )
-    write_atomically(out / "summary.html", page)
-    return out / "summary.html"
+    write_atomically(page, text)
 
 
 def _intervals(runs: "pd.DataFrame", metrics: Iterable[str | None]) -> dict[str, dict[str, float]]:
@@ -130,10 +180,12 @@ def _common_column(curves: "dict[str, pd.DataFrame]") -> str | None:
     return next((n for n in ranked if n.endswith("accuracy")), next(iter(ranked), None))
 
 
-def _page(status: dict[str, Any], out: Path) -> str | None:
-    """Return the path of a run's notebook, relative to the summary, without its ending."""
-    path = Path("runs") / status["key"] / status["notebook"]
-    return path.as_posix() if (out / path).with_suffix(".html").exists() else None
+def _link(status: dict[str, Any], page: Path) -> str | None:
+    """Return the way from the page to a run's notebook, without its ending, if it is there."""
+    folder = Path(status.get("folder", page.parent)) / "runs" / status["key"]
+    if not (folder / f"{status['notebook']}.html").exists():
+        return None
+    return Path(os.path.relpath(folder / status["notebook"], page.parent)).as_posix()
 
 
 def _embedded(title: str, figure: "CourseFigure") -> dict[str, str]:

@@ -35,7 +35,7 @@ data
 
 # %% [markdown]
 # Each image becomes a row of numbers from 0 to 1. A sixth of the training images is put aside as a validation
-# set, as in lesson 01: choices are made with it, and the test set is for the end.
+# set, as in lesson 01: choices are made with it. The test set is for reports; no choice in this lesson is made by it.
 
 
 # %%
@@ -176,7 +176,7 @@ plots.graph_diagram(
 # \qquad \frac{\partial z}{\partial w_i} = x_i$$
 #
 # (The first is the derivative of $-t \log a - (1 - t) \log(1 - a)$, which is $-\frac{t}{a} + \frac{1 - t}{1 - a}$. The
-# second is the derivative of $1 / (1 + e^{-z})$, which is $e^{-z} / (1 + e^{-z})^2$.) Their product is short, because
+# second is the derivative of $1 / (1 + e^{-z})$, which is $e^{-z} / (1 + e^{-z})^2$. Because $1 - a = e^{-z} / (1 + e^{-z})$, that is $a (1 - a)$.) Their product is short, because
 # $a(1 - a)$ cancels:
 #
 # $$\frac{\partial L}{\partial w_i} = (a - t) \, x_i \qquad \frac{\partial L}{\partial b} = a - t$$
@@ -236,7 +236,7 @@ figure
 # ### The learning rate
 #
 # How large should a step be? Take the simplest loss, $L = w^2$ with one weight. Its slope is $2w$, and the best weight
-# is 0. Here are ten steps from $w = -4$:
+# is 0. Here are ten steps from $w = -4$ (on the right they leave the picture):
 
 
 # %%
@@ -314,8 +314,7 @@ reveal(guess, best, "The best of 20,000 lines: it cuts off one corner.")
 
 # %% [markdown]
 # A **layer** is several neurons side by side that get the same inputs. A **hidden layer** lies between the inputs
-# and the output. Two hidden neurons solve the problem: one is large in the lower right corner, the other in the upper
-# left corner, and the output neuron adds them up.
+# and the output. Two hidden neurons solve the problem: the output of one is large in the lower right corner, that of the other in the upper left corner. The output neuron adds both, and asks whether the sum is above 1. We set these weights by hand.
 
 # %%
 hidden = np.maximum(points @ np.array([[1, -1], [-1, 1]]), 0)  # two neurons: x₁ − x₂ and x₂ − x₁
@@ -351,14 +350,13 @@ check(
 
 # %% [markdown]
 # Which bend? By the chain rule, the slopes of all layers are multiplied: those of the bends, and the weights between
-# them. The slope of the sigmoid is $a(1 - a)$, at most 0.25. By which factor do ten sigmoids alone shrink a slope, at
-# least?
+# them. The slope of the sigmoid is $a(1 - a)$, at most 0.25. How much of a slope of 1 is left after ten sigmoids, at most?
 
 # %%
 guess = None  # a number
 
 # %%
-reveal(guess, 0.25**10, "Less than a millionth. ReLU has slope 1 wherever it is open.")
+reveal(guess, 0.25**10, "Less than a millionth. ReLU has slope 1 wherever its input is positive.")
 
 # %% [markdown]
 # With weights of the usual size, such a product stays tiny. This is the **vanishing gradient**: layers near the input
@@ -423,7 +421,7 @@ def forward(parameters, x):
 #
 # ## 6 · Back-propagation
 #
-# The chain rule, layer by layer from the loss back to the first weights, is called **back-propagation**
+# The chain rule, layer by layer from the loss back to the weights of the first layer, is called **back-propagation**
 # (Rumelhart, Hinton and Williams, 1986). Write $\delta$ for the slope of the loss in the logits of the last
 # layer.
 #
@@ -435,8 +433,7 @@ def forward(parameters, x):
 #
 # that is, probability minus one-hot label: the error again, as with one neuron.
 #
-# *Its weights.* $z = h W_2 + b_2$, so each weight's slope is the error times its input. For a whole batch:
-# $\partial L / \partial W_2 = h^T \delta$, and $\partial L / \partial b_2$ is the sum of $\delta$ over the batch.
+# *Its weights.* $z = h W_2 + b_2$, so each weight's slope is the error times its input. For a whole batch, $L$ is the mean of the images' losses, so $\delta$ is divided by the number of images first. Then $\partial L / \partial W_2 = h^T \delta$, and $\partial L / \partial b_2$ is the sum of $\delta$ over the batch. ($h^T$ is $h$ *transposed*: rows become columns; in NumPy, `h.T`.)
 #
 # *One layer back.* How much does each hidden neuron contribute? Send the error back through the same weights:
 # $\delta W_2^T$. ReLU passes it on where it was open ($h > 0$), and stops it elsewhere. Then the same rule again:
@@ -458,8 +455,7 @@ def backward(parameters, x, y):
 
 
 # %% [markdown]
-# Is it right? A **gradient check** compares slopes with trials, as we did for one weight. We check 200 parameters, drawn
-# at random, with `float64` numbers. Of the first weights we take those of pixels with ink: for a pixel that is always 0,
+# Is it right? A **gradient check** compares slopes with trials, as we did for one weight. We draw 200 times at random, about 50 times from each of the four arrays, and compute with `float64` numbers. Of the first layer's weights we take those of pixels with ink: for a pixel that is always 0,
 # slope and trial are both 0, whatever the formula is.
 
 
@@ -503,7 +499,7 @@ check(max(gaps) < 1e-6, "back-propagation gives the slopes that a trial gives")
 # %% [markdown]
 # *Remember: the error goes back through the same weights; a slope is error times input.*
 #
-# ## 7 · Where do the first weights come from?
+# ## 7 · With which weights should a training begin?
 #
 # Suppose that all weights of the network start with the same value. Then all hidden neurons compute the same, get the
 # same error back through equal weights, and stay the same. We train such a network for 20 steps. How many *different*
@@ -522,8 +518,7 @@ reveal(guess, different, "32 neurons do the work of one.")
 check(np.abs(equal[0] - 0.01).max() > 1e-4, "the weights did move")
 
 # %% [markdown]
-# So first weights are drawn at random. How large should they be? Send images through ten layers of 100 neurons,
-# with weights of three sizes, and look at the spread of the activations after each layer.
+# So the initial weights are drawn at random. How large should they be? Send images through ten layers of 100 neurons, with weights of three sizes, and look at the standard deviation of what the neurons give, after each layer.
 
 
 # %%
@@ -596,7 +591,7 @@ figure
 
 # %% [markdown]
 # The curve is rough because each mini-batch is another sample (lesson 02: a mean of 50 has a standard error). The
-# way is down all the same. Before training, about 10% of the answers are right. And now, of the test images? (The
+# way is down all the same. By chance, about one in ten answers would be right. And now, of the test images? (The
 # nearest mean image of lesson 02 got 82% of MNIST.)
 
 # %%
@@ -619,7 +614,7 @@ check(test_accuracy > 0.88, "more than 88% of the test images are right")
 #
 # ## 9 · Better steps
 #
-# In a narrow valley the gradient points across, from wall to wall, and hardly along the valley. An **optimizer** is
+# A narrow valley is steep across and nearly flat along. The steep direction limits the learning rate: larger steps would swing from wall to wall, further each time. But this rate is small for the flat direction. An **optimizer** is
 # a rule that makes steps out of gradients. Three improvements on SGD are in use everywhere. $g$ is the gradient.
 #
 # **Momentum** keeps a velocity $v$, as a ball that rolls: $v \leftarrow \beta v - \eta g$, then $w \leftarrow w +
@@ -639,7 +634,7 @@ class Momentum:
 
 # %% [markdown]
 # (The class keeps `v` from step to step. Before the first step it is `None`, and `or` takes the zeros instead.) With
-# $\beta = 0$ this is plain SGD. **RMSprop** (Hinton, 2012) divides each step by the usual size of that slope:
+# $\beta = 0$ this is plain SGD. **RMSprop** (Hinton, 2012) divides the step of each weight by the usual size of the slope of this weight:
 # $s \leftarrow 0.9 \, s + 0.1 \, g^2$, then $w \leftarrow w - \eta \, g / \sqrt{s}$. So steep and flat directions
 # get steps of about the same size. (A tiny number is added to the root, so that nothing is divided by 0.)
 
@@ -659,8 +654,7 @@ class RMSprop:
 
 # %% [markdown]
 # **Adam** (Kingma and Ba, 2015) does both: $m \leftarrow 0.9 \, m + 0.1 \, g$ and $s \leftarrow 0.999 \, s + 0.001 \,
-# g^2$, then $w \leftarrow w - \eta \, \hat m / \sqrt{\hat s}$. Both start at 0 and are too small at first. In step $t$ they hold the share $1 - 0.9^t$, or $1 - 0.999^t$, of what they
-# should; dividing by it corrects that: $\hat m = m / (1 - 0.9^t)$ and $\hat s = s / (1 - 0.999^t)$.
+# g^2$, then $w \leftarrow w - \eta \, \hat m / \sqrt{\hat s}$. Both start at 0 and are too small at first. After $t$ steps $m$ is too small by the factor $1 - 0.9^t$, and $s$ by $1 - 0.999^t$; dividing by these corrects that: $\hat m = m / (1 - 0.9^t)$ and $\hat s = s / (1 - 0.999^t)$.
 
 
 # %%
@@ -705,7 +699,7 @@ paths = {
 plots.descent_paths(valley, paths, limits=(-10, 6, -3, 3), title="60 steps through a valley")
 
 # %% [markdown]
-# SGD creeps along. Momentum and Adam get to the bottom, and overshoot a little. Which is best for our network?
+# SGD creeps along the flat direction. (Rates that we chose by hand, one run each, for a picture.) Momentum and Adam swing past the bottom and come back. Which is best for our network?
 # That depends on the learning rate. So we try nine rates for each optimizer, each with several seeds, one epoch
 # each, and compare the *validation* loss.
 
@@ -753,13 +747,13 @@ axes.legend()
 figure
 
 # %% [markdown]
-# Far from the best rate the loss is much higher. (A run with a loss above 3 counts as 3, so the means at the right may be
+# Far from the best rate the loss is much higher. (A run with a loss above 3, or with one that is no number any more, counts as 3, so the means at the right may be
 # too low.) The best rate of SGD is far larger than
 # those of RMSprop and Adam; momentum's is a tenth of SGD's, because its steps add up to ten times as much. So a rate says
 # nothing without its optimizer.
 #
 # Which optimizer is best, each at its own best rate? We chose these rates because they were good *with these seeds*, so
-# their losses are a bit too good. For the comparison we train again, with fresh seeds. All optimizers get the same ones,
+# their losses are a bit too good. For the comparison we train again, with fresh seeds (the numbers with which random choices begin). That removes a part of the luck; the validation images are the same. All optimizers get the same seeds,
 # so that we can look at differences seed by seed:
 
 # %% tags=["nbval-ignore-output"]
@@ -782,8 +776,7 @@ best.round(3)
 
 # %% [markdown]
 # With five seeds, mean ± 2.78 standard errors holds the true mean in 95% of such experiments (`t.ppf` gives the 2.78;
-# lesson 08 explains it). Where a difference ± its interval includes 0, this experiment cannot tell the optimizer from
-# SGD. And it is about one small network and one epoch. No optimizer forgives every rate, either:
+# lesson 08 explains it). If 0 lies between difference − ± and difference + ±, this experiment cannot tell the optimizer from SGD. It compares each with SGD only, not the others with each other, and it is about one small network and one epoch. As the picture shows, no optimizer forgives every rate, either:
 
 # %% tags=["nbval-ignore-output", "hide"]
 on_an_edge = [name for name in best.index if best.loc[name, "best rate"] in (grid[0], grid[-1])]
@@ -793,7 +786,7 @@ print("Adam:", {rate: round(float(value), 2) for rate, value in adam.items()})
 check(adam[0.3] > 1.5 * min(adam.values()), "a badly chosen rate hurts Adam too")
 
 # %% [markdown]
-# One more tool, which we do not try here: large steps at first, small ones at the end. A **learning rate schedule** changes the rate
+# A **learning rate schedule** makes large steps at first and small ones at the end. We do not try it here. It changes the rate
 # during training, for example along half a cosine from the full rate down to 0.
 
 # %%
@@ -852,7 +845,7 @@ choose(
 choose(
     "All weights of a network start at 0.01. What goes wrong?",
     {
-        "The weights never move.": "They do move, all in the same way.",
+        "The weights never move.": "They move, but for every hidden neuron in the same way.",
         "The neurons of a hidden layer stay alike.": "They get the same inputs and the same errors, so "
         "they take the same steps.",
         "The loss becomes infinite.": "Nothing grows without bound here.",

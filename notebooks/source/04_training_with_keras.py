@@ -48,7 +48,7 @@ data
 # ## 1 · A network in five lines
 #
 # **TensorFlow** is a library that computes with arrays on processors and graphics cards, and that differentiates
-# for you. **Keras** is a library for building and training networks, which leaves the computing to it. (It can also run on JAX
+# for you. **Keras** is a library for building and training networks, which leaves the computing to TensorFlow. (It can also run on JAX
 # or PyTorch. The library that does
 # the computing for Keras is called its **backend**.)
 #
@@ -100,7 +100,7 @@ plots.learning_curves(curves, title="784 – 512 – 10, RMSprop")
 # The validation curve can be the better one at first: the training figure is the mean over an epoch in which the
 # network got better all the time, the validation figure is measured at its end.
 #
-# `evaluate` computes loss and metrics on other data, `predict` gives the probabilities. Which share of the test
+# `evaluate` computes the loss and the other measures that `compile` was given (**metrics**: here the accuracy) on other data, `predict` gives the probabilities. Which share of the test
 # images is right? (The network of lesson 03, with 32 hidden neurons and half as many images, got about 92% of
 # MNIST.)
 
@@ -194,7 +194,7 @@ check(max(gaps) < 1e-4, "the loop and fit end with the same weights")
 # ## 3 · Faster: what `train` decides
 #
 # `helpers.training.train` is such a loop, too; its text is
-# [`helpers/training/loop.py`](../helpers/training/loop.py), one page. It looks at the machine and the network,
+# [`helpers/training/loop.py`](../helpers/training/loop.py), a loop that you can read; what it calls lies beside it. It looks at the machine and the network,
 # decides how to compute, and says so in its first line, the *plan*.
 
 # %% tags=["nbval-ignore-output"]
@@ -213,10 +213,10 @@ own = time.perf_counter() - start
 #
 # - *CPU* or *GPU*: where it computes. A **GPU**, a graphics processor, does many simple computations at once.
 # - *float32*, *bfloat16*: the **number format**. bfloat16 takes two bytes instead of four, with the same
-#   range and fewer digits; that is enough for most layers, and quicker where the processor has instructions for it.
-# - *XLA*: a compiler for computations. It joins small operations into larger ones, so that intermediate results
+#   range and fewer digits; that is enough for most layers, and quicker for convolutions where the processor has instructions for it. (*mixed* and *float16* are the same idea on a GPU.)
+# - *XLA*: a program that makes machine code for computations (that is called to compile, too). It joins small operations into larger ones, so that intermediate results
 #   need not go through memory. Compiling takes seconds, so it pays for long trainings of dense and recurrent (lesson 06) networks.
-# - *oneDNN*: the library that does the matrix products and convolutions on processors of Intel and AMD. *AVX2*,
+# - *oneDNN*: the library that does the matrix products and convolutions (lesson 05) on processors of Intel and AMD. *AVX2*,
 #   *AVX-512* and *AMX* are instruction sets of such processors, from older to newer.
 #
 # Is it faster here than `fit`, on the same images, with the same validation after each epoch?
@@ -233,8 +233,7 @@ print(
 print(f"train: {own:.1f} s, validation accuracy {twin.evaluate(x_val, y_val, verbose=0)[1]:.3f}")
 
 # %% [markdown]
-# (One run each, from other first weights: small differences mean nothing here. The benchmarks of this
-# course repeat, and compare with PyTorch too.)
+# (One run each, from other first weights: small differences in time or accuracy may be luck, and for a short training the preparation of `train` can take longer than it saves. The benchmarks of this course repeat, and compare with PyTorch too.)
 #
 # When does a GPU pay? It is fast if it gets much work at once, and every step has a price for sending the work
 # there. Count the multiplications for one image:
@@ -323,14 +322,14 @@ answers = two_questions.evaluate(
 # | several labels at once | one neuron for each label, sigmoid | binary cross-entropy | F1 of each label |
 # | a quantity | one neuron, no activation | mean squared error | mean absolute error |
 #
-# Hidden layers: ReLU. Optimizer: Adam with rate 0.001, then tune the rate. The activation of the last layer has
+# Binary cross-entropy is the loss of one neuron in lesson 03, section 2. Hidden layers: ReLU. Optimizer: Adam with rate 0.001, then tune the rate. The activation of the last layer has
 # nothing to do with that of the hidden ones.
 #
 # ### A quantity
 #
 # Predicting a quantity is called **regression**. Iris again: how wide is a petal, given the other three
 # measurements? **Mean absolute error** (MAE) is the mean distance between prediction and truth, here in
-# centimetres. Two rivals first: always the mean, and a straight formula (linear regression).
+# centimetres. Two rivals first: always the mean, and a weighted sum of the three measurements (**linear regression**: one neuron without an activation function).
 
 # %%
 from sklearn.linear_model import LinearRegression
@@ -373,8 +372,7 @@ reveal(guess, "equal" if abs(by_network - by_formula) < 0.02 else better, "One r
 #
 # ### Three classes, and luck
 #
-# Now the species, from all four measurements: 4 – 64 – 3, 100 epochs, batches of 32. With 30 test flowers, one
-# flower is 3.3% of the accuracy, so one run says little. We repeat it with several seeds: other splits, other first
+# Now the species, from all four measurements: 4 – 64 – 3, 100 epochs, batches of 32. With 30 test flowers, one flower is 3.3 percentage points of the accuracy, so one run says little. (`train` holds a tenth of the 120 training flowers out for its validation.) We repeat it with several seeds: other splits, other first
 # weights.
 
 # %% tags=["nbval-ignore-output"]
@@ -466,8 +464,7 @@ plots.learning_curves(overfitted, title=f"{len(few)} images, 128 + 64 hidden neu
 
 # %% [markdown]
 # This is what overfitting looks like. The training loss goes to 0, and the training accuracy to 100%. The validation
-# loss falls, turns, and rises again, while the validation accuracy stays about the same: the network gets more and more
-# sure, also where it is wrong. When was its loss best?
+# loss falls, turns, and rises again, while the validation accuracy stays about the same. A network can be wrong as often and lose more, if it is more sure where it is wrong. When was its loss best?
 
 # %% tags=["nbval-ignore-output"]
 val_loss = overfitted["val_loss"].to_numpy()
@@ -482,16 +479,15 @@ check(
 )
 
 # %% [markdown]
-# *Remember: the gap between training and validation shows overfitting. From where the validation loss turns, more
-# training makes the probabilities worse.*
+# *Remember: the gap between training and validation shows overfitting. After the epoch with the lowest validation loss, more training makes the probabilities worse.*
 #
 # ## 7 · Six remedies, one at a time
 #
-# The best remedy is *more data*, here four times as many images. **Regularisation** is everything else that keeps a
+# One remedy is *more data*, here four times as many images. **Regularisation** is everything else that keeps a
 # network from learning by heart:
 #
-# - *A smaller network* has less room to remember.
-# - **L2 regularisation** adds the squares of the weights to the loss, times a small number, so large weights cost.
+# - *A smaller network*, here one hidden layer instead of two, has less room to remember.
+# - **L2 regularisation** adds the squares of the weights to the loss, times a small number, so large weights cost: this part of the loss is a *penalty*.
 #   (**L1 regularisation** adds their absolute values, which drives many weights to 0.)
 # - **Dropout** (Srivastava et al., 2014) silences each neuron with a given probability, drawn anew for each sample in
 #   each training step, and makes the others larger to compensate. So no neuron can rely on another. In prediction all
@@ -502,9 +498,7 @@ check(
 # - **Early stopping** ends the training when the validation loss has not improved for some epochs, and takes back the
 #   best weights. It needs a validation set of its own: here a fifth of the few training images.
 #
-# Each is tried alone, against the network without any, with several seeds. With the same seed all get the same images
-# ("more data" gets these and others), and all take about the same number of steps, early stopping fewer. So we can compare pair by pair, which takes
-# a part of the luck out of the difference. We compare on the validation set, because we are about to *choose*.
+# Each is tried alone, against the network without any, with several seeds. With the same seed all get the same images ("more data" gets these and others; early stopping learns from four fifths of them), and all take about the same number of steps (early stopping fewer). So we compare each remedy with "none" at the same seed, and some of the luck cancels. We compare on the validation set, because we are about to *choose*.
 #
 # Guess: which one will raise the accuracy most?
 
@@ -574,8 +568,7 @@ reveal(guess, winner, "Compare its interval with the others.")
 check(winner == "more data", "four times the data helps the accuracy most")
 
 # %% [markdown]
-# Read the intervals. Where one includes 0, this experiment cannot tell the remedy from doing nothing. With twelve
-# intervals, one or the other that just misses 0 may be luck. More data is far ahead in both measures, and
+# Read the intervals. Where one includes 0, this experiment cannot tell the remedy from doing nothing. Of twelve intervals, one may miss 0 by luck alone. More data is far ahead in both measures, and
 # a network that is too small is worse in both. Early stopping had only 400 images to learn from, because it needs a
 # validation set; so a loss of accuracy does not show that stopping does harm.
 #
