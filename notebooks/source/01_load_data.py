@@ -8,7 +8,7 @@
 #
 # | | |
 # |---|---|
-# | Time | 2½ hours: 85 minutes to read and try, 70 for the [exercises](exercises/01_exercises.ipynb); it runs in 20 seconds |
+# | Time | 2½ hours: 85 minutes to read and try, 70 for the [exercises](exercises/01_exercises.ipynb); the lesson runs in 20 seconds |
 # | You will learn | arrays and batches; images and tables from files; missing values; scaling; splits and leaks; one-hot labels; augmentation; a pipeline from files to batches |
 # | You need | Python (functions, loops, dictionaries), and to have seen NumPy once |
 #
@@ -132,9 +132,9 @@ print("channels first:", channels_first.shape)
 check(np.shares_memory(channels_last, x_train), "a new axis of length 1 copies nothing")
 
 # %% [markdown]
-# `helpers.datasets.load_dataset("mnist")` does what the first cells did, and also finds or downloads the set,
+# `helpers.datasets.load_dataset("mnist")` reads such a file, and also finds or downloads the set,
 # checks it, and keeps names and source with the arrays. With an internet connection,
-# `keras.datasets.mnist.load_data()` and `keras.datasets.cifar10.load_data()` give such arrays too.
+# `keras.datasets.mnist.load_data()` and `keras.datasets.cifar10.load_data()` give such arrays too. (The labels of CIFAR-10 have the shape (n, 1) there; `labels.ravel()` makes it (n,).)
 #
 # *Remember: a data set is arrays. Look at their shapes and dtypes first, and then at some examples.*
 #
@@ -149,7 +149,7 @@ print([folder.name for folder in folders])
 print(len(paths), "files, the first is", "/".join(paths[0].parts[-2:]))
 
 # %% [markdown]
-# Pillow reads an image file; `np.asarray` turns it into an array. The name of the folder is the label, and its
+# **Pillow**, which is imported as `PIL`, is a library that reads image files; `np.asarray` turns it into an array. The name of the folder is the label, and its
 # place in the sorted list of folders is the label's number.
 
 # %%
@@ -203,17 +203,19 @@ reveal(guess, "JPEG", "A photo is full of small differences that a PNG has to ke
 pd.Series(sizes, name="bytes").to_frame()
 
 # %% [markdown]
-# What got lost? Here is the same detail of each file, decoded:
+# What got lost? Here is the same small detail of each file, decoded and enlarged:
 
 # %%
 decoded = {name: np.asarray(Image.open(BytesIO(file))) for name, file in files_of.items()}
-details = np.stack([pixels[150:250, 250:400] for pixels in decoded.values()])
+details = np.stack([pixels[150:182, 300:348] for pixels in decoded.values()])
 plots.image_grid(details, list(decoded), columns=4, title="A detail of the photo")
 
 # %%
 check(np.array_equal(decoded["PNG"], photo), "the PNG gives back every pixel exactly")
 
 # %% [markdown]
+# JPEG 10 has lost the fine lines, and there are spots around the edges. With 95 and 75 one hardly sees a difference.
+#
 # And for one of our small drawings? (Every JPEG file begins with some hundred bytes of tables.)
 
 # %%
@@ -238,7 +240,7 @@ for name, labels in (("as stored", y_train), ("shifted", shifted)):
     print(f"{name:10} {hashlib.sha256(labels).hexdigest()[:32]}…")
 
 # %% [markdown]
-# `load_dataset` compares the digest of every known set, images and labels, with the one in
+# For the sets that are downloaded, `load_dataset` compares the digest of images and labels with the one in
 # `data/manifest.toml`. A digest finds all that changed *after* it was made. It cannot know whether the labels
 # were right on that day. If somebody had shifted them before, you would have to look:
 
@@ -281,7 +283,7 @@ print(f"{1 - share:.3f} × {1 - share:.3f} × … (13 times) = {(1 - share) ** 1
 #
 # But whose median? In the end the model is tested on rows that it has not seen. So we put these rows aside
 # *first*, and take the medians from the others. Otherwise the test rows would help to choose what is filled in, and
-# would no longer be unseen. With a median the effect is mostly small. With other steps it is not, as exercise 6 shows.
+# would no longer be unseen. With some steps the effect is large, as exercise 6 shows.
 
 # %%
 train_rows, test_rows = train_test_split(table, test_size=0.25, random_state=seed)
@@ -341,7 +343,7 @@ columns = pd.DataFrame(wine.x_train, columns=wine.feature_names)[["hue", "prolin
 columns.describe().loc[["mean", "std", "min", "max"]].round(2)
 
 # %% [markdown]
-# A simple classifier gives each wine the class of the most similar wine that it knows. "Similar" means a small
+# A simple **classifier** (a program that gives each sample a class) gives each wine the class of the most similar wine that it knows. "Similar" means a small
 # **distance**: subtract feature by feature, square, add up, take the root. Which feature decides? The variance of a
 # feature, its mean squared distance from its mean, tells how much it adds to squared distances:
 
@@ -382,7 +384,7 @@ reveal(guess, nearest.score(x_new, wine.y_test), "Now every feature has a say, n
 # %% [markdown]
 # (36 wines are few, and section 5 says why a real choice needs a validation set. Here it is about the unit.) Note the
 # first line: `mean` and `std` come from the training rows only, and the test rows are changed by the
-# *same* numbers. So a test value may lie beyond the limits of the training values. That is no error: new data
+# *same* numbers. So a test value that was scaled by minimum and maximum may lie below 0 or above 1. That is no error: new data
 # may be larger than all that you have seen.
 #
 # For images the rule is simple: the limits of a byte are known, so `x / 255` scales every image in the same
@@ -393,7 +395,7 @@ pixel_std = grey.reshape(len(grey), -1).std(axis=0)
 print(f"{(pixel_std == 0).sum()} of {pixel_std.size} pixels have the same value in all images")
 
 # %% [markdown]
-# For these pixels, $\sigma = 0$, and a division by zero gives `nan` or `inf`. So take one mean and one standard
+# For these pixels, $\sigma = 0$, and a division by zero gives `nan` (not a number) or `inf` (infinite). So take one mean and one standard
 # deviation for all pixels, or set $\sigma = 1$ where it is 0.
 
 # %%
@@ -455,8 +457,7 @@ by_chance = nearest.score(photos[judge], photo_labels[judge])
 reveal(guess, by_chance, "It has learned nothing but which photos belong together.")
 
 # %% [markdown]
-# Of each image there are three photos. If one of them is in the test set, the other two are in the training set most
-# of the time, and the model copies the label from there. That fails only if both others are in the test set too, which
+# Of each image there are three photos. If one of them is in the test set, at least one of the other two is in the training set most of the time, and the model copies the label from there. That fails only if both others are in the test set too, which
 # happens with probability 0.25 · 0.25. So about 1 − 0.06 = 94% of the test photos can be answered this way.
 #
 # This is a **leak**: information about the test set has got into the training. The remedy is a **grouped
@@ -475,9 +476,7 @@ check(by_group < 0.3 < by_chance, "the score of the random split was a leak")
 # %% [markdown]
 # Time leaks in a similar way. A temperature or a price changes little from one day to the next. If single days are held
 # out at random, their neighbours in time give them away. But if you want to know the future, you will not have those
-# neighbours. So test as you will use the model: train on the past, test on what came after. Below, the mean distance
-# between prediction and truth. The model predicts the mean of the two nearest days; a simple rival for the future says "as
-# on the last known day".
+# neighbours. So test as you will use the model: train on the past, test on what came after. The cell prints the mean distance between prediction and truth. The model predicts the mean of the two nearest days; a simple rival predicts the value of the last known day.
 
 # %%
 from sklearn.neighbors import KNeighborsRegressor
@@ -526,7 +525,7 @@ print(y_train[0], "→", one_hot[0])
 check((one_hot.argmax(axis=1) == y_train).all(), "argmax leads back to the label")
 
 # %% [markdown]
-# `keras.utils.to_categorical(y_train)` does the same. A widespread toy example uses `np.random.random((1000,
+# `keras.utils.to_categorical(y_train)` does the same, with `float64` numbers. Some tutorials use `np.random.random((1000,
 # 10))` as labels. Each row of one-hot labels has one 1, and adds up to 1. Do those?
 
 # %%
@@ -563,7 +562,7 @@ plots.image_rows({"original": originals, **versions}, title="Eight images and tw
 # %% [markdown]
 # These are settings that many tutorials use: rotation by up to 20 degrees, shifts, shear (slanting) and zoom
 # by 0.2, a horizontal flip. Where a moved image leaves a gap, `nearest` repeats its outermost pixels. (In old code they are
-# arguments of `ImageDataGenerator`, which is left in `tf.keras` only. There the shear was in degrees, so that 0.2 did
+# arguments of `ImageDataGenerator`, which Keras 3 does not have any more. There the shear was in degrees, so that 0.2 did
 # next to nothing; here it is a fifth of the image.) Are they good settings *for digits*? Look at the last step alone,
 # the flip:
 
@@ -620,7 +619,7 @@ pipeline = (
     tf.data.Dataset.from_tensor_slices((channels_last, y_train))
     .shuffle(len(y_train), seed=seed)  # a new order for each pass
     .batch(32)
-    .map(to_input)  # late: only one batch is ever float32
+    .map(to_input)  # late: only the batches at work are float32
     .prefetch(tf.data.AUTOTUNE)  # prepare the next batch meanwhile
 )
 
@@ -635,7 +634,7 @@ print(
 print("labels:", labels.shape, labels.dtype.name, labels.numpy().sum(axis=1)[:5])
 
 # %% [markdown]
-# If the images do not fit into memory, read them from the disk when they are needed:
+# If the images do not fit into memory, read them from the disk when they are needed. (These batches still have to be divided by 255, and their labels to be made one-hot.)
 
 # %%
 options = {"image_size": (28, 28), "color_mode": "grayscale", "batch_size": 8}
@@ -646,14 +645,13 @@ images, labels = next(iter(stream))
 print(stream.class_names, images.shape, labels.numpy())
 
 # %% [markdown]
-# `load_dataset("path/to/drawings", streaming=True)` does the same, holds out a part, and says which files it
-# could not read.
+# `load_dataset("path/to/drawings", streaming=True)` reads batches from the disk too (bytes, in an order that is shuffled once) and holds out a part. With `on_error="skip"` it leaves out files that it cannot read, and lists them.
 #
 # *Remember: convert late, shuffle the training data, look at one batch.*
 #
 # ## What goes wrong here
 #
-# Code that you will meet, and what it does. The first two functions do not exist.
+# Code that you will meet, and what it does. The first two functions do not exist, the third line has a typing error.
 
 # %%
 attempt("Iris from Keras", lambda: keras.datasets.iris.load_data())
@@ -661,7 +659,7 @@ attempt("any set by its name", lambda: keras.datasets.load_data("mnist"))
 attempt("a name with a typing error", lambda: load_dataset("mnits"))
 
 # %% [markdown]
-# And one that gives no error: with the old `ImageDataGenerator`, many people call `datagen.fit(x_train)` and
+# And one that gives no error: with the old `ImageDataGenerator`, some people call `datagen.fit(x_train)` and
 # then `model.fit(x_train, y_train)`. The first call computes statistics only. The model never sees a changed
 # image.
 #
@@ -682,7 +680,7 @@ choose(
 choose(
     "You standardise the test set with its own mean. What is wrong with that?",
     {
-        "Nothing, it is the usual way.": "A single new sample has no mean of its own to speak of.",
+        "Nothing, it is the usual way.": "From a single new sample you cannot compute a useful mean.",
         "The test values then lie above 1.": "They may do so in any case, and it is no error.",
         "Test samples are treated otherwise than training samples.": "The model learned from values "
         "that were changed with the training mean; new ones have to be changed by the same numbers.",
@@ -692,7 +690,7 @@ choose(
 
 # %% tags=["hide"]
 choose(
-    "Ten doctors have labelled 500 X-rays of 100 patients, five of each. How do you split?",
+    "Ten doctors have labelled 500 X-rays: five of each of 100 patients. How do you split?",
     {
         "at random": "Then most patients are on both sides, and the model may recognise them.",
         "by patient": "The model will meet new patients, so the test has to hold new patients.",

@@ -87,11 +87,11 @@ axes.set(yscale="log", xlabel="pixel value", ylabel="pixels (logarithmic axis)")
 figure
 
 # %% [markdown]
-# On a **logarithmic axis** each step is ten times the step before. Without it you would see one bar at 0 and hardly
+# On a **logarithmic axis** each mark is ten times the mark before. Without it you would see one bar at 0 and hardly
 # anything else.
 #
-# In MNIST there are peaks at both ends, paper and ink, and small ones at 64, 128 and 191. The writers did not
-# make these. They must come from the way in which the images were made into files. A peak that you cannot explain
+# In **MNIST**, the set of handwritten digits that we loaded, there are peaks at both ends, paper and ink, and small ones at 64, 128 and 191. The writers did not
+# make these. Probably they come from the way in which the images were made into files. A peak that you cannot explain
 # is a good question to the person who made the data.
 
 # %% tags=["hide"]
@@ -111,7 +111,7 @@ means = {name: photo.reshape(-1, 3).mean(axis=0) for name, photo in photos.items
 pd.DataFrame(means, index=["red", "green", "blue"]).round(0)
 
 # %% [markdown]
-# `helpers.statistics.describe(x_train)` computes the summary without a copy of the data, and
+# `helpers.statistics.describe(x_train)` computes minimum, quartiles, maximum, mean and deviation without a copy of the data, and
 # `plots.pixel_distribution(data)` draws the histogram.
 #
 # *Remember: a histogram first, numbers second.*
@@ -264,7 +264,7 @@ figure
 # %% [markdown]
 # The lower the threshold, the more is found, and the more false alarms there are. Which point is right depends on what
 # a missed case and a false alarm cost. The model had learned something after all; the threshold of 0.5 was wrong for it. Two things keep its
-# probabilities low: the class is rare, and the weights are kept small.
+# probabilities low: the class is rare, and `C=0.01` keeps the weights small (with a larger C the recall at 0.5 is higher).
 #
 # Another remedy is a **class weight**: errors on the rare class count more in training, here 49 times as much.
 
@@ -302,7 +302,7 @@ figure, axes = plots.subplots(alt="Share of equal labels against their distance 
 axes.plot(lags, agreement, marker=".")
 shares = class_counts / class_counts.sum()
 axes.axhline((shares**2).sum(), ls="--", color="0.5")  # both of one class, by chance
-axes.set(xlabel="places between two images", ylabel="share of equal labels", title="dashed: chance")
+axes.set(xlabel="distance in places", ylabel="share of equal labels", title="dashed: chance")
 figure
 
 # %% tags=["hide"]
@@ -310,7 +310,7 @@ check(agreement[19] > 0.12, "labels 20 places apart agree in more than 12%", req
 
 # %% [markdown]
 # The images of MNIST come in an order. There is a peak at 20, and in the zigzag even distances mostly agree less often
-# than odd ones. It looks as if two sources took turns. Look at the ink, the mean pixel of an image, at even and at odd places:
+# than odd ones. So neighbours are less alike than images two places apart, as if two sources took turns. Look at the ink, the mean pixel of an image, at even and at odd places:
 
 # %%
 ink = x_train.reshape(len(x_train), -1).mean(axis=1)
@@ -322,11 +322,11 @@ print(f"even places {ink[::2].mean():.1f}, odd places {ink[1::2].mean():.1f}")
 # We estimate the mean ink of the whole training set from 100 images, in four ways, and look how far off the estimates
 # usually are.
 #
-# - A **random sample** gives each image the same chance.
+# - A **random sample** draws each image by lot, whatever its place and its class.
 # - A **systematic sample** takes every k-th image.
 # - A *block* takes images that follow each other.
 # - A **stratified sample** takes from each class its share, at random within the class. (Below, ten images of each
-#   class; the mean of each class then counts by the class's share.)
+#   class; the means of the classes are then added, each multiplied by the share of its class.)
 
 # %%
 size, rng = 100, np.random.default_rng(seed)
@@ -396,7 +396,7 @@ pd.DataFrame(
 ).T.round(2)
 
 # %% [markdown]
-# In MNIST the whole test set has nearly as much ink as the training set, and its halves differ from each other by far
+# In MNIST the whole test set differs little from the training set, by 0.5, and its halves differ from each other by far
 # more than their standard errors. (These are computed as for random samples; those of blocks are larger.) Its authors
 # tell why: the first half was written by employees of the census office, the second by
 # school students (LeCun, Cortes and Burges). Whoever tests on one half tests on one group of people.
@@ -482,13 +482,12 @@ check(n_found > 0.6 * len(changed), "most of the changed labels are among the su
 real = np.argsort(-doubt(y_train[part]), kind="stable")[:16]
 plots.image_grid(
     x_train[part[real]], [f"label {names[y]}" for y in y_train[part[real]]], columns=8,
-    title="The sixteen most doubtful images",
+    title="Sixteen of the most doubtful images",
 )  # fmt: skip
 
 # %% [markdown]
 # Look at each of them. Is the label wrong? Is the image damaged? Or is the writing just unusual? Correct the
-# first, remove the second, and keep the third: unusual but right is what a model most needs to see. An image far
-# from all others is an **outlier**; `helpers.statistics.find_outliers` finds these.
+# first, remove the second, and keep the third: unusual but right is what a model most needs to see. An image that is far from others is an **outlier**; `helpers.statistics.find_outliers` finds those whose surroundings are emptier than their neighbours' surroundings are.
 #
 # *Remember: test a method on errors that you made yourself, then let a person decide.*
 #
@@ -595,11 +594,12 @@ for panel, perplexity in zip(panels, (5, 30, 60)):
     for g, marker in ((0, "o"), (1, "^")):
         panel.scatter(*spots[group == g].T, s=8, marker=marker, label=["narrow", "wide"][g])
     panel.set(xticks=[], yticks=[], title=f"perplexity {perplexity}")
+    panel.set_aspect("equal", adjustable="datalim")
 panels[0].legend()
 figure
 
 # %% [markdown]
-# On the maps both groups are about equally wide. (They have equally many points; the width on a map depends on the
+# On the maps both groups are about equally wide. (They have equally many points; the width on a t-SNE map depends on the
 # number of points and on the settings, not on the width in the data.) On a t-SNE map, read who is neighbour of whom. Do
 # not read sizes, and do not trust large distances.
 #
@@ -611,8 +611,7 @@ figure
 #
 # - **k-means**: k centres; each point belongs to the nearest centre, each centre is the mean of its points.
 # - **Hierarchical clustering**: merge the two nearest groups, again and again.
-# - **Density-based clustering** (DBSCAN): a point with many others within a given radius is in a crowd. Crowds that touch
-#   are a group; what belongs to none is noise, with the number −1.
+# - **Density-based clustering** (DBSCAN): points with many others within a given radius are joined to these; points that are joined are a group; what belongs to none is noise, with the number −1.
 #
 # The **adjusted Rand index** compares groups with labels: 1 is perfect agreement, 0 is what chance achieves.
 
@@ -626,7 +625,7 @@ table = pd.crosstab(by_means, np.array(names)[y], rownames=["group"], colnames=[
 table
 
 # %% [markdown]
-# Read the table row by row: some groups hold one class, others mix classes that look alike.
+# Read the table row by row: some groups hold one class, others mix two that look alike; and one class can be spread over two groups, as the ones are here.
 #
 # Hierarchical clustering can be drawn as a tree, a **dendrogram**. The height of a fork is the distance at which
 # two groups were merged. Here are the ten mean images: which classes are alike?
@@ -666,7 +665,7 @@ figure
 # on the digits:
 
 # %%
-for eps in (1000, 1200, 1400):  # a point counts the others within this radius
+for eps in (1000, 1200, 1400):  # a point counts those within this radius
     groups = DBSCAN(eps=eps * x.max() / 255, min_samples=5).fit_predict(codes)
     noise, count = (groups == -1).mean(), groups.max() + 1
     print(
@@ -675,7 +674,7 @@ for eps in (1000, 1200, 1400):  # a point counts the others within this radius
 
 # %% [markdown]
 # With a small radius much is noise, with a large one everything is one group, and the index stays low. DBSCAN with one
-# radius does not find the digits here. (A t-SNE map shows gaps, but it widens them and can tear a group apart. Check
+# radius does not find the digits here. (A t-SNE map shows gaps, but it can widen them and can tear a group apart. Check
 # groups that you see there in the original space.)
 #
 # One run is one run. With five samples, each with its own seed:
@@ -691,14 +690,14 @@ print("k-means, five samples:", " ".join(f"{t:.2f}" for t in sorted(trials)))
 check(min(trials) > 0.2, "far above chance, all five times")
 
 # %% [markdown]
-# `helpers.statistics.compare_clusterings` runs all three methods on a data set. It also shows the **silhouette**:
+# `helpers.statistics.compare_clusterings` runs one method of each kind on up to 20,000 samples. It also shows the **silhouette**:
 # how much nearer a point is to its own group than to the next one, from −1 to 1. It needs no labels.
 #
 # *Remember: a clustering method finds the kind of group that it looks for, whether it is there or not.*
 #
 # ## 8 · What goes together in a table?
 #
-# Iris is a table of 150 flowers of three species, with four measurements of each. Every pair of features at once:
+# Iris is a table of 150 flowers of three species, with four measurements of each. Every pair of features at once, for the 120 flowers of the training part (on the diagonal, how the values of one feature are distributed):
 
 # %%
 iris = load_dataset("iris", seed=seed)
@@ -775,7 +774,7 @@ reveal(guess, sparse_bytes / x_train.nbytes, "A pixel takes 1 byte, with its pos
 # So nearly nothing is saved. It pays where far fewer values are not 0, as in counts of words in texts, or where each
 # value takes more bytes.
 #
-# "Sparse" has a second meaning. An image can be written as the mean plus a few pictures out of a dictionary of many, and
+# "Sparse" has a second meaning. Take a collection (called a *dictionary*) of many small pictures. An image can be written as the mean plus a few of them, other ones for each image, and
 # each image may choose its own few. `helpers.statistics.sparse_code` does this. PCA uses the same components for all
 # images.
 #
@@ -818,7 +817,7 @@ choose(
 choose(
     "You lower the threshold of a classifier. What happens?",
     {
-        "Recall rises or stays, and precision usually falls.": "More is called positive: more hits, and "
+        "Recall rises or stays, and precision usually falls.": "More samples are called class 1: more hits, and "
         "more false alarms.",
         "Precision and recall always rise together.": "That can happen over a short stretch, but "
         "mostly precision falls.",
