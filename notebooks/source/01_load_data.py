@@ -38,7 +38,9 @@ n_samples: Optional[int] = 5000  # at most this many training images; None for a
 seed: int = 0  # of every random choice below
 
 # %% [markdown]
-# The cell above holds the lesson's settings (`name: type = value`). The next one gets images of handwritten digits,
+# The cell above holds the lesson's settings (`name: type = value`). The **seed** is the number with which random choices begin: with the same seed they come out the same.
+#
+# Beside NumPy the lesson uses *pandas* (`pd`), a library for tables, and *scikit-learn* (`sklearn`), a library for data analysis and simple models. The images are from **MNIST**, 70,000 handwritten digits, if it is at hand or can be downloaded. The next one gets images of handwritten digits,
 # 5,000 for training and in proportion some for testing, and writes files to practise with into a new folder.
 
 # %%
@@ -525,7 +527,7 @@ print(y_train[0], "→", one_hot[0])
 check((one_hot.argmax(axis=1) == y_train).all(), "argmax leads back to the label")
 
 # %% [markdown]
-# `keras.utils.to_categorical(y_train)` does the same, with `float64` numbers. Some tutorials use `np.random.random((1000,
+# `keras.utils.to_categorical(y_train)` does the same, with `float64` numbers. (`np.eye` makes a matrix with 1s on its diagonal, and `argmax` gives the place of the largest number, here of the 1.) Some tutorials use `np.random.random((1000,
 # 10))` as labels. Each row of one-hot labels has one 1, and adds up to 1. Do those?
 
 # %%

@@ -90,7 +90,7 @@ figure
 # On a **logarithmic axis** each mark is ten times the mark before. Without it you would see one bar at 0 and hardly
 # anything else.
 #
-# In **MNIST**, the set of handwritten digits that we loaded, there are peaks at both ends, paper and ink, and small ones at 64, 128 and 191. The writers did not
+# In MNIST there are peaks at both ends, paper and ink, and small ones at 64, 128 and 191. The writers did not
 # make these. Probably they come from the way in which the images were made into files. A peak that you cannot explain
 # is a good question to the person who made the data.
 
@@ -203,8 +203,7 @@ answers = model.predict(x_new)
 print(f"accuracy {np.mean(answers == is_rare_new):.1%} on {len(answers)} other images")
 
 # %% [markdown]
-# (Logistic regression is a single neuron; lesson 03 builds one. `C=0.01` keeps its weights small; lesson 04 explains
-# why one does that. The other images are a validation set, because we are going to make choices.) Which share of the
+# (**Logistic regression** adds up the pixels, each multiplied by a learned number, its *weight*, and turns the sum into a probability; lesson 03 builds one. `C=0.01` keeps the weights small; lesson 04 explains why one does that. The other images are a validation set, because we are going to make choices.) Which share of the
 # rare images did it find?
 
 # %%

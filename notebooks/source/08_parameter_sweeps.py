@@ -57,7 +57,7 @@ attempt("a value that does not fit", lambda: make_runs(path, {"epochs": [1, "two
 # ## 1 · Two learning rates, several seeds
 #
 # Lesson 05 trains its first network by Adadelta with a learning rate of 1.0. Is 0.5 better, worse, or the same? Each
-# gets several **seeds**: other first weights, another order, and here also another sample of training and of test
+# gets several seeds: other first weights, another order, and here also another sample of training and of test
 # images. Runs with different seeds also have different test images: with 167 of them, an accuracy of two thirds has a standard error of nearly four percentage points.
 #
 # By how much will the accuracy of the best and the worst run of the *same* learning rate differ?
