@@ -230,7 +230,7 @@ check(fast > slow + 0.2, "at today's default rate Adadelta hardly learns", requi
 # ## 5 · Augmentation: more images from few
 #
 # A slightly turned or shifted 3 is still a 3. `augmentation` changes every training image a little, anew in
-# each epoch. Below, the first row as it is; then a mild augmentation, the same with a horizontal flip, and a strong one (rotation by up to 20°, shifts by up to 0.2 of the width and the height, shear, which slants the image, by up to 0.2, zoom, flip). Many tutorials have these numbers; in their old code the shear was in degrees, so that 0.2 did nearly nothing (lesson 01).
+# each epoch. Below, the first row shows the images as they are; then come a mild augmentation, the same with a horizontal flip, and a strong one (rotation by up to 20°, shifts by up to 0.2 of the width and the height, shear, which slants the image, by up to 0.2, zoom, flip). Many tutorials have these numbers; in their old code the shear was in degrees, so that 0.2 did nearly nothing (lesson 01).
 
 # %% tags=["hide"]
 sample = scale(data).x_train[:8]

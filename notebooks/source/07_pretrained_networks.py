@@ -65,8 +65,7 @@ print(*(warning.message for warning in warned), classifier, classifier.plan, sep
 # The nine photos below came with the packages that you have installed; whose they are stands in
 # `data/README.md`. (The two people are known in public: Grace Hopper, who built one of the first compilers, and
 # the astronaut Eileen Collins. Such photos, in the public domain, are the only ones of people in this course.)
-# For each photo we have noted the labels that we accept. The cat may pass for a tabby, a tiger cat or an
-# Egyptian cat; Among the 1,000 classes there is none for rockets and few for flowers, so we accept *missile* for the rocket and *daisy* for the flower. Stricter labels would give lower scores. Of each photo, the network sees the largest square in the middle.
+# For each photo we have noted the labels that we accept. The cat may pass for a tabby, a tiger cat or an Egyptian cat. Among the 1,000 classes there is none for rockets and few for flowers, so we accept *missile* for the rocket and *daisy* for the flower. Stricter labels would give lower scores. Of each photo, the network sees the largest square in the middle.
 
 # %% tags=["nbval-ignore-output"]
 photos = images or vision.sample_photos()
@@ -107,7 +106,7 @@ if truth:
     low, high = binomtest(int(of_first.sum()), len(of_first)).proportion_ci(method="wilson")
     reveal(guess, top1, f"The right answer is among the first {top} in {top_k:.0%}.")
     print(
-        f"so few photos leave much open: with 95% confidence, the true share lies from {low:.0%} to {high:.0%}"
+        f"so few photos leave much open: from {low:.0%} to {high:.0%} (95% of such ranges hold the truth)"
     )
 
 # %% tags=["nbval-ignore-output", "hide"]

@@ -43,7 +43,7 @@ n_test = len(data.subset(n_samples, seed).x_test)
 print(f"{data.name}: each run is tested on {n_test} images, so one image is {1 / n_test:.1%}")
 
 # %% [markdown]
-# Every notebook of this course has a cell tagged `parameters`. A **sweep** runs a notebook once for every
+# Every lesson of this course, and the experiment in `experiments/`, has a cell tagged `parameters`. A **sweep** runs a notebook once for every
 # combination of values that you give, each time with that cell replaced. What is swept here is an
 # *experiment*, `experiments/train_classifier.ipynb`: a few cells that train one network, test it, and record
 # how good it became. Before the first run starts, every name and the type of every value are checked: it is no fun when a sweep fails after an hour because of a misspelled parameter.
