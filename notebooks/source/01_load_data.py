@@ -40,7 +40,7 @@ seed: int = 0  # of every random choice below
 # %% [markdown]
 # The cell above holds the lesson's settings (`name: type = value`). The **seed** is the number with which random choices begin: with the same seed they come out the same.
 #
-# Beside NumPy the lesson uses *pandas* (`pd`), a library for tables, and *scikit-learn* (`sklearn`), a library for data analysis and simple models. The images are from **MNIST**, 70,000 handwritten digits, if it is at hand or can be downloaded. The next one gets images of handwritten digits,
+# Beside NumPy the lesson uses *pandas* (`pd`), a library for tables, and *scikit-learn* (`sklearn`), a library for data analysis and simple models. The images are from **MNIST**, 70,000 handwritten digits, if it is at hand or can be downloaded. The next cell gets images of handwritten digits,
 # 5,000 for training and in proportion some for testing, and writes files to practise with into a new folder.
 
 # %%
@@ -151,7 +151,7 @@ print([folder.name for folder in folders])
 print(len(paths), "files, the first is", "/".join(paths[0].parts[-2:]))
 
 # %% [markdown]
-# **Pillow**, which is imported as `PIL`, is a library that reads image files; `np.asarray` turns it into an array. The name of the folder is the label, and its
+# **Pillow**, which is imported as `PIL`, is a library that reads image files; `np.asarray` turns an image into an array. The name of the folder is the label, and its
 # place in the sorted list of folders is the label's number.
 
 # %%
@@ -295,7 +295,7 @@ print(f"{len(train_filled)} + {len(test_filled)} rows, {test_filled.isna().sum()
 
 # %% [markdown]
 # `helpers.preprocessing.fill_missing(test, fit_on=train)` does the same. Filling has a price. All holes of a
-# column get the same value, so the column looks less varied than it is:
+# column get the same value, so the column looks less varied than it is (its standard deviation, the usual distance from the mean, gets smaller; section 4 has the formula):
 
 # %%
 shrinkage = pd.DataFrame(
@@ -564,7 +564,7 @@ plots.image_rows({"original": originals, **versions}, title="Eight images and tw
 # %% [markdown]
 # These are settings that many tutorials use: rotation by up to 20 degrees, shifts, shear (slanting) and zoom
 # by 0.2, a horizontal flip. Where a moved image leaves a gap, `nearest` repeats its outermost pixels. (In old code they are
-# arguments of `ImageDataGenerator`, which Keras 3 does not have any more. There the shear was in degrees, so that 0.2 did
+# arguments of `ImageDataGenerator`, which Keras 3 keeps only as old code under `tf.keras`. There the shear was in degrees, so that 0.2 did
 # next to nothing; here it is a fifth of the image.) Are they good settings *for digits*? Look at the last step alone,
 # the flip:
 

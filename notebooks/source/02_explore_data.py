@@ -111,7 +111,7 @@ means = {name: photo.reshape(-1, 3).mean(axis=0) for name, photo in photos.items
 pd.DataFrame(means, index=["red", "green", "blue"]).round(0)
 
 # %% [markdown]
-# `helpers.statistics.describe(x_train)` computes minimum, quartiles, maximum, mean and deviation without a copy of the data, and
+# `helpers.statistics.describe(x_train)` computes minimum, maximum, mean, standard deviation and the quantiles of 0.25, 0.5 and 0.75 without a copy of the data, and
 # `plots.pixel_distribution(data)` draws the histogram.
 #
 # *Remember: a histogram first, numbers second.*
@@ -309,7 +309,7 @@ check(agreement[19] > 0.12, "labels 20 places apart agree in more than 12%", req
 
 # %% [markdown]
 # The images of MNIST come in an order. There is a peak at 20, and in the zigzag even distances mostly agree less often
-# than odd ones. So neighbours are less alike than images two places apart, as if two sources took turns. Look at the ink, the mean pixel of an image, at even and at odd places:
+# than odd ones. So the labels of images two places apart are equal less often than those of neighbours. It looks as if two sources took turns. Look at the ink, the mean pixel of an image, at even and at odd places:
 
 # %%
 ink = x_train.reshape(len(x_train), -1).mean(axis=1)
@@ -396,9 +396,7 @@ pd.DataFrame(
 
 # %% [markdown]
 # In MNIST the whole test set differs little from the training set, by 0.5, and its halves differ from each other by far
-# more than their standard errors. (These are computed as for random samples; those of blocks are larger.) Its authors
-# tell why: the first half was written by employees of the census office, the second by
-# school students (LeCun, Cortes and Burges). Whoever tests on one half tests on one group of people.
+# more than their standard errors. (These are computed as for random samples; those of blocks are larger.) Its authors tell why: the halves come from different writers, one from employees of the census office, the other from school students (LeCun, Cortes and Burges). Whoever tests on one half tests on one group of people.
 #
 # *Remember: draw samples at random, best by class. Never trust an order that you have not looked at.*
 #
@@ -773,7 +771,7 @@ reveal(guess, sparse_bytes / x_train.nbytes, "A pixel takes 1 byte, with its pos
 # So nearly nothing is saved. It pays where far fewer values are not 0, as in counts of words in texts, or where each
 # value takes more bytes.
 #
-# "Sparse" has a second meaning. Take a collection (called a *dictionary*) of many small pictures. An image can be written as the mean plus a few of them, other ones for each image, and
+# "Sparse" has a second meaning. Take a collection (called a *dictionary*) of many small pictures. An image can be written as the mean plus a few of them, and
 # each image may choose its own few. `helpers.statistics.sparse_code` does this. PCA uses the same components for all
 # images.
 #

@@ -591,7 +591,7 @@ figure
 
 # %% [markdown]
 # The curve is rough because each mini-batch is another sample (lesson 02: a mean of 50 has a standard error). The
-# way is down all the same. By chance, about one in ten answers would be right. And now, of the test images? (The
+# way is down all the same. By chance, about one in ten answers would be right. Which share of the test images is right now? (The
 # nearest mean image of lesson 02 got 82% of MNIST.)
 
 # %%

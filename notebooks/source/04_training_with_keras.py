@@ -213,10 +213,10 @@ own = time.perf_counter() - start
 #
 # - *CPU* or *GPU*: where it computes. A **GPU**, a graphics processor, does many simple computations at once.
 # - *float32*, *bfloat16*: the **number format**. bfloat16 takes two bytes instead of four, with the same
-#   range and fewer digits; that is enough for most layers, and quicker for convolutions where the processor has instructions for it. (*mixed* and *float16* are the same idea on a GPU.)
+#   range and fewer digits; that is enough for most layers, and quicker for convolutions (lesson 05) where the processor has instructions for it. (*mixed* and *float16* are the same idea on a GPU.)
 # - *XLA*: a program that makes machine code for computations (that is called to compile, too). It joins small operations into larger ones, so that intermediate results
 #   need not go through memory. Compiling takes seconds, so it pays for long trainings of dense and recurrent (lesson 06) networks.
-# - *oneDNN*: the library that does the matrix products and convolutions (lesson 05) on processors of Intel and AMD. *AVX2*,
+# - *oneDNN*: the library that does the matrix products and convolutions on processors of Intel and AMD. *AVX2*,
 #   *AVX-512* and *AMX* are instruction sets of such processors, from older to newer.
 #
 # Is it faster here than `fit`, on the same images, with the same validation after each epoch?
@@ -498,7 +498,7 @@ check(
 # - **Early stopping** ends the training when the validation loss has not improved for some epochs, and takes back the
 #   best weights. It needs a validation set of its own: here a fifth of the few training images.
 #
-# Each is tried alone, against the network without any, with several seeds. With the same seed all get the same images ("more data" gets these and others; early stopping learns from four fifths of them), and all take about the same number of steps (early stopping fewer). So we compare each remedy with "none" at the same seed, and some of the luck cancels. We compare on the validation set, because we are about to *choose*.
+# Each is tried alone, against the network without any, with several seeds. With the same seed all get the same images ("more data" gets these and others; early stopping learns from four fifths of them), and all take about the same number of steps (early stopping fewer). So we compare each remedy with "none" at the same seed (such differences are called *paired*), and some of the luck cancels. We compare on the validation set, because we are about to *choose*.
 #
 # Guess: which one will raise the accuracy most?
 
