@@ -180,7 +180,8 @@ def new(path: Path) -> None:
     from helpers.runs.notebook import read_notebook
     from helpers.runs.select import find_notebooks
 
-    path = path.with_suffix(".ipynb")
+    if path.suffix != ".ipynb":
+        path = path.with_name(f"{path.name}.ipynb")
     if path.exists():
         raise CourseError(f"{path} is there already; expected the name of a new notebook")
     (experiment,) = find_notebooks(["train_classifier"])
@@ -334,7 +335,7 @@ def sweep(
                 path, wanted, fixed, trials=trials, prune=rungs, pruner=pruner, repeat=repeat,
                 **better, **where,
             )  # fmt: skip
-        _show_table(table, out, **better)
+        _show_table(table, out)
     if prune:
         raise CourseError("--prune goes with --search")
     runs = make_runs(path, wanted, fixed, **options)
@@ -352,7 +353,7 @@ def sweep(
             path, wanted, fixed, metric=metric, direction=direction, confirm=confirm, **where,
             **options,
         )  # fmt: skip
-    _show_table(table, out, metric, direction)
+    _show_table(table, out)
 
 
 @main.command()
@@ -412,15 +413,13 @@ def _metric(
     return asked[0] if asked else (None, None)
 
 
-def _show_table(
-    table: "pd.DataFrame", out: Path, metric: str | None, direction: str | None
-) -> NoReturn:
-    from helpers.sweeps.objective import TEST, choose_objective
+def _show_table(table: "pd.DataFrame", out: Path) -> NoReturn:
+    from helpers.sweeps.objective import TEST
     from helpers.sweeps.table import excerpt
 
     metrics = [name for name in table.attrs["metrics"] if not name.startswith(TEST)]
     shown = [*table.attrs["parameters"], *metrics, "status", "seconds", "error"]
-    rows = excerpt(table, choose_objective(table.attrs["metrics"], metric, direction))
+    rows = excerpt(table, table.attrs["objective"])
     click.echo(rows[shown].to_string(index=False, na_rep="–"))
     if len(rows) < len(table):
         click.echo(f"Of {len(table)} runs, the best and some that failed; results.csv has all")

@@ -3,9 +3,10 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import sem, ttest_ind, ttest_rel
 
 from helpers.errors import ParameterError
-from helpers.sweeps.compare import compare
+from helpers.sweeps.compare import _compare_pairs, compare
 from helpers.sweeps.objective import Objective, choose_objective, objective_of
 
 
@@ -28,14 +29,14 @@ def compared(table, smaller=False):
 @pytest.mark.parametrize("seeds", [3, 8])
 def test_noise_is_not_distinguishable(count, seeds):
     found = [compared(records([0.0] * count, seeds, seed=s)) for s in range(100)]
-    assert sum((c.settings["verdict"] != "worse").all() for c in found) >= 95
+    assert sum((c.results["verdict"] != "worse").all() for c in found) >= 95
     assert sum("Not distinguishable" in c.conclusion for c in found) >= 95
 
 
 def test_two_standard_deviations_are_found_with_eight_seeds():
     found = [compared(records([0.0, 2.0], seed=s)) for s in range(100)]
-    assert sum(list(c.settings["verdict"]) == ["best", "worse"] for c in found) >= 80
-    assert all(c.settings["rate"].iloc[0] == 1 for c in found if c.rivals == 0)
+    assert sum(list(c.results["verdict"]) == ["best", "worse"] for c in found) >= 80
+    assert all(c.settings[0]["rate"] == 1 for c in found if c.rivals == 0)
 
 
 def test_shared_seeds_make_a_small_difference_visible():
@@ -54,14 +55,14 @@ def test_the_smallest_difference_is_what_is_found_in_four_of_five():
 
 
 def test_intervals_hold_the_true_mean():
-    rows = [compared(records([0.0], seeds=5, seed=s)).settings.iloc[0] for s in range(400)]
+    rows = [compared(records([0.0], seeds=5, seed=s)).results.iloc[0] for s in range(400)]
     assert 0.92 < np.mean([row["low"] < 0 < row["high"] for row in rows]) < 0.98
 
 
 def test_one_run_tells_nothing():
     one = compared(records([0.0, 5.0], seeds=1))
     assert "--repeat" in one.conclusion
-    assert list(one.settings["verdict"]) == ["best", "not distinguishable"]
+    assert list(one.results["verdict"]) == ["best", "not distinguishable"]
     assert "nothing to compare" in compared(records([0.0])).conclusion
 
 
@@ -74,7 +75,7 @@ def test_equal_differences_are_no_proof():
 
 def test_a_loss_is_best_when_small():
     table = records([3.0, 0.0, 6.0], sigma=0.1)
-    assert list(compared(table, smaller=True).settings["rate"]) == [1, 0, 2]
+    assert [s["rate"] for s in compared(table, smaller=True).settings] == [1, 0, 2]
 
 
 @pytest.mark.parametrize(
@@ -110,3 +111,33 @@ def test_the_metric_that_is_asked_for():
     with pytest.raises(ParameterError, match=r"'los' is not.*Did you mean 'loss'"):
         choose_objective(["n", "loss"], "los")
     assert Objective("val_mae", smaller=True).test == "test_mae"
+
+
+def test_pairs_are_compared_as_scipy_compares_them():
+    table = records([0.0, 1.0, 0.5], seeds=6, luck=2.0, seed=3)
+    table.loc[(table["rate"] == 2) & (table["seed"] > 2), "val_accuracy"] = np.nan  # three seeds
+    rows = [runs.set_index("seed")["val_accuracy"] for _, runs in table.groupby("rate")]
+    values = np.stack([row.to_numpy() for row in rows])
+    p, error = _compare_pairs(values)
+    assert p[0] == pytest.approx(ttest_rel(values[0], values[1]).pvalue)
+    assert p[1] == pytest.approx(ttest_rel(values[0, :3], values[2, :3]).pvalue)
+    assert error == pytest.approx(sem(values[0] - values[1]))
+    apart = np.full((2, 9), np.nan)  # no seed in common
+    apart[0, :5], apart[1, 5:] = values[0, :5], values[1, :4]
+    p, _ = _compare_pairs(apart)
+    assert p[0] == pytest.approx(ttest_ind(apart[0, :5], apart[1, 5:], equal_var=False).pvalue)
+
+
+def test_names_of_parameters_are_free():
+    """A parameter may be called as a column of the results."""
+    table = records([0.0, 3.0]).rename(columns={"rate": "n"}).assign(p="x")
+    found = compare(table, ["n", "p"], Objective("val_accuracy", smaller=False))
+    assert found.settings[0] == {"n": 1, "p": "x"}
+    assert list(found.results["n"]) == [8, 8]
+
+
+def test_a_thousand_settings_are_compared_at_once():
+    """By loops over half a million pairs, it took minutes: this would run into a timeout."""
+    found = compared(records([0.0] * 1000, seeds=3))
+    assert len(found.settings) == 1000
+    assert (found.results["verdict"] != "worse").all()

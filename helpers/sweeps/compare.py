@@ -6,10 +6,10 @@ share none; Holm's procedure (1979) holds the chance of one false difference amo
 (A bootstrap is no help with few seeds: its intervals of five values cover about 80%, not 95%.)
 """
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -34,34 +34,30 @@ class Comparison:
     ----------
     objective : Objective
         By which the settings are compared.
-    settings : DataFrame
-        A row for each setting, the best one first: its parameters, ``n`` runs, ``mean`` with the
-        ends ``low`` and ``high`` of its 95% interval (Student's t), the mean ``difference`` to the
-        best, the ``p`` value of that after Holm's procedure, and a ``verdict``: ``"best"``,
-        ``"worse"`` or ``"not distinguishable"``.
+    settings : list of dict
+        The parameters of each setting, the best one first.
+    results : DataFrame
+        A row for each of them: ``n`` runs, ``mean`` with the ends ``low`` and ``high`` of its 95%
+        interval (Student's t), the ``difference`` of its mean to the best, the ``p`` value of that
+        after Holm's procedure, and a ``verdict``: ``"best"``, ``"worse"`` or
+        ``"not distinguishable"``.
     smallest_difference : float or None
         That these runs would have shown in four of five cases, between the two best settings.
     """
 
     objective: Objective
-    settings: "pd.DataFrame"
+    settings: list[dict[str, Any]]
+    results: "pd.DataFrame"
     smallest_difference: float | None
 
-    @property
-    def best(self) -> "pd.Series":
-        """The setting with the best mean."""
-        return self.settings.iloc[0]
-
-    def runs_of_best(self, table: "pd.DataFrame") -> "pd.DataFrame":
-        """Return the rows of the best setting."""
-        names = [name for name in self.settings if name in table]
-        same = [table[name].map(str) == str(self.best[name]) for name in names]
-        return table[np.logical_and.reduce([*same, np.ones(len(table), bool)])]
+    def is_best(self, parameters: Mapping[str, Any]) -> bool:
+        """Tell whether a run with these parameters has the best setting."""
+        return all(str(parameters[name]) == str(own) for name, own in self.settings[0].items())
 
     @property
     def rivals(self) -> int:
         """How many settings cannot be told from the best."""
-        return int((self.settings["verdict"] == "not distinguishable").sum())
+        return int((self.results["verdict"] == "not distinguishable").sum())
 
     @property
     def conclusion(self) -> str:
@@ -69,7 +65,7 @@ class Comparison:
         count, pairs = len(self.settings), len(self.settings) * (len(self.settings) - 1) // 2
         if count < 2:
             return "One setting: there is nothing to compare it with."
-        if (self.settings["n"] < 2).any():
+        if (self.results["n"] < 2).any():
             return "Some settings have one run only, which tells nothing about luck: use --repeat."
         said = (
             f"Not distinguishable: {self.rivals} of the other {count - 1} settings cannot be told "
@@ -102,7 +98,8 @@ def conclude(
     objective = choose_objective(table.attrs["metrics"], metric, direction)
     if objective is None or objective.metric not in table or table[objective.metric].isna().all():
         return None
-    return compare(table, [n for n in table.attrs["parameters"] if n != "seed"], objective)
+    once = table.drop_duplicates("key")  # a search may have drawn the same setting twice
+    return compare(once, [n for n in table.attrs["parameters"] if n != "seed"], objective)
 
 
 def compare(table: "pd.DataFrame", parameters: Sequence[str], objective: Objective) -> Comparison:
@@ -120,28 +117,29 @@ def compare(table: "pd.DataFrame", parameters: Sequence[str], objective: Objecti
     """
     import pandas as pd
 
-    metric, sign = objective.metric, 1 if objective.smaller else -1
-    keys = (
-        table[list(parameters)].map(str).agg("|".join, axis=1) if parameters else [""] * len(table)
-    )
-    rows, values = [], []
-    for _, runs in table[table[metric].notna()].groupby(np.asarray(keys)[table[metric].notna()]):
-        seeds = runs["seed"] if "seed" in runs else pd.Series(range(len(runs)), runs.index)
-        values.append(pd.Series(runs[metric].to_numpy(float), index=seeds.to_numpy()))
-        rows.append({name: runs[name].iloc[0] for name in parameters} | interval(values[-1]))
-    order = np.argsort([sign * row["mean"] for row in rows], kind="stable")
-    rows, values = [rows[i] for i in order], [values[i] for i in order]
-    pairs = {
-        pair: _test(values[pair[0]], values[pair[1]]) for pair in combinations(range(len(rows)), 2)
+    told = table[table[objective.metric].notna()]
+    names = [told[name].map(str) for name in parameters] or [[""] * len(told)]
+    groups = [runs for _, runs in told.groupby(names, sort=False)]
+    groups.sort(key=lambda runs: runs[objective.metric].mean() * (1 if objective.smaller else -1))
+    by_seed = {
+        place: runs.set_index("seed" if "seed" in runs else runs.index)[objective.metric]
+        for place, runs in enumerate(groups)
     }
-    adjusted = dict(zip(pairs, _holm([p for p, _ in pairs.values()]), strict=True))
-    for number, row in enumerate(rows):
-        p = adjusted.get((0, number))
-        row["difference"] = row["mean"] - rows[0]["mean"]
-        row["p"] = p
-        row["verdict"] = "best" if p is None else "worse" if p < LEVEL else "not distinguishable"
-    error = pairs[0, 1][1] if len(rows) > 1 else None
-    return Comparison(objective, pd.DataFrame(rows), _smallest(error, values, len(pairs)))
+    values = pd.DataFrame(by_seed).T.to_numpy(float)
+    p, error = _compare_pairs(values)
+    adjusted = _holm(p)[: len(groups) - 1]  # the first pairs are those with the best
+    best = groups[0][objective.metric].mean()
+    rows = [
+        {**interval(own), "difference": own.mean() - best, "p": chance, "verdict": verdict}
+        for own, chance, verdict in zip(
+            by_seed.values(),
+            [None, *adjusted],
+            ["best", *np.where(adjusted < LEVEL, "worse", "not distinguishable")],
+            strict=True,
+        )
+    ]
+    settings = [{name: runs[name].iloc[0] for name in parameters} for runs in groups]
+    return Comparison(objective, settings, pd.DataFrame(rows), _smallest(error, values, len(p)))
 
 
 def interval(values: "pd.Series") -> dict[str, float]:
@@ -153,38 +151,62 @@ def interval(values: "pd.Series") -> dict[str, float]:
     return {"n": n, "mean": mean, "low": mean - half, "high": mean + half}
 
 
-def _test(one: "pd.Series", other: "pd.Series") -> tuple[float, float | None]:
-    """Return the p value of a difference of means, and its standard error (None if unknown)."""
-    from scipy.stats import t, ttest_ind
+def _compare_pairs(values: np.ndarray) -> tuple[np.ndarray, float]:
+    """Test the difference of each pair of settings.
 
-    shared = one.index.intersection(other.index)
-    if len(shared) >= 2 and one.index.is_unique and other.index.is_unique:
-        differences = (one[shared] - other[shared]).to_numpy()
-        n, error = len(shared), float(differences.std(ddof=1) / np.sqrt(len(shared)))
-        if error <= 1e-12 * max(1.0, abs(differences.mean())):
-            # All the same: a test of signs knows how seldom that happens by chance.
-            return (2.0 / 2**n if abs(differences.mean()) > 0 else 1.0), error
-        return float(2 * t.sf(abs(differences.mean()) / error, n - 1)), error
-    if min(len(one), len(other)) < 2:
-        return 1.0, None
-    error = float(np.sqrt(one.var() / len(one) + other.var() / len(other)))
-    p = ttest_ind(one, other, equal_var=False).pvalue
-    return (1.0 if np.isnan(p) else float(p)), error
+    Parameters
+    ----------
+    values
+        A row a setting, a column a seed, NaN where there is no run.
+
+    Returns
+    -------
+    p : ndarray
+        Of the pairs (0, 1), (0, 2), …, (1, 2), ….
+    error : float
+        The standard error of the difference of the first pair; NaN if it is not known.
+    """
+    from scipy.stats import t
+
+    chances, first = [np.empty(0)], np.nan
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of settings with one run
+        n, mean = (~np.isnan(values)).sum(axis=1), np.nanmean(values, axis=1)
+        share = np.nanvar(values, axis=1, ddof=1) / n
+        for i in range(len(values) - 1):  # the pairs of one setting at once
+            differences = values[i] - values[i + 1 :]
+            shared = (~np.isnan(differences)).sum(axis=1)
+            paired = shared >= 2
+            both = share[i] + share[i + 1 :]
+            freedom = both**2 / (
+                share[i] ** 2 / (n[i] - 1) + share[i + 1 :] ** 2 / (n[i + 1 :] - 1)
+            )
+            far = np.where(paired, np.nanmean(differences, axis=1), mean[i] - mean[i + 1 :])
+            spread = np.nanstd(differences, axis=1, ddof=1) / np.sqrt(shared)
+            error = np.where(paired, spread, np.sqrt(both))
+            p = 2 * t.sf(np.abs(far) / error, np.where(paired, shared - 1, freedom))
+            # All differences the same: a test of signs knows how seldom that happens by chance.
+            same = error <= 1e-12 * np.maximum(1, np.abs(far))
+            p = np.where(same, np.where(paired & (far != 0), 2.0 ** (1 - shared), 1.0), p)
+            chances.append(np.where(np.isnan(p), 1.0, p))
+            first = error[0] if i == 0 else first
+    return np.concatenate(chances), first
 
 
-def _holm(p_values: Sequence[float]) -> list[float]:
+def _holm(p: np.ndarray) -> np.ndarray:
     """Return p values that hold for all comparisons together."""
-    adjusted, largest = [0.0] * len(p_values), 0.0
-    for place, number in enumerate(np.argsort(p_values, kind="stable")):
-        largest = max(largest, min(1.0, (len(p_values) - place) * p_values[number]))
-        adjusted[number] = largest
+    order = np.argsort(p, kind="stable")
+    adjusted = np.empty(len(p))
+    steps = np.minimum(1, np.arange(len(p), 0, -1) * p[order])
+    adjusted[order] = np.maximum.accumulate(steps)
     return adjusted
 
 
-def _smallest(error: float | None, values: Sequence["pd.Series"], pairs: int) -> float | None:
+def _smallest(error: float, values: np.ndarray, pairs: int) -> float | None:
+    """Return the difference of the two best settings that would have been found, with ``POWER``."""
     from scipy.stats import t
 
-    if error is None:
+    if np.isnan(error):
         return None
-    freedom = min(len(values[0]), len(values[1])) - 1
+    freedom = int((~np.isnan(values[:2])).sum(axis=1).min()) - 1
     return float(error * (t.ppf(1 - LEVEL / pairs / 2, freedom) + t.ppf(POWER, freedom)))

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from helpers.errors import CourseError
+from helpers.errors import CourseError, ParameterError
 from helpers.runs.executor import LocalExecutor, as_completed, default_jobs
 from helpers.runs.keys import keyed_runs
 from helpers.runs.results import SUCCEEDED, Run
@@ -87,7 +87,7 @@ def sweep(
     ------
     ParameterError
         If a name or a value does not fit the notebook, or the direction of the metric is not
-        known; nothing has started then.
+        known; nothing has started then. Or afterwards, if there is no best setting to confirm.
     CourseError
         If the scheduler cannot be reached, or goes away.
     """
@@ -105,9 +105,13 @@ def sweep(
 
     try:
         run(keyed)
-        if confirm and (
-            best := conclude(make_table(_ended(keyed, statuses, out)), metric, direction)
-        ):
+        if confirm:
+            best = conclude(make_table(_ended(keyed, statuses, out)), metric, direction)
+            if best is None:
+                raise ParameterError(
+                    "There is no best setting to confirm: no run has succeeded, or no metric has a "
+                    "known direction; say --maximize METRIC or --minimize METRIC"
+                )
             fresh = keyed_runs(_with_fresh_seeds(runs, best, confirm))
             run(fresh)
     finally:
@@ -161,10 +165,7 @@ def _ended(
 
 def _with_fresh_seeds(runs: Sequence[Run], found: Comparison, count: int) -> list[Run]:
     """Return the best setting with seeds that no run has had."""
-    names = [name for name in found.settings if name in runs[0].parameters]
-    best = next(
-        run for run in runs if all(str(run.parameters[n]) == str(found.best[n]) for n in names)
-    )
+    best = next(run for run in runs if found.is_best(run.parameters))
     default = best.notebook.defaults["seed"]
     first = 1 + max(run.parameters.get("seed", default) for run in runs)
     return [

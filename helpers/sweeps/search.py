@@ -314,22 +314,26 @@ class _Search:
 
     def _runs_of(self, trial: "optuna.Trial", rung: int) -> dict[str, Run]:
         """Return the runs of a trial's next stage, one for each seed."""
-        settings = self._space.suggest(trial) | self._rungs[rung]
+        settings, notebook = self._space.suggest(trial), self._space.notebook
         seeds = [{"seed": seed} for seed in range(self._repeat)] if self._repeat > 1 else [{}]
+        first = keyed_runs(Run(notebook, settings | self._rungs[0] | seed) for seed in seeds)
         return keyed_runs(
-            Run(self._space.notebook, settings | self._checkpoint(trial, seed) | seed)
-            for seed in seeds
+            Run(notebook, run.parameters | self._rungs[rung] | self._checkpoint(key))
+            for key, run in first.items()
         )
 
-    def _checkpoint(self, trial: "optuna.Trial", seed: Mapping[str, int]) -> dict[str, str]:
-        """Return where a trial keeps its training, if its stages are more and more epochs."""
+    def _checkpoint(self, key: str) -> dict[str, str]:
+        """Return where a trial keeps its training, if its stages are more and more epochs.
+
+        It is named by the key of the first stage: what has changed since, such as a library, begins
+        a training of its own.
+        """
         takes = "checkpoint" in self._space.notebook.parameters
         if not takes or "checkpoint" in self._space.fixed or "epochs" not in self._rungs[0]:
             return {}
         folder = self._out / "checkpoints"
         folder.mkdir(exist_ok=True)
-        name = "-".join([self._study.study_name, str(trial.number), *map(str, seed.values())])
-        return {"checkpoint": str(folder / name)}
+        return {"checkpoint": str(folder / key)}
 
     def _goes_on(self, stage: _Stage) -> bool:
         """Tell the study about the runs of a stage; return whether its trial has another one."""

@@ -81,8 +81,8 @@ def write_summary(
     Parameters
     ----------
     statuses, table
-        The same runs, in the same order. The table's ``attrs`` get the ``conclusion`` and what was
-        ``confirmed``.
+        The same runs, in the same order. The table's ``attrs`` get the ``objective``, the
+        ``conclusion`` and what was ``confirmed``.
     page
         The HTML file; it lies in the folder of the sweep, unless a status names its ``folder``.
     found
@@ -95,12 +95,14 @@ def write_summary(
     parameters = table.attrs["parameters"]
     metrics = [name for name in table.attrs["metrics"] if not name.startswith(TEST)]
     metric = found.objective.metric if found else None
+    table.attrs["objective"] = found.objective if found else None
     table.attrs["conclusion"] = found.conclusion if found else ""
     table.attrs["confirmed"] = {}
     chosen = {}
     if found:
         shown = (metric, found.objective.test)
-        chosen = _intervals(found.runs_of_best(table), shown)
+        of_best = [found.is_best(row) for row in table.to_dict("records")]
+        chosen = _intervals(table[of_best].drop_duplicates("key"), shown)
         table.attrs["confirmed"] = _intervals(make_table(confirmed), shown) if confirmed else {}
     rows = [
         {**status, "row": row, "page": _link(status, page)}
@@ -118,7 +120,9 @@ def write_summary(
             metrics=metrics,
             metric=metric,
             found=found,
-            settings=found.settings.to_dict("records") if found else [],
+            settings=zip(found.settings, found.results.to_dict("records"), strict=True)
+            if found
+            else [],
             chosen=chosen,
             confirmed=table.attrs["confirmed"],
             plans=sorted({row["plan"].removeprefix("Plan: ") for row in rows if row.get("plan")}),
