@@ -19,9 +19,6 @@ from helpers.errors import CourseError, DatasetUnavailable
 if TYPE_CHECKING:
     import pandas as pd
 
-    from helpers.runs.results import Run, RunResult
-
-
 UNAVAILABLE = 3  # exit status where data cannot be had, which is nobody's mistake
 
 
@@ -206,28 +203,30 @@ def run(
 ) -> None:
     """Execute notebooks (all, or some by path, name or number) and report on them.
 
-    Writes each executed notebook as .ipynb and .html, an index.html and a summary.json. Exit status
+    Writes each executed notebook as .ipynb and .html, an index.html and a results.json. Exit status
     0 only if every notebook succeeded.
     """
     import datetime
 
-    from helpers.runs.report import all_succeeded, find_fallbacks, write_summary
-    from helpers.runs.results import INTERRUPTED
+    from helpers.runs.engine import run_notebooks
+    from helpers.runs.report import find_fallbacks, write_report
+    from helpers.runs.results import INTERRUPTED, SUCCEEDED
     from helpers.runs.select import plan_runs
 
     runs = plan_runs(notebooks, assignments, fast=fast)
     out = out or Path("runs") / f"{datetime.datetime.now():%Y-%m-%d_%H%M%S}"
     with _interrupted_once():
-        results = _run_with_bar(runs, out, jobs, timeout)
-        index = write_summary(runs, results, out)
+        results = run_notebooks(runs, out, jobs=jobs, timeout=timeout)
+        page = write_report(runs, results, out)
     for asked, used in find_fallbacks(runs, results):
         click.secho(
             f"⚠ Dataset {used} was used instead of {asked}, which could not be had.", fg="yellow"
         )
-    click.echo(f"Report: {index}")
-    if any(result.status == INTERRUPTED for result in results):
+    click.echo(f"Report: {page}")
+    became = {result["status"] for result in results}
+    if INTERRUPTED in became:
         raise KeyboardInterrupt
-    sys.exit(0 if all_succeeded(results) else 1)
+    sys.exit(0 if became == {SUCCEEDED} else 1)
 
 
 @main.command()
@@ -300,7 +299,7 @@ def sweep(
 ) -> None:
     """Run one notebook over a grid of parameters; again with the same --out, it resumes.
 
-    Writes summary.html, results.csv, results.json and a folder for each run. Exit status 0 only if
+    Writes index.html, results.csv, results.json and a folder for each run. Exit status 0 only if
     every run succeeded.
     """
     from helpers.runs.parameters import parse_assignments
@@ -346,7 +345,7 @@ def sweep(
             click.echo(", ".join(f"{name}={value}" for name, value in run.parameters.items()))
         click.echo(f"{len(runs)} runs of {path.stem}. {estimate(runs, out, jobs)}")
         return
-    from helpers.sweeps.engine import sweep as execute
+    from helpers.sweeps.over_grid import sweep as execute
 
     with _interrupted_once():
         table = execute(
@@ -414,7 +413,7 @@ def _metric(
 
 
 def _show_table(table: "pd.DataFrame", out: Path) -> NoReturn:
-    from helpers.sweeps.objective import TEST
+    from helpers.runs.objective import TEST
     from helpers.sweeps.table import excerpt
 
     metrics = [name for name in table.attrs["metrics"] if not name.startswith(TEST)]
@@ -430,46 +429,8 @@ def _show_table(table: "pd.DataFrame", out: Path) -> NoReturn:
             f"With fresh seeds: {name} {found['mean']:.4g}, 95% interval {found['low']:.4g} to "
             f"{found['high']:.4g}, n = {found['n']}"
         )
-    click.echo(f"Results: {out / 'summary.html'}")
+    click.echo(f"Results: {out / 'index.html'}")
     sys.exit(0 if (table["status"] == "succeeded").all() else 1)
-
-
-def _run_with_bar(
-    runs: "list[Run]", out: Path, jobs: int, timeout: int | None
-) -> "list[RunResult]":
-    from tqdm.auto import tqdm
-
-    from helpers.runs.execute import run_notebooks
-    from helpers.runs.select import count_code_cells
-
-    total = sum(map(count_code_cells, runs))
-    terminal = _Terminal(sys.stderr)
-    with tqdm(total=total, unit="cell", desc="Running", delay=0.1, file=terminal) as bar:
-
-        def show(result: "RunResult") -> None:
-            bar.write(_line(result), file=_Terminal(sys.stdout))
-
-        return run_notebooks(
-            runs, out, jobs=jobs, timeout=timeout, on_cell=bar.update, on_result=show
-        )
-
-
-class _Terminal:
-    """A stream whose reader may go away: a closed pipe must neither end nor block the runs."""
-
-    def __init__(self, stream: Any) -> None:
-        self._stream = stream
-
-    def write(self, text: str) -> None:
-        with contextlib.suppress(OSError, ValueError):
-            self._stream.write(text)
-
-    def flush(self) -> None:
-        with contextlib.suppress(OSError, ValueError):
-            self._stream.flush()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
 
 
 @contextlib.contextmanager
@@ -494,13 +455,3 @@ def _interrupted_once() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _line(result: "RunResult") -> str:
-    sign = "✓" if result.status == "succeeded" else "✗"
-    shown = [f"{result.dataset}"] if result.dataset else []
-    shown += [
-        f"{k}={v:.4g}" if isinstance(v, float) else f"{k}={v}" for k, v in result.metrics.items()
-    ]
-    detail = result.error or ", ".join(shown[:6])
-    return f"{sign} {result.notebook}  {result.seconds:.1f} s  {detail}"

@@ -200,7 +200,7 @@ def test_run_of_a_notebook(tmp_path, warm_kernels):
     assert done.returncode == 0, done.stderr
     assert f"Report: {out / 'index.html'}" in done.stdout
     assert "Traceback" not in done.stderr
-    (row,) = json.loads((out / "summary.json").read_text())
+    (row,) = json.loads((out / "results.json").read_text())
     assert (row["status"], row["dataset"]) == ("succeeded", "digits")
     assert row["parameters"] == {"n_samples": 200, "dataset": "digits"}
     assert row["metrics"]["n_train"] == 200
@@ -244,7 +244,7 @@ def test_the_experiment_takes_images_sequences_and_tables(
     result = course("run", "train_classifier", "-p", f"dataset={dataset}", "-p", "n_samples=150",
                     "-p", f"network={network}", *extra, "--out", str(tmp_path))  # fmt: skip
     assert result.exit_code == 0, result.output
-    (row,) = json.loads((tmp_path / "summary.json").read_text(encoding="utf-8"))
+    (row,) = json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))
     assert {"val_accuracy", "val_loss", "test_accuracy", "test_loss"} <= set(row["metrics"])
     assert row["dataset"] == dataset
 
@@ -268,7 +268,7 @@ def test_run_on_your_own_data(tmp_path, warm_kernels):
         tmp_path / "out",
     )
     assert result.exit_code == 0, result.output
-    (row,) = json.loads((tmp_path / "out" / "summary.json").read_text())
+    (row,) = json.loads((tmp_path / "out" / "results.json").read_text())
     assert row["dataset"] == "own"
     assert row["metrics"]["test_accuracy"] > 0.6
 
@@ -288,7 +288,7 @@ def test_own_photos_with_own_weights(tmp_path, warm_kernels):
         "-p", "architecture=MobileNet", "-p", "batch_size=4", "--out", tmp_path / "out",
     )  # fmt: skip
     assert result.exit_code == 0, result.output
-    (row,) = json.loads((tmp_path / "out" / "summary.json").read_text())
+    (row,) = json.loads((tmp_path / "out" / "results.json").read_text())
     assert row["dataset"] == "own"
     assert (row["metrics"]["weights"], row["metrics"]["n_photos"]) == ("mine.h5", 8)
     page = (tmp_path / "out" / "07_pretrained_networks.html").read_text(encoding="utf-8")

@@ -63,7 +63,7 @@ def of_sweeps():
     yield "by one", lambda: plots.metric_by_parameter(table, "accuracy", ["kind"], title="T")
     yield "pairs of values", lambda: plots.metric_heat_map(table, "accuracy", "rate", "kind")
     yield "parallel", lambda: plots.parallel_coordinates(table, "accuracy", every)
-    runs = {name: pd.DataFrame({"loss": [2.0, 1.0]}) for name in "abc"}
+    runs = {name: [pd.DataFrame({"loss": [2.0, 1.0]})] * 2 for name in "abc"}
     yield "overlaid", lambda: plots.overlaid_curves(runs, "loss")
 
 
@@ -73,8 +73,8 @@ def test_pictures_of_sweeps_refuse_what_is_not_there():
         plots.metric_by_parameter(table, "accuracy", ["rte"])
     with pytest.raises(CourseError, match="No run of the table has a value"):
         plots.parallel_coordinates(table, "accuracy", ["rate"])
-    with pytest.raises(CourseError, match="None of the 1 runs"):
-        plots.overlaid_curves({"a": pd.DataFrame({"loss": [1.0]})}, "accuracy")
+    with pytest.raises(CourseError, match="None of the 1 settings"):
+        plots.overlaid_curves({"a": [pd.DataFrame({"loss": [1.0]})]}, "accuracy")
 
 
 def of_photos():

@@ -19,12 +19,12 @@ from helpers.errors import CourseError, ParameterError
 from helpers.files import notebooks_dir, write_atomically
 from helpers.hardware import Plan
 from helpers.runs import record
-from helpers.runs.execute import run_notebooks
+from helpers.runs.engine import run_notebooks
 from helpers.runs.metrics import MEDIA_TYPE, collect_metrics
 from helpers.runs.notebook import read_notebook
 from helpers.runs.parameters import check_parameters, parse_assignments
-from helpers.runs.report import find_fallbacks, write_summary
-from helpers.runs.results import Run, RunResult
+from helpers.runs.report import find_fallbacks, write_report
+from helpers.runs.results import Run, RunResult, result_of
 
 PARAMETERS = """\
 dataset: str = "digits"  # which
@@ -227,7 +227,7 @@ def children_of(pid: int) -> list[psutil.Process]:
         return []
 
 
-def test_runs_are_honest(tmp_path):
+def test_runs_are_honest(tmp_path, capsys):
     fine = notebook(tmp_path / "fine.ipynb", RECORD)
     error = notebook(tmp_path / "error.ipynb", RECORD, "raise ValueError('too\\nbad')", RECORD)
     dead = notebook(tmp_path / "dead.ipynb", RECORD, "import os; os._exit(1)")
@@ -235,41 +235,35 @@ def test_runs_are_honest(tmp_path):
         tmp_path / "check.ipynb",
         "from helpers.classroom import check\ncheck(1 > 2, 'order', 'see')",
     )
-    cells = []
     runs = [run_of(fine, {"n_samples": 7}), run_of(error), run_of(dead), run_of(failed)]
-    results = run_notebooks(
-        runs,
-        tmp_path / "out",
-        jobs=2,
-        on_cell=lambda: cells.append(1),
-    )
-    by_name = {result.notebook: result for result in results}
-    assert [result.notebook for result in results] == ["fine", "error", "dead", "check"]
-    assert by_name["fine"].status == "succeeded"
-    assert by_name["fine"].dataset == "digits"
-    assert by_name["fine"].metrics == {"n": 7, "rate": 0.1}
-    assert by_name["error"].status == "failed"
-    assert by_name["error"].error == "ValueError: too bad (cell 3)"
-    assert by_name["error"].metrics == {"n": None, "rate": 0.1}
-    assert by_name["dead"].error == "the kernel died (out of memory, or killed)"
-    assert by_name["check"].error == "check failed: order: see"
+    results = run_notebooks(runs, tmp_path / "out", jobs=2)
+    said = capsys.readouterr().out.splitlines()
+    assert len(said) == 4
+    assert any(line.endswith("dataset=digits, n=7, rate=0.1") for line in said)
+    assert "✗ check" in "\n".join(said)
+    by_name = {result["notebook"]: result for result in results}
+    assert [result["notebook"] for result in results] == ["fine", "error", "dead", "check"]
+    assert by_name["fine"]["status"] == "succeeded"
+    assert by_name["fine"]["dataset"] == "digits"
+    assert by_name["fine"]["metrics"] == {"n": 7, "rate": 0.1}
+    assert by_name["error"]["status"] == "failed"
+    assert by_name["error"]["error"] == "ValueError: too bad (cell 3)"
+    assert by_name["error"]["metrics"] == {"n": None, "rate": 0.1}
+    assert by_name["dead"]["error"] == "the kernel died (out of memory, or killed)"
+    assert by_name["check"]["error"] == "check failed: order: see"
     out = {path.name for path in (tmp_path / "out").iterdir()}
     assert {"fine.ipynb", "fine.html", "error.html", "dead.ipynb"} <= out
     assert not [name for name in out if name.startswith(".")]
-    assert len(cells) >= 8
-
-    index = write_summary(runs, results, tmp_path / "out")
-    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    index = write_report(runs, results, tmp_path / "out")
+    summary = json.loads((tmp_path / "out" / "results.json").read_text())
     assert [row["status"] for row in summary] == ["succeeded", "failed", "failed", "failed"]
-    assert set(summary[0]) == {
-        "notebook", "status", "seconds", "parameters", "dataset", "metrics", "error", "cell",
-        "traceback", "curves", "peak_memory_mb", "device", "plan",
-    }  # fmt: skip
-    assert by_name["error"].cell == 3
-    assert by_name["error"].traceback.endswith("ValueError: too\nbad")
-    assert "\x1b" not in by_name["error"].traceback
-    assert by_name["dead"].traceback is None
-    assert 20 < by_name["fine"].peak_memory_mb < 5000
+    assert summary == results
+    assert set(summary[0]) == set(RunResult.__annotations__)
+    assert by_name["error"]["cell"] == 3
+    assert by_name["error"]["traceback"].endswith("ValueError: too\nbad")
+    assert "\x1b" not in by_name["error"]["traceback"]
+    assert by_name["dead"]["traceback"] is None
+    assert 20 < by_name["fine"]["peak_memory_mb"] < 5000
     page = index.read_text()
     for part in ('href="fine.html"', "✓", "ValueError: too bad", "1 of 4", "rate"):
         assert part in page
@@ -293,7 +287,7 @@ def test_cell_timeout(tmp_path):
     before = children_of(os.getpid())  # a server of another test's processes, maybe
     start = time.monotonic()
     (result,) = run_notebooks([run_of(slow)], tmp_path / "out", timeout=2)
-    assert (result.status, result.error) == ("failed", "a cell took longer than 2 s")
+    assert (result["status"], result["error"]) == ("failed", "a cell took longer than 2 s")
     assert time.monotonic() - start < 40
     assert set(children_of(os.getpid())) <= set(before)
 
@@ -302,7 +296,7 @@ def test_paths_with_braces_and_spaces(tmp_path):
     folder = tmp_path / "a {n} b"
     folder.mkdir()
     (result,) = run_notebooks([run_of(notebook(folder / "{x}.ipynb", RECORD))], folder / "out {y}")
-    assert result.status == "succeeded", result.error
+    assert result["status"] == "succeeded", result["error"]
     assert (folder / "out {y}" / "{x}.html").exists()
 
 
@@ -313,8 +307,8 @@ def test_a_result_that_cannot_be_written_ends_nothing_else(tmp_path):
     fine = notebook(tmp_path / "fine.ipynb", RECORD)
     (tmp_path / "out" / "blocked.ipynb").mkdir(parents=True)
     results = run_notebooks([run_of(odd), run_of(blocked), run_of(fine)], tmp_path / "out")
-    assert [result.status for result in results] == ["succeeded", "failed", "succeeded"]
-    assert "no result could be written" in results[1].error
+    assert [result["status"] for result in results] == ["succeeded", "failed", "succeeded"]
+    assert "no result could be written" in results[1]["error"]
 
 
 def test_same_name_twice(tmp_path):
@@ -359,7 +353,7 @@ def test_interrupt_leaves_no_kernel_and_no_part(tmp_path, sent):
     assert "Traceback" not in stderr
     _, alive = psutil.wait_procs(descendants, timeout=10)
     assert alive == []
-    summary = json.loads((out / "summary.json").read_text())
+    summary = json.loads((out / "results.json").read_text())
     assert [row["status"] for row in summary] == ["interrupted"] * 3
     assert not list(out.glob(".*"))
 
@@ -372,7 +366,7 @@ def test_reader_that_goes_away(tmp_path, reader):
         f"{sys.executable} -m helpers run {paths[0]} {paths[1]} --out {tmp_path / 'out'} {reader}"
     )
     subprocess.run(command, shell=True, timeout=60, check=False, capture_output=True)
-    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    summary = json.loads((tmp_path / "out" / "results.json").read_text())
     assert [row["status"] for row in summary] == ["succeeded"] * 2
 
 
@@ -401,21 +395,22 @@ def test_killed_run_leaves_no_kernel(tmp_path):
     process.communicate()
     _, alive = psutil.wait_procs(descendants, timeout=20)  # kernels watch their parent
     assert alive == []
-    assert not (tmp_path / "out" / "summary.json").exists()
+    assert not (tmp_path / "out" / "results.json").exists()
     assert not (tmp_path / "out" / "n.ipynb").exists()
 
 
 def test_index_tells_a_fallback(tmp_path):
-    results = [RunResult("n", "succeeded", 1.0, {}, "digits", {}, None)]
     path = notebook(tmp_path / "n.ipynb", parameters='dataset: str = "mnist"')
-    runs = [run_of(path)]
-    assert find_fallbacks(runs, results) == [("mnist", "digits")]
-    page = write_summary(runs, results, tmp_path).read_text()
+
+    def used(name, **parameters):
+        run = run_of(path, parameters)
+        return [run], [result_of(run, "succeeded", None, dataset=name)]
+
+    assert find_fallbacks(*used("digits")) == [("mnist", "digits")]
+    page = write_report(*used("digits"), tmp_path).read_text()
     assert "<b>digits</b> was used instead of <b>mnist</b>" in page
-    own = [RunResult("n", "succeeded", 1.0, {"dataset": "x/digits.npz"}, "digits", {}, None)]
-    assert find_fallbacks(runs, own) == []
-    own = [RunResult("n", "succeeded", 1.0, {"dataset": "x/photos.v2"}, "photos.v2", {}, None)]
-    assert find_fallbacks(runs, own) == []
+    assert find_fallbacks(*used("digits", dataset="x/digits.npz")) == []
+    assert find_fallbacks(*used("photos.v2", dataset="x/photos.v2")) == []
 
 
 def test_atomic_write(tmp_path):

@@ -75,7 +75,7 @@ def test_a_search_finds_prunes_and_goes_on(notebook, tmp_path):
     assert set(table.loc[~table["pruned"], "epochs"]) == {2}
     runs = executed(tmp_path)
     assert len(runs) == len(set(runs)) == 10 + (~table["pruned"]).sum()
-    assert (tmp_path / "out" / "summary.html").exists()
+    assert (tmp_path / "out" / "index.html").exists()
 
     assert len(search(notebook, choices, trials=10, **options)) == 10
     assert executed(tmp_path) == runs  # none again
@@ -162,4 +162,4 @@ record(val_accuracy=rate)
 def test_a_search_whose_trials_all_fail_says_so(notebook, tmp_path):
     table = search(notebook, {"width": [13]}, trials=2, out=tmp_path, progress=False)
     assert set(table["status"]) == {"failed"}
-    assert "0 of 2 runs" in (tmp_path / "summary.html").read_text()
+    assert "0 of 2 runs" in (tmp_path / "index.html").read_text()

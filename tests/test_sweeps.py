@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import nbformat
@@ -26,18 +27,18 @@ from helpers.cli import main
 from helpers.errors import CourseError, ParameterError
 from helpers.hardware import Hardware, detect
 from helpers.runs import keys
+from helpers.runs.engine import collect
 from helpers.runs.executor import Interrupted, LocalExecutor, Share, shares
 from helpers.runs.keys import keyed_runs
 from helpers.runs.notebook import read_notebook
+from helpers.runs.objective import Objective
+from helpers.runs.progress import Progress
 from helpers.runs.results import Run
 from helpers.runs.status import LOCK, execute_kept, read_status
 from helpers.sweeps import make_runs, sweep
 from helpers.sweeps.compare import conclude
-from helpers.sweeps.engine import collect
 from helpers.sweeps.estimate import estimate
 from helpers.sweeps.grid import parse_grid, read_grid
-from helpers.sweeps.objective import Objective
-from helpers.sweeps.progress import Progress
 from helpers.sweeps.summary import write_summary
 from helpers.sweeps.table import excerpt, make_table
 
@@ -76,6 +77,10 @@ def make_notebook(path: Path, body: str = BODY, parameters: str = PARAMETERS) ->
 def notebook(tmp_path, monkeypatch):
     monkeypatch.setenv("SWEEP_LOG", str(tmp_path / "log"))
     return make_notebook(tmp_path / "small.ipynb")
+
+
+def run_of(notebook, **values) -> Run:
+    return Run(read_notebook(notebook), values, "key")
 
 
 def executed(tmp_path) -> list[str]:
@@ -208,7 +213,7 @@ def test_a_key_knows_the_libraries_and_the_package(notebook, monkeypatch, tmp_pa
 def test_what_is_keyed_is_what_is_executed(notebook, tmp_path):
     read = read_notebook(notebook)
     make_notebook(notebook, "from helpers.runs import record\nrecord(accuracy=99)")
-    status = execute_kept(Run(read, {"width": 2}), tmp_path / "key")
+    status = execute_kept(Run(read, {"width": 2}, "key"), tmp_path)
     assert status["metrics"] == {"accuracy": 0.2}
 
 
@@ -232,7 +237,7 @@ def test_links_to_nowhere_harm_no_key(notebook, tmp_path):
 
 def test_a_status_says_where_a_result_comes_from(notebook, tmp_path):
     (keyed,) = keyed_runs([Run(read_notebook(notebook), {"name": "digits"})]).values()
-    status = execute_kept(keyed, tmp_path / "key")
+    status = execute_kept(keyed, tmp_path)
     assert set(status["depends"]["versions"]) == {"Python", "TensorFlow", "Keras", "NumPy"}
     assert re.fullmatch("[0-9a-f]{40}", status["commit"])
     assert status["clean"] in {True, False}
@@ -242,13 +247,13 @@ def test_a_status_says_where_a_result_comes_from(notebook, tmp_path):
 
 
 def test_foreign_files_in_the_folder_of_a_run_harm_nothing(notebook, tmp_path):
-    folder = tmp_path / "key"
+    folder = tmp_path / "runs" / "key"
     (folder / ".ipynb_checkpoints").mkdir(parents=True)
     (folder / ".link").symlink_to("nowhere")
     (folder / ".notes").write_text("mine")
     left = folder / ".n.123.running.ipynb"
     left.write_text("half")
-    assert execute_kept(Run(read_notebook(notebook)), folder)["status"] == "succeeded"
+    assert execute_kept(run_of(notebook), tmp_path)["status"] == "succeeded"
     assert not left.exists()
     assert (folder / ".notes").read_text() == "mine"
     assert (folder / ".ipynb_checkpoints").is_dir()
@@ -266,14 +271,12 @@ def test_a_damaged_status_is_none(tmp_path):
 
 
 def test_a_succeeded_run_is_not_repeated(notebook, tmp_path):
-    folder = tmp_path / "out" / "key"
-    run = Run(read_notebook(notebook), {"width": 2})
-    first = execute_kept(run, folder)
-    second = execute_kept(run, folder)
+    run = run_of(notebook, width=2)
+    first, second = (execute_kept(run, tmp_path / "out") for _ in range(2))
     assert first == second
     assert first["status"] == "succeeded"
     assert executed(tmp_path) == ["0.1 2 0"]
-    assert json.loads((tmp_path / "out" / "key" / "metrics.json").read_text()) == {"accuracy": 0.2}
+    assert json.loads((tmp_path / "out" / "runs" / "key" / "status.json").read_text()) == first
 
 
 def test_a_sweep_keeps_what_succeeded_and_repeats_the_rest(notebook, tmp_path):
@@ -291,7 +294,7 @@ def test_a_sweep_keeps_what_succeeded_and_repeats_the_rest(notebook, tmp_path):
     assert len(rows) == 4
     assert rows[1]["cell"] == 3
     assert rows[1]["traceback"].endswith("ValueError: unlucky")
-    summary = (tmp_path / "out" / "summary.html").read_text()
+    summary = (tmp_path / "out" / "index.html").read_text()
     assert summary.count(">notebook</a>") == 4
 
     began = dict(zip(table["key"], table["seconds"], strict=True))
@@ -342,7 +345,7 @@ def test_dask_is_not_imported_without_a_scheduler(notebook, tmp_path):
 
 
 def test_a_scheduler_that_does_not_answer_is_named(notebook, tmp_path, monkeypatch):
-    monkeypatch.setattr("helpers.sweeps.cluster.ANSWERING", 1)
+    monkeypatch.setattr("helpers.runs.cluster.ANSWERING", 1)
     with pytest.raises(CourseError, match=r"No Dask scheduler answers at 'tcp://127.0.0.1:9'"):
         sweep(notebook, {"width": [1]}, out=tmp_path / "out", scheduler="tcp://127.0.0.1:9")
     assert not (tmp_path / "out" / "results.csv").exists()
@@ -441,10 +444,10 @@ def test_an_interrupt_while_runs_are_submitted_leaves_none(monkeypatch):
 
 
 def test_an_interrupt_is_heard_while_a_run_waits_for_another_sweep(notebook, tmp_path):
-    folder, share = tmp_path / "key", Share()
-    folder.mkdir()
+    folder, share = tmp_path / "runs" / "key", Share()
+    folder.mkdir(parents=True)
     with ThreadPoolExecutor(1) as pool, FileLock(folder / LOCK):
-        waiting = pool.submit(execute_kept, Run(read_notebook(notebook)), folder, share=share)
+        waiting = pool.submit(execute_kept, run_of(notebook), tmp_path, share=share)
         with pytest.raises(TimeoutError):
             waiting.result(timeout=0.5)
         share.stopping.set()
@@ -457,7 +460,7 @@ def test_a_scheduler_that_goes_away_is_told(notebook, tmp_path):
     future = Future()
     future.cancel()
     with pytest.raises(CourseError, match="The scheduler has gone"):
-        collect(future, "key", Run(read_notebook(notebook), {}))
+        collect(future, run_of(notebook))
 
 
 def status_of(number, **more):
@@ -467,13 +470,14 @@ def status_of(number, **more):
         "key": f"key{number}", "notebook": "small", "status": "succeeded", "seconds": 2.0,
         "parameters": {"rate": 10.0**-number, "width": number % 2, "name": "x"},
         "metrics": metrics, "curves": curves, "error": None, "traceback": None, "host": "h",
+        "dataset": None,
         "peak_memory_mb": 100.0, "plan": "Plan: CPU:0", **more,
     }  # fmt: skip
 
 
 def page_of(statuses, folder, fresh=()):
     table = make_table(statuses)
-    page = folder / "summary.html"
+    page = folder / "index.html"
     write_summary(statuses, table, page, conclude(table), fresh)
     return page.read_text()
 
@@ -540,7 +544,7 @@ def test_the_tables_of_the_page_sort_and_filter(browser, tmp_path):
     statuses = [status_of(n, key=f"key{n}", curves={}) for n in (1, 0, 2)]
     statuses.append(status_of(3, status="failed", metrics={}, curves={}, error="unlucky"))
     page_of(statuses, tmp_path)
-    browser.get((tmp_path / "summary.html").as_uri())
+    browser.get((tmp_path / "index.html").as_uri())
     runs = browser.find_elements("css selector", "table.sortable")[-1]
 
     def column(number):
@@ -626,20 +630,34 @@ def test_a_metric_of_unknown_direction_is_refused_before_anything_starts(noteboo
 
 
 def test_progress_says_what_matters(capsys):
-    bar = Progress(4, 1, 2, ["width"], None, shown=True)
-    bar.started("http://127.0.0.1:1/status")
+    bar = Progress(kept=1, total=3, names=["width"])
+    bar.started(2, "http://127.0.0.1:1/status")
     bar.ended(status_of(1))
     bar.ended(status_of(2, status="failed", error="unlucky"))
     bar.ended(status_of(0))
     bar.close()
     said = capsys.readouterr().err.splitlines()
     assert said[0] == "Dashboard: http://127.0.0.1:1/status"
-    assert said[1].startswith("done 2 of 4, running 2, failed 0, time left 0:0")
-    assert said[1].endswith("best accuracy 0.6 (width=1)")
-    assert said[2] == "✗ width=0: unlucky"
-    assert "done 4 of 4, running 0, failed 1, time left 0:00" in said[-1]
-    Progress(1, 0, 1, [], None, shown=False).ended(status_of(1))
+    assert said[1].startswith("2 of 4  33%")
+    assert said[1].endswith("running 2, failed 0, best accuracy 0.6 (width=1)")
+    assert said[2] == "✗ width=0  2.0 s  unlucky"
+    assert said[-1].startswith("4 of 4 100%")
+    assert "running 0, failed 1" in said[-1]
+    silent = Progress(total=1, shown=False)
+    silent.started(1, "http://127.0.0.1:1/status")
+    silent.ended(status_of(1, status="failed"))
     assert not capsys.readouterr().err
+
+
+def test_progress_knows_parts_of_runs(notebook, capsys):
+    runs = [replace(run_of(notebook, width=n), key=f"key{n}") for n in range(2)]
+    bar = Progress(runs, names=["width"])
+    bar.started(2)
+    for _ in range(2):  # of three cells, one of them for the parameters
+        bar.cell(runs[0])
+    assert str(bar._meter).startswith("0 of 2  33%")
+    bar.ended(status_of(0))
+    assert str(bar._meter).startswith("1 of 2  50%")
 
 
 def test_an_estimate_rests_on_runs_that_have_ended(notebook, tmp_path):

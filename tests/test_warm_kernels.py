@@ -395,9 +395,9 @@ def test_runs_are_warm(tmp_path):
     code = "import os\nfrom helpers.runs import record\nrecord(parent=os.getppid())"
     paths = [notebook(tmp_path / f"{n}.ipynb", code) for n in (1, 2)]
     first, second = (run_notebook(Run(read_notebook(path)), tmp_path / "out") for path in paths)
-    assert (first.error, second.error) == (None, None)
-    assert first.metrics == second.metrics
-    assert "preload" in " ".join(psutil.Process(first.metrics["parent"]).cmdline())
+    assert (first["error"], second["error"]) == (None, None)
+    assert first["metrics"] == second["metrics"]
+    assert "preload" in " ".join(psutil.Process(first["metrics"]["parent"]).cmdline())
 
 
 def test_a_run_s_kernel_ends_when_it_is_asked_to_and_leaves_no_thread(tmp_path, monkeypatch):
@@ -412,7 +412,7 @@ def test_a_run_s_kernel_ends_when_it_is_asked_to_and_leaves_no_thread(tmp_path, 
     path = notebook(tmp_path / "short.ipynb", "from helpers.runs import record\nrecord(x=1)")
     before = threading.active_count()
     for _ in range(20):  # in a race with its own threads one in five did not
-        assert run_notebook(Run(read_notebook(path)), tmp_path / "out").error is None
+        assert run_notebook(Run(read_notebook(path)), tmp_path / "out")["error"] is None
     assert not asked_again
     assert threading.active_count() <= before
 
@@ -422,7 +422,7 @@ def test_a_dead_forked_kernel_is_a_failed_run(tmp_path):
         tmp_path / "dead.ipynb", "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
     )
     result = run_notebook(Run(read_notebook(path)), tmp_path / "out")
-    assert result.error == "the kernel died (out of memory, or killed)"
+    assert result["error"] == "the kernel died (out of memory, or killed)"
 
 
 def test_interrupted_runs_leave_no_kernel(tmp_path):
@@ -440,5 +440,5 @@ def test_interrupted_runs_leave_no_kernel(tmp_path):
     course.send_signal(signal.SIGINT)
     assert course.wait(90) == 130
     assert gone(pid)
-    (row,) = json.loads((tmp_path / "out" / "summary.json").read_text())
+    (row,) = json.loads((tmp_path / "out" / "results.json").read_text())
     assert row["status"] == "interrupted"

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from helpers.runs.metrics import FAILED_CHECK
+from helpers.runs.metrics import report_failed
 
 NOT_YET = "○"
 
@@ -58,19 +58,18 @@ class Exercises:
                 raise NotYet
             said = getattr(self._checks, f"exercise_{number}")(*answer)
         except NotYet:
-            line = f"{NOT_YET} exercise {number}: not solved yet"
+            print(f"{NOT_YET} exercise {number}: not solved yet")  # noqa: T201 - it is read
         except Wrong as wrong:
-            line = f"{FAILED_CHECK} exercise {number}: {wrong}"
+            report_failed(f"exercise {number}: {wrong}")
         except Exception as error:  # an answer of a kind that the check did not think of
             reason = f"{type(error).__name__}: {shortened(error)}"
-            line = (
-                f"{FAILED_CHECK} exercise {number}: the check cannot use this answer ({reason}); "
-                "does it have the kind and the shape that the exercise asks for?"
+            report_failed(
+                f"exercise {number}: the check cannot use this answer ({reason}); does it have "
+                "the kind and the shape that the exercise asks for?"
             )
         else:
             self._solved[number] = True
-            line = f"✓ exercise {number}: {said or 'solved'}"
-        print(line)  # noqa: T201 - notebooks show what is printed
+            print(f"✓ exercise {number}: {said or 'solved'}")  # noqa: T201
 
     def score(self) -> None:
         """Print how many exercises are solved, and which are open."""

@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from helpers.runs.metrics import FAILED_CHECK
+from helpers.runs.metrics import report_failed
 
 MESSAGE = 300  # characters of an error that are shown
 CLOSE = 0.1  # a guessed number this near, as a share of the truth, is called close
@@ -34,7 +34,7 @@ def check(passed: object, claim: str, hint: str = "", *, required: bool = True) 
     if bool(passed):
         print(f"✓ {claim}")  # noqa: T201 - notebooks show what is printed
     elif required:
-        print(f"{FAILED_CHECK} {claim}" + (f": {hint}" if hint else ""))  # noqa: T201
+        report_failed(f"{claim}: {hint}" if hint else claim)
     else:
         print(f"– does not hold on this data set: {claim}")  # noqa: T201
 

@@ -1,5 +1,6 @@
 """Pictures of a sweep: what its parameters do to a metric."""
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
@@ -143,14 +144,20 @@ def parallel_coordinates(
 
 @styled
 def overlaid_curves(
-    curves: "dict[str, pd.DataFrame]", metric: str = "val_accuracy", *, title: str = ""
+    curves: "Mapping[str, Sequence[pd.DataFrame]]",
+    metric: str = "val_accuracy",
+    *,
+    title: str = "",
 ) -> CourseFigure:
-    """Lay the learning curves of many runs over one another; the best and the worst are named.
+    """Lay the mean learning curves of many settings over one another.
+
+    The settings that end largest and smallest are named, each with a band from the smallest to the
+    largest of its runs.
 
     Parameters
     ----------
     curves
-        By name of the run, a row an epoch.
+        By name of the setting, a frame for each of its runs, a row an epoch.
     metric
         The column to draw.
     title
@@ -161,28 +168,38 @@ def overlaid_curves(
     CourseError
         If no run has such a column.
     """
-    drawn = {name: frame[metric].dropna() for name, frame in curves.items() if metric in frame}
-    drawn = {name: values for name, values in drawn.items() if len(values)}
+    import pandas as pd
+
+    drawn = {
+        name: pd.concat([frame[metric] for frame in frames if metric in frame], axis=1)
+        for name, frames in curves.items()
+        if any(metric in frame and frame[metric].notna().any() for frame in frames)
+    }
     if not drawn:
-        raise CourseError(f"None of the {len(curves)} runs has a curve of {metric!r}")
+        raise CourseError(f"None of the {len(curves)} settings has a curve of {metric!r}")
     figure = new_figure(7, 3.6, title)
     axes = figure.subplots()
-    ranked = sorted(drawn, key=lambda name: drawn[name].iloc[-1])
+    means = {name: runs.mean(axis=1).dropna() for name, runs in drawn.items()}
+    ranked = sorted(means, key=lambda name: means[name].iloc[-1])
     for name in ranked:
-        values = drawn[name]
+        values, runs = means[name], drawn[name].loc[means[name].index]
         style = {"color": "0.7", "lw": 1.0}
         if name in (ranked[0], ranked[-1]):
             colour = class_colour(0 if name == ranked[-1] else 1)
             line = "-" if name == ranked[-1] else "--"
             style = {"color": colour, "lw": 2.0, "ls": line, "label": name}
-        axes.plot(range(1, len(values) + 1), values, marker="o", ms=3, **style)
+            band = runs.min(axis=1), runs.max(axis=1)
+            axes.fill_between(values.index + 1, *band, color=colour, alpha=0.2, lw=0)
+        axes.plot(values.index + 1, values, marker="o", ms=3, **style)
     axes.set(xlabel="epoch", ylabel=metric)
     axes.locator_params(axis="x", integer=True)
     figure.legend(loc="outside lower center", fontsize=8)
+    many = max(runs.shape[1] for runs in drawn.values())
     figure.alt = (
-        f"{metric} of {len(drawn)} runs over their epochs. At the end the largest is "
-        f"{drawn[ranked[-1]].iloc[-1]:.4g} ({ranked[-1]}), the smallest "
-        f"{drawn[ranked[0]].iloc[-1]:.4g} ({ranked[0]})."
+        f"{metric} of {len(drawn)} settings over their epochs"
+        + (f", means of up to {many} runs with bands from smallest to largest" if many > 1 else "")
+        + f". At the end the largest is {means[ranked[-1]].iloc[-1]:.4g} ({ranked[-1]}), the "
+        f"smallest {means[ranked[0]].iloc[-1]:.4g} ({ranked[0]})."
     )
     return figure
 

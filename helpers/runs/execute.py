@@ -1,4 +1,4 @@
-"""Execute notebooks through papermill, several at once, each with an honest result."""
+"""Execute a notebook through papermill, with an honest result."""
 
 import asyncio
 import contextlib
@@ -6,14 +6,11 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
-from itertools import zip_longest
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from helpers.errors import CourseError
-from helpers.runs.executor import Interrupted, LocalExecutor, Share, as_completed
+from helpers.runs.executor import Interrupted, Share
 from helpers.runs.metrics import (
     collect_circumstances,
     collect_curves,
@@ -21,7 +18,7 @@ from helpers.runs.metrics import (
     failed_checks,
 )
 from helpers.runs.report import write_html
-from helpers.runs.results import FAILED, INTERRUPTED, SUCCEEDED, Run, RunResult
+from helpers.runs.results import FAILED, SUCCEEDED, Run, RunResult, result_of
 
 # ipykernel warns of unencrypted connections at every start, and reports the interrupt that comes
 # before a shutdown as an error. Nobody will look for a run in IPython's history.
@@ -29,12 +26,7 @@ QUIET_KERNEL = ["--log-level=50", "--HistoryManager.hist_file=:memory:"]
 
 
 def run_notebook(
-    run: Run,
-    out: Path,
-    *,
-    share: Share | None = None,
-    timeout: int | None = None,
-    on_cell: Callable[[], object] = lambda: None,
+    run: Run, out: Path, timeout: int | None = None, share: Share | None = None
 ) -> RunResult:
     """Execute one notebook and write ``NAME.ipynb`` and ``NAME.html`` to ``out`` when it has ended.
 
@@ -44,12 +36,10 @@ def run_notebook(
         The notebook and its parameters, already checked.
     out
         A folder; created if missing.
-    share
-        What it has of this machine: all of it by default.
     timeout
         Seconds that a single cell may take.
-    on_cell
-        Called after each code cell.
+    share
+        What it has of this machine: all of it by default.
 
     Returns
     -------
@@ -72,7 +62,7 @@ def run_notebook(
     out.mkdir(parents=True, exist_ok=True)
     name = run.notebook.name
     partial = _partial(run, out)
-    start = time.perf_counter()
+    began = time.time()
     error = cell = traceback = None
     try:
         with _event_loop():
@@ -83,7 +73,7 @@ def run_notebook(
                 progress_bar=False,
                 kernel_name="python3",
                 execution_timeout=timeout,
-                on_cell_executed=lambda **_: on_cell(),
+                on_cell_executed=lambda **_: share.on_cell(run),
                 extra_arguments=QUIET_KERNEL,
                 kernel_manager_class=manager_with(share.environment),
             )
@@ -99,31 +89,21 @@ def run_notebook(
     if share.stopping.is_set():
         partial.unlink(missing_ok=True)
         raise Interrupted
-    seconds = time.perf_counter() - start
-    metrics, curves, circumstances = {}, {}, {}
+    ended = time.time()
+    metrics, curves, about = {}, {}, {}
     try:
         executed = _publish(partial, out / f"{name}.ipynb")
         metrics, curves = collect_metrics(executed), collect_curves(executed)
-        circumstances = collect_circumstances(executed)
+        about = collect_circumstances(executed)
         failed = failed_checks(executed)
         error = error or ("; ".join(f"check failed: {claim}" for claim in failed) or None)
     except Exception as failure:  # one result that cannot be written must not end the others
         error = error or f"no result could be written ({type(failure).__name__}: {failure})"
-    return RunResult(
-        notebook=name,
-        status=FAILED if error else SUCCEEDED,
-        seconds=round(seconds, 2),
-        parameters=run.parameters,
-        dataset=metrics.get("dataset"),
-        metrics={key: value for key, value in metrics.items() if key != "dataset"},
-        error=error and " ".join(error.split())[:500],
-        cell=cell,
-        traceback=traceback,
-        curves=curves,
-        peak_memory_mb=circumstances.get("peak_memory_mb"),
-        device=circumstances.get("device"),
-        plan=circumstances.get("plan"),
-    )
+    return result_of(
+        run, FAILED if error else SUCCEEDED, error, cell=cell, traceback=traceback,
+        seconds=round(ended - began, 2), began=round(began, 3), ended=round(ended, 3),
+        dataset=metrics.pop("dataset", None), metrics=metrics, curves=curves, **about,
+    )  # fmt: skip
 
 
 @contextlib.contextmanager
@@ -186,51 +166,3 @@ def _publish(partial: Path, final: Path) -> Any:
     partial.replace(final)
     write_html(notebook, final.with_suffix(".html"))
     return notebook
-
-
-def run_notebooks(
-    runs: Sequence[Run],
-    out: Path,
-    *,
-    jobs: int = 1,
-    timeout: int | None = None,
-    on_cell: Callable[[], object] = lambda: None,
-    on_result: Callable[[RunResult], object] = lambda _: None,
-) -> list[RunResult]:
-    """Execute notebooks, ``jobs`` at a time; the results come in the order of ``runs``.
-
-    On ``KeyboardInterrupt`` every kernel is killed, what has not ended counts as interrupted, and
-    the results are returned all the same.
-
-    Raises
-    ------
-    CourseError
-        If two notebooks would write the same file.
-    """
-    names = [run.notebook.name for run in runs]
-    if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise CourseError(f"{twice} is given twice; expected each notebook once")
-    # ipykernel warns of slow breakpoints in every kernel of a Python with frozen modules.
-    os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
-    jobs = max(1, min(jobs, len(runs)))
-    futures: list[Future[RunResult]] = []
-    with contextlib.suppress(KeyboardInterrupt), LocalExecutor(jobs) as executor:
-        for run in runs:
-            call = executor.submit(run_notebook, run, out, timeout=timeout, on_cell=on_cell)
-            futures.append(call)
-        for future in as_completed(futures):
-            on_result(future.result())
-    return [
-        future.result() if future and _has_result(future) else _interrupted(run)
-        for run, future in zip_longest(runs, futures)
-    ]
-
-
-def _has_result(future: Future[RunResult]) -> bool:
-    return not future.cancelled() and not isinstance(future.exception(), Interrupted)
-
-
-def _interrupted(run: Run) -> RunResult:
-    error = "interrupted before it ended"
-    return RunResult(run.notebook.name, INTERRUPTED, 0.0, run.parameters, None, {}, error)

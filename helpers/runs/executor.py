@@ -38,10 +38,13 @@ class Share:
         Variables of its kernel, besides those of this process.
     stopping : Event
         Set when all runs are to end, and have no result.
+    on_cell : callable
+        Called with a run after each of its code cells.
     """
 
     environment: dict[str, str] = field(default_factory=dict)
     stopping: threading.Event = field(default_factory=threading.Event)
+    on_cell: Callable[[Any], object] = lambda _: None
 
     def require_going_on(self) -> None:
         """Raise ``Interrupted`` once all runs are to end."""
@@ -56,13 +59,13 @@ class LocalExecutor(ThreadPoolExecutor):
     waits until no call is left.
     """
 
-    def __init__(self, jobs: int) -> None:
+    def __init__(self, jobs: int, on_cell: Callable[[Any], object] = lambda _: None) -> None:
         super().__init__(jobs)
         _allow_descriptors(jobs)
         self._stopping = threading.Event()
         self._shares: SimpleQueue[Share] = SimpleQueue()
         for environment in shares(jobs, detect()):
-            self._shares.put(Share(environment, self._stopping))
+            self._shares.put(Share(environment, self._stopping, on_cell))
         self._calls: list[Future[Any]] = []
         self._active: set[object] = set()  # also those whose submission was interrupted
         self._before = {kernel.pid for kernel in _kernels()}

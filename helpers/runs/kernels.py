@@ -65,7 +65,9 @@ class KernelManager(AsyncKernelManager):
 
     def start_kernel(self, **options: Any) -> Awaitable[None]:
         """Start the kernel in its environment."""
-        return super().start_kernel(env={**os.environ, **self.environment}, **options)
+        # ipykernel warns of slow breakpoints in every kernel of a Python with frozen modules.
+        quiet = {"PYDEVD_DISABLE_FILE_VALIDATION": "1"}
+        return super().start_kernel(env={**quiet, **os.environ, **self.environment}, **options)
 
     @default("client_factory")
     def _client_factory(self) -> type[KernelClient]:

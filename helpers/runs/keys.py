@@ -32,9 +32,8 @@ def keyed_runs(runs: Iterable[Run]) -> dict[str, Run]:
     for run in runs:
         depends = now.dependencies(run.notebook, run.parameters)
         values = {**run.notebook.defaults, **run.parameters}
-        keyed[_digest([run.notebook.name, values, depends])] = replace(
-            run, depends=depends, origin=origin
-        )
+        key = _digest([run.notebook.name, values, depends])
+        keyed[key] = replace(run, key=key, depends=depends, origin=origin)
     return keyed
 
 

@@ -8,11 +8,11 @@ from typing import Any
 from helpers.errors import CourseError
 
 MEDIA_TYPE = "application/vnd.course.metrics+json"
-FAILED_CHECK = "✗"
+FAILED_CHECK = "application/vnd.course.failed-check+json"
 
 
 def record(**metrics: Any) -> None:
-    """Store metrics in the running notebook; ``course run`` collects them in ``summary.json``.
+    """Store metrics in the running notebook; ``course run`` collects them in ``results.json``.
 
     Parameters
     ----------
@@ -105,14 +105,21 @@ def _recorded(notebook: Mapping[str, Any], part: str) -> dict[str, Any]:
     return merged
 
 
+def report_failed(claim: str) -> None:
+    """Print ``✗`` and the claim of a check that failed; ``course run`` counts it as a failure."""
+    from IPython.core.interactiveshell import InteractiveShell
+    from IPython.display import display
+
+    if InteractiveShell.initialized():
+        display({FAILED_CHECK: claim, "text/plain": f"✗ {claim}"}, raw=True)
+    else:
+        print(f"✗ {claim}")  # noqa: T201 - what a check says is printed
+
+
 def failed_checks(notebook: Mapping[str, Any]) -> list[str]:
-    """Return the lines by which ``helpers.classroom.check`` reported a failed check."""
-    return [
-        line.removeprefix(FAILED_CHECK).strip()
-        for output in _outputs(notebook)
-        for line in "".join(output.get("text", "")).splitlines()
-        if line.startswith(FAILED_CHECK)
-    ]
+    """Return the claims of the checks that failed in an executed notebook."""
+    data = [output.get("data", {}) for output in _outputs(notebook)]
+    return [str(shown[FAILED_CHECK]) for shown in data if FAILED_CHECK in shown]
 
 
 def _outputs(notebook: Mapping[str, Any]) -> list[Mapping[str, Any]]:

@@ -1,4 +1,4 @@
-"""What a person sees of runs: each notebook as HTML, an index of all, and ``summary.json``."""
+"""What a person sees of runs: each notebook as HTML, a page of all, and ``results.json``."""
 
 import functools
 import json
@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from helpers.files import write_atomically
-from helpers.runs.results import SUCCEEDED, Run, RunResult
+from helpers.runs.results import Run, RunResult
 
 TEMPLATES = Path(__file__).with_name("templates")
+PAGE, RESULTS = "index.html", "results.json"
 MATHEMATICS = re.compile(
     r"(?P<code>```.*?```|`[^`]*`)|\$\$(?P<block>.+?)\$\$|(?<![\w\\])\$(?P<inline>[^$]+?)\$(?!\w)",
     re.DOTALL,
@@ -19,8 +20,8 @@ MATHEMATICS = re.compile(
 EXPORTING = threading.Lock()  # an exporter keeps what it is at
 
 
-def write_summary(runs: Sequence[Run], results: Sequence[RunResult], out: Path) -> Path:
-    """Write ``summary.json`` and ``index.html``, each whole or not at all; return the latter.
+def write_report(runs: Sequence[Run], results: Sequence[RunResult], out: Path) -> Path:
+    """Write ``results.json`` and ``index.html``, each whole or not at all; return the latter.
 
     Parameters
     ----------
@@ -29,37 +30,43 @@ def write_summary(runs: Sequence[Run], results: Sequence[RunResult], out: Path) 
     out
         The folder where the notebooks' HTML lies.
     """
-    from jinja2 import Environment
+    write_results(results, out)
+    pages = {path.stem for path in out.glob("*.html")}
+    rows = [{**r, "page": r["notebook"] if r["notebook"] in pages else None} for r in results]
+    pictures = {row["page"]: _picture(out / f"{row['page']}.ipynb") for row in rows if row["page"]}
+    fallbacks = find_fallbacks(runs, results)
+    write_page("notebooks", out / PAGE, rows=rows, pictures=pictures, fallbacks=fallbacks)
+    return out / PAGE
 
-    rows = [result.as_dict() for result in results]
-    write_atomically(out / "summary.json", json.dumps(rows, indent=2, allow_nan=False) + "\n")
-    page = (
-        Environment(autoescape=True)
-        .from_string((TEMPLATES / "summary.html.j2").read_text(encoding="utf-8"))
-        .render(
-            results=rows,
-            total=sum(result.seconds for result in results),
-            fallbacks=find_fallbacks(runs, results),
-            pages={path.stem for path in out.glob("*.html")},
-            pictures={
-                result.notebook: _picture(out / f"{result.notebook}.ipynb") for result in results
-            },
-        )
-    )
-    write_atomically(out / "index.html", page)
-    return out / "index.html"
+
+def write_results(results: Sequence[RunResult], out: Path) -> None:
+    """Write ``results.json``, whole or not at all."""
+    text = json.dumps(list(results), indent=2, allow_nan=False)
+    write_atomically(out / RESULTS, text + "\n")
+
+
+def write_page(template: str, path: Path, **values: Any) -> None:
+    """Write a page from a template of this package, whole or not at all."""
+    from jinja2 import Environment, FileSystemLoader
+
+    loader = FileSystemLoader(TEMPLATES, encoding="utf-8")
+    found = Environment(autoescape=True, loader=loader).get_template(f"{template}.html.j2")
+    write_atomically(path, found.render(**values))
 
 
 def find_fallbacks(runs: Sequence[Run], results: Sequence[RunResult]) -> list[tuple[str, str]]:
     """Return each pair of a dataset that was asked for and the other one that was used."""
     pairs = set()
     for run, result in zip(runs, results, strict=True):
-        asked = {**run.notebook.defaults, **result.parameters}.get("dataset")
+        asked, used = run.notebook.defaults | run.parameters, result["dataset"]
         # A set that was asked for by its path is named after the file.
-        if not asked or not result.dataset:
-            continue
-        if result.dataset not in {asked, Path(asked).name, Path(asked).stem}:
-            pairs.add((asked, result.dataset))
+        if (name := asked.get("dataset")) and used not in {
+            None,
+            name,
+            Path(name).name,
+            Path(name).stem,
+        }:
+            pairs.add((name, used))
     return sorted(pairs)
 
 
@@ -77,11 +84,6 @@ def _picture(notebook: Path) -> dict[str, str] | None:
                 content = "".join(output["data"][kind]).replace("\n", "")
                 return {"kind": kind, "content": content, "alt": alt}
     return None
-
-
-def all_succeeded(results: Sequence[RunResult]) -> bool:
-    """Tell whether there were runs and each of them succeeded."""
-    return bool(results) and all(result.status == SUCCEEDED for result in results)
 
 
 @functools.cache

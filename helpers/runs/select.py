@@ -82,8 +82,3 @@ def plan_runs(
         own |= {name: value for name, value in values.items() if name in notebook.parameters}
         runs.append(Run(notebook, check_parameters(notebook, own)))
     return runs
-
-
-def count_code_cells(run: Run) -> int:
-    """Return how many cells a run will execute, for a progress bar."""
-    return bool(run.parameters) + sum(bool(source.strip()) for source in run.notebook.code)

@@ -6,18 +6,14 @@ papermill's own metadata says "completed" for a dead kernel too, so nothing is c
 import contextlib
 import json
 import os
-import platform
 import re
-import time
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from helpers.files import write_atomically
-from helpers.hardware.detection import detect
 from helpers.runs.execute import run_notebook
 from helpers.runs.executor import Interrupted, Share
-from helpers.runs.results import FAILED, SUCCEEDED, Run
+from helpers.runs.results import SUCCEEDED, Run, RunResult
 
 STATUS, LOCK = "status.json", ".lock"
 # Dask gives it to its workers. A kernel with a seed of its own could not be forked from the process
@@ -27,7 +23,12 @@ DASK_HASH_SEED = "6640"
 LEFT = re.compile(r"\..+\.(\d+\.running\.ipynb|[0-9a-f]{32})")
 
 
-def read_status(folder: Path) -> dict[str, Any] | None:
+def folder_of(run: Run, out: Path) -> Path:
+    """Return the folder in which a run is kept."""
+    return out / "runs" / run.key
+
+
+def read_status(folder: Path) -> RunResult | None:
     """Return the status of a run that has ended, or None: not begun, not ended, or damaged."""
     try:
         status = json.loads((folder / STATUS).read_text(encoding="utf-8"))
@@ -37,16 +38,16 @@ def read_status(folder: Path) -> dict[str, Any] | None:
 
 
 def execute_kept(
-    run: Run, folder: Path, timeout: int | None = None, share: Share | None = None
-) -> dict[str, Any]:
-    """Execute a run into a folder that is named by its key; return its status.
+    run: Run, out: Path, timeout: int | None = None, share: Share | None = None
+) -> RunResult:
+    """Execute a run into ``out/runs/KEY``, a folder named by its key; return its result.
 
     A run that has succeeded there before is not repeated, whoever asks: a scheduler may ask again
     when it has lost a worker.
     """
     from filelock import FileLock, Timeout
 
-    share = share or Share()
+    share, folder = share or Share(), folder_of(run, out)
     folder.mkdir(parents=True, exist_ok=True)
     try:
         lock = FileLock(folder / LOCK).acquire(cancel_check=share.stopping.is_set)
@@ -54,34 +55,29 @@ def execute_kept(
         raise Interrupted from None
     with lock:
         share.require_going_on()
-        before = read_status(folder)
-        if before and before["status"] == SUCCEEDED:
+        if before := succeeded(folder):
             return before
         (folder / STATUS).unlink(missing_ok=True)
         _remove_partial(folder)  # of one that was killed
         own = replace(share, environment={**share.environment, "COURSE_FALLBACK": "0"})
         if os.environ.get("PYTHONHASHSEED") == DASK_HASH_SEED:
             os.environ.pop("PYTHONHASHSEED", None)  # or another run of this worker has done so
-        began = time.time()
-        result = run_notebook(run, folder, share=own, timeout=timeout)
-        write_atomically(
-            folder / "metrics.json", json.dumps(result.metrics, indent=2, allow_nan=False) + "\n"
-        )
-        status = {
-            "key": folder.name, **asdict(result), "path": str(run.notebook.path.resolve()),
-            "depends": run.depends, **run.origin, "began": round(began, 3),
-            "ended": round(time.time(), 3), "host": platform.node(), "processor": detect().kind,
-            "pid": os.getpid(),
-        }  # fmt: skip
-        write_atomically(folder / STATUS, json.dumps(status, indent=2, allow_nan=False) + "\n")
-        return status
+        result = run_notebook(run, folder, timeout, own)
+        write_atomically(folder / STATUS, json.dumps(result, indent=2, allow_nan=False) + "\n")
+        return result
 
 
-def tidy(folders: Path) -> None:
+def succeeded(folder: Path) -> RunResult | None:
+    """Return the status of a run that need not run again."""
+    status = read_status(folder)
+    return status if status and status["status"] == SUCCEEDED else None
+
+
+def tidy(out: Path) -> None:
     """Remove what interrupted runs have left in their folders, unless somebody runs them again."""
     from filelock import FileLock, Timeout
 
-    for folder in {path.parent for path in folders.glob("*/.*.ipynb")}:
+    for folder in {path.parent for path in out.glob("runs/*/.*.ipynb")}:
         with contextlib.suppress(Timeout), FileLock(folder / LOCK, blocking=False):
             _remove_partial(folder)
 
@@ -90,11 +86,3 @@ def _remove_partial(folder: Path) -> None:
     for file in folder.glob(".*"):
         if LEFT.fullmatch(file.name) and not file.is_dir():
             file.unlink()
-
-
-def lost(key: str, run: Run, reason: str) -> dict[str, Any]:
-    """Return the status of a run that the scheduler has given up, as where its workers died."""
-    return {
-        "key": key, "notebook": run.notebook.name, "status": FAILED, "seconds": 0.0,
-        "parameters": run.parameters, "dataset": None, "metrics": {}, "error": reason,
-    }  # fmt: skip

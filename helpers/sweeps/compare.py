@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from helpers.runs.objective import Objective, choose_objective
 from helpers.runs.results import SUCCEEDED
-from helpers.sweeps.objective import Objective, choose_objective
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,6 +53,11 @@ class Comparison:
     def is_best(self, parameters: Mapping[str, Any]) -> bool:
         """Tell whether a run with these parameters has the best setting."""
         return all(str(parameters[name]) == str(own) for name, own in self.settings[0].items())
+
+    @property
+    def rows(self) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+        """Each setting with its results."""
+        return list(zip(self.settings, self.results.to_dict("records"), strict=True))
 
     @property
     def rivals(self) -> int:

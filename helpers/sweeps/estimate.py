@@ -7,8 +7,7 @@ from pathlib import Path
 from helpers.runs.executor import default_jobs
 from helpers.runs.keys import keyed_runs
 from helpers.runs.results import Run
-from helpers.runs.status import read_status
-from helpers.sweeps.engine import succeeded
+from helpers.runs.status import folder_of, read_status, succeeded
 
 
 def estimate(runs: Sequence[Run], out: Path, jobs: int | None = None) -> str:
@@ -17,7 +16,7 @@ def estimate(runs: Sequence[Run], out: Path, jobs: int | None = None) -> str:
     The seconds of a run are the median of the runs of this notebook that have ended in ``out``:
     the first ones of the sweep, or of one with other values.
     """
-    waiting = [key for key in keyed_runs(runs) if not succeeded(out / "runs" / key)]
+    waiting = [r for r in keyed_runs(runs).values() if not succeeded(folder_of(r, out))]
     done = f"{len(runs) - len(waiting)} have succeeded, {len(waiting)} are to run"
     statuses = [status for folder in out.glob("runs/*") if (status := read_status(folder))]
     name = runs[0].notebook.name

@@ -6,23 +6,25 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from helpers.errors import ParameterError
-from helpers.runs.executor import LOOK_UP, default_jobs
+from helpers.runs.engine import collect, executor_for
+from helpers.runs.executor import LOOK_UP
 from helpers.runs.keys import keyed_runs
 from helpers.runs.notebook import read_notebook
+from helpers.runs.objective import Objective, choose_objective, objective_of
 from helpers.runs.parameters import check_parameters
-from helpers.runs.results import SUCCEEDED, Run
+from helpers.runs.progress import Progress
+from helpers.runs.report import PAGE
+from helpers.runs.results import SUCCEEDED, Run, RunResult
 from helpers.runs.select import find_notebooks
-from helpers.runs.status import tidy
+from helpers.runs.status import execute_kept, tidy
 from helpers.sweeps.compare import conclude
-from helpers.sweeps.engine import collect, executor_for, submit
 from helpers.sweeps.grid import require_seed
-from helpers.sweeps.objective import Objective, choose_objective, objective_of
-from helpers.sweeps.progress import Progress
-from helpers.sweeps.summary import SUMMARY, write_summary
+from helpers.sweeps.summary import write_summary
 from helpers.sweeps.table import write_table
 
 if TYPE_CHECKING:
@@ -175,26 +177,21 @@ def search(
     name = space.digest(metric, objective.smaller, rungs, pruner, repeat)
     study = _study(out, name, objective, _pruner(pruner, len(rungs)), seed)
     left = trials - len(_ended(study))
-    at_a_time = max(1, min(jobs or default_jobs(), left))
     searching = _Search(study, space, rungs, out, objective, repeat, timeout)
     try:
         if left > 0:
-            with executor_for(scheduler, at_a_time) as (executor, there, dashboard):
-                at_a_time = min(jobs or there, left)
-                names = list(space.choices)
-                bar = Progress(trials, trials - left, at_a_time, names, objective, shown=progress)
-                bar.started(dashboard)
-                try:
-                    for status in searching.run(executor, left, at_a_time):
-                        bar.ended(status)
-                finally:
-                    bar.close()
+            bar = Progress(
+                kept=trials - left, total=left, names=list(space.choices), objective=objective,
+                shown=progress,
+            )  # fmt: skip
+            with executor_for(scheduler, jobs, left, bar) as (executor, at_a_time):
+                for result in searching.run(executor, left, at_a_time):
+                    bar.ended(result)
     finally:
-        tidy(out / "runs")
-        statuses = searching.statuses()
-        if statuses:
-            table = write_table(statuses, out)
-            write_summary(statuses, table, out / SUMMARY, conclude(table, metric, direction))
+        tidy(out)
+        if results := searching.results():
+            table = write_table(results, out)
+            write_summary(results, table, out / PAGE, conclude(table, metric, direction))
     return table
 
 
@@ -249,7 +246,7 @@ class _Stage:
     trial: "optuna.Trial"
     rung: int
     waiting: set[str]
-    statuses: list[dict[str, Any]] = field(default_factory=list)
+    results: list[RunResult] = field(default_factory=list)
 
 
 class _Search:
@@ -266,20 +263,19 @@ class _Search:
         timeout: int | None,
     ) -> None:
         self._study, self._space, self._rungs = study, space, rungs
-        self._out, self._metric, self._timeout = out, objective.metric, timeout
-        self._repeat = repeat
+        self._out, self._metric, self._repeat = out, objective.metric, repeat
+        self._work = partial(execute_kept, out=out, timeout=timeout)
 
-    def run(self, executor: Executor, count: int, at_a_time: int) -> Iterator[dict[str, Any]]:
-        """Bring so many trials to their end; give the last status of each."""
-        running: dict[Future, tuple[_Stage, str, Run]] = {}
+    def run(self, executor: Executor, count: int, at_a_time: int) -> Iterator[RunResult]:
+        """Bring so many trials to their end; give the last result of each."""
+        running: dict[Future[RunResult], tuple[_Stage, Run]] = {}
         unfinished, begun = self._unfinished(), 0
 
         def start(trial: "optuna.Trial", rung: int) -> None:
             runs = self._runs_of(trial, rung)
             stage = _Stage(trial, rung, set(runs))
-            for key, run in runs.items():
-                future = submit(executor, run, self._out / "runs" / key, self._timeout)
-                running[future] = (stage, key, run)
+            for run in runs.values():
+                running[executor.submit(self._work, run)] = (stage, run)
 
         def begin() -> None:
             nonlocal begun
@@ -290,15 +286,15 @@ class _Search:
             begin()
         while running:
             for future in wait(running, timeout=LOOK_UP, return_when=FIRST_COMPLETED).done:
-                stage, key, run = running.pop(future)
-                stage.statuses.append(collect(future, key, run))
-                stage.waiting.discard(key)
+                stage, run = running.pop(future)
+                stage.results.append(collect(future, run))
+                stage.waiting.discard(run.key)
                 if stage.waiting:
                     continue
                 if self._goes_on(stage):
                     start(stage.trial, stage.rung + 1)
                     continue
-                yield stage.statuses[-1]
+                yield stage.results[-1]
                 if begun < count:
                     begin()
 
@@ -340,11 +336,11 @@ class _Search:
         import optuna
 
         trial, last = stage.trial, stage.rung == len(self._rungs) - 1
-        trial.set_user_attr("statuses", stage.statuses)
-        for status in stage.statuses:
-            if status["status"] == SUCCEEDED and self._metric not in status["metrics"]:
-                choose_objective(list(status["metrics"]), self._metric, "maximize")  # which raises
-        values = [status["metrics"].get(self._metric) for status in stage.statuses]
+        trial.set_user_attr("results", stage.results)
+        for result in stage.results:
+            if result["status"] == SUCCEEDED and self._metric not in result["metrics"]:
+                choose_objective(list(result["metrics"]), self._metric, "maximize")  # which raises
+        values = [result["metrics"].get(self._metric) for result in stage.results]
         if None in values:  # of a run that failed, or that recorded NaN
             self._study.tell(trial, state=optuna.trial.TrialState.FAIL)
             return False
@@ -358,13 +354,13 @@ class _Search:
             return False
         return True
 
-    def statuses(self) -> list[dict[str, Any]]:
+    def results(self) -> list[RunResult]:
         """Return the last runs of every trial that has ended, with what became of the trial."""
         found = []
         for trial in _ended(self._study):
             about = {"trial": trial.number, "pruned": trial.state.name == "PRUNED"}
-            for status in trial.user_attrs["statuses"]:
-                parameters = {k: v for k, v in status["parameters"].items() if k != "checkpoint"}
-                metrics = status["metrics"] | about
-                found.append(status | {"metrics": metrics, "parameters": parameters})
+            for result in trial.user_attrs["results"]:
+                parameters = {k: v for k, v in result["parameters"].items() if k != "checkpoint"}
+                metrics = result["metrics"] | about
+                found.append(result | {"metrics": metrics, "parameters": parameters})
         return found

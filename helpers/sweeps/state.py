@@ -2,14 +2,13 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from helpers.errors import CourseError, ParameterError
 from helpers.runs.keys import Surroundings, changes
 from helpers.runs.notebook import Notebook, read_notebook
-from helpers.runs.results import SUCCEEDED
+from helpers.runs.results import SUCCEEDED, RunResult, describe
 from helpers.runs.status import read_status
-from helpers.sweeps.table import describe, differing
+from helpers.sweeps.table import differing
 
 STATES = KEPT, STALE, FAILED, UNFINISHED = "kept", "stale", "failed", "unfinished"
 
@@ -45,9 +44,7 @@ def states(out: Path) -> Iterator[tuple[str, str, str]]:
             yield KEPT, settings, ""
 
 
-def _reasons(
-    status: dict[str, Any], now: Surroundings, read: dict[str, Notebook | None]
-) -> list[str]:
+def _reasons(status: RunResult, now: Surroundings, read: dict[str, Notebook | None]) -> list[str]:
     """Tell what has changed since a run; ``read`` holds the notebooks that were looked at."""
     path = status.get("path", "")
     if path not in read:

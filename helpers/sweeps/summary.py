@@ -3,23 +3,22 @@
 import itertools
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from helpers.errors import CourseError
-from helpers.files import write_atomically
+from helpers.runs.objective import TEST
+from helpers.runs.report import PAGE, RESULTS, write_page
+from helpers.runs.results import RunResult, describe
 from helpers.sweeps.compare import Comparison, conclude, interval
-from helpers.sweeps.objective import TEST
-from helpers.sweeps.table import describe, make_table
+from helpers.sweeps.table import make_table
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from helpers.plots import CourseFigure
 
-TEMPLATE = Path(__file__).with_name("templates") / "summary.html.j2"
-SUMMARY = "summary.html"
 PAIRS = 3  # of parameters that get a heat map
 
 
@@ -47,15 +46,15 @@ def compare_sweeps(
     CourseError
         If a folder holds no results, or two have the same name.
     """
-    statuses: list[dict[str, Any]] = []
+    results: list[RunResult] = []
     for folder in folders:
         try:
-            rows = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+            rows = json.loads((folder / RESULTS).read_text(encoding="utf-8"))
         except (OSError, ValueError):
             raise CourseError(
-                f"{folder} holds no results.json; expected the folder of a sweep"
+                f"{folder} holds no {RESULTS}; expected the folder of a sweep"
             ) from None
-        statuses += [
+        results += [
             row
             | {"folder": str(folder.resolve())}
             | {"parameters": {"sweep": folder.resolve().name, **row["parameters"]}}
@@ -64,74 +63,57 @@ def compare_sweeps(
     names = [folder.resolve().name for folder in folders]
     if len(set(names)) < len(names):
         raise CourseError(f"Two folders are called {max(names, key=names.count)}; rename one")
-    table = make_table(statuses)
-    write_summary(statuses, table, page, conclude(table, metric, direction))
+    table = make_table(results)
+    write_summary(results, table, page, conclude(table, metric, direction))
     return table
 
 
 def write_summary(
-    statuses: Sequence[dict[str, Any]],
+    results: Sequence[RunResult],
     table: "pd.DataFrame",
     page: Path,
     found: Comparison | None,
-    confirmed: Sequence[dict[str, Any]] = (),
+    confirmed: Sequence[RunResult] = (),
 ) -> None:
     """Write the page, whole or not at all.
 
     Parameters
     ----------
-    statuses, table
+    results, table
         The same runs, in the same order. The table's ``attrs`` get the ``objective``, the
         ``conclusion`` and what was ``confirmed``.
     page
-        The HTML file; it lies in the folder of the sweep, unless a status names its ``folder``.
+        The HTML file; it lies in the folder of the sweep, unless a result names its ``folder``.
     found
         What may be concluded, or None.
     confirmed
         Runs of the best setting with fresh seeds.
     """
-    from jinja2 import Environment
-
-    parameters = table.attrs["parameters"]
-    metrics = [name for name in table.attrs["metrics"] if not name.startswith(TEST)]
-    metric = found.objective.metric if found else None
-    table.attrs["objective"] = found.objective if found else None
-    table.attrs["conclusion"] = found.conclusion if found else ""
-    table.attrs["confirmed"] = {}
-    chosen = {}
+    parameters, of_best = table.attrs["parameters"], {}
+    table.attrs |= {"objective": None, "conclusion": "", "confirmed": {}}
     if found:
-        shown = (metric, found.objective.test)
-        of_best = [found.is_best(row) for row in table.to_dict("records")]
-        chosen = _intervals(table[of_best].drop_duplicates("key"), shown)
-        table.attrs["confirmed"] = _intervals(make_table(confirmed), shown) if confirmed else {}
+        shown = (found.objective.metric, found.objective.test)
+        best = table[[found.is_best(row) for row in table.to_dict("records")]]
+        of_best = _intervals(best.drop_duplicates("key"), shown)
+        table.attrs |= {
+            "objective": found.objective, "conclusion": found.conclusion,
+            "confirmed": _intervals(make_table(confirmed), shown) if confirmed else {},
+        }  # fmt: skip
     rows = [
-        {**status, "row": row, "page": _link(status, page)}
-        for status, row in zip(statuses, table.to_dict("records"), strict=True)
+        {**result, "row": row, "page": _link(result, page)}
+        for result, row in zip(results, table.to_dict("records"), strict=True)
     ]
-    text = (
-        Environment(autoescape=True)
-        .from_string(TEMPLATE.read_text(encoding="utf-8"))
-        .render(
-            notebook=", ".join(sorted({status["notebook"] for status in statuses})),
-            own=page.name == SUMMARY,
-            rows=rows,
-            parameters=parameters,
-            setting=[name for name in parameters if name != "seed"],
-            metrics=metrics,
-            metric=metric,
-            found=found,
-            settings=zip(found.settings, found.results.to_dict("records"), strict=True)
-            if found
-            else [],
-            chosen=chosen,
-            confirmed=table.attrs["confirmed"],
-            plans=sorted({row["plan"].removeprefix("Plan: ") for row in rows if row.get("plan")}),
-            figures=[
-                _embedded(*titled) for titled in draw_figures(statuses, table, metric, parameters)
-            ],
-        )
-    )
-    write_atomically(page, text)
+    figures = draw_figures(results, table, found and found.objective.metric, parameters)
+    write_page(
+        "sweep", page,
+        notebook=", ".join(sorted({result["notebook"] for result in results})),
+        own=page.name == PAGE, rows=rows, parameters=parameters,
+        metrics=[name for name in table.attrs["metrics"] if not name.startswith(TEST)],
+        setting=[name for name in parameters if name != "seed"], found=found, of_best=of_best,
+        confirmed=table.attrs["confirmed"],
+        plans=sorted({row["plan"].removeprefix("Plan: ") for row in rows if row.get("plan")}),
+        figures=[_embedded(*titled) for titled in figures],
+    )  # fmt: skip
 
 
 def _intervals(runs: "pd.DataFrame", metrics: Iterable[str | None]) -> dict[str, dict[str, float]]:
@@ -141,7 +123,7 @@ def _intervals(runs: "pd.DataFrame", metrics: Iterable[str | None]) -> dict[str,
 
 
 def draw_figures(
-    statuses: Sequence[dict[str, Any]],
+    results: Sequence[RunResult],
     table: "pd.DataFrame",
     metric: str | None,
     parameters: list[str],
@@ -157,39 +139,38 @@ def draw_figures(
             yield f"Median {metric} by {first} and {second}", figure
         if len(parameters) > 1:
             yield "Every run as a line", plots.parallel_coordinates(table, metric, parameters)
-    for name, curves in _curves(statuses, parameters).items():
-        column = _common_column(curves)
-        if column:
+    for name, curves in _curves(results, chosen).items():
+        if column := _common_column(itertools.chain(*curves.values())):
             yield f"Learning curves: {name}", plots.overlaid_curves(curves, column)
 
 
 def _curves(
-    statuses: Sequence[dict[str, Any]], parameters: list[str]
-) -> "dict[str, dict[str, pd.DataFrame]]":
-    """Return the recorded curves: name of the record to run to frame."""
+    results: Sequence[RunResult], setting: Sequence[str]
+) -> "dict[str, dict[str, list[pd.DataFrame]]]":
+    """Return the recorded curves: name of the record to setting to a frame for each run."""
     import pandas as pd
 
-    found: dict[str, dict[str, pd.DataFrame]] = {}
-    for status in statuses:
-        run = describe(status["parameters"], parameters) or status["key"]
-        for name, columns in (status.get("curves") or {}).items():
-            found.setdefault(name, {})[run] = pd.DataFrame(columns)
+    found: dict[str, dict[str, list[pd.DataFrame]]] = {}
+    for result in results:
+        runs = describe(result["parameters"], setting)
+        for name, columns in result["curves"].items():
+            found.setdefault(name, {}).setdefault(runs, []).append(pd.DataFrame(columns))
     return found
 
 
-def _common_column(curves: "dict[str, pd.DataFrame]") -> str | None:
+def _common_column(curves: "Iterable[pd.DataFrame]") -> str | None:
     """Return what to draw: validation before training, accuracy before loss."""
-    shared = set.intersection(*(set(frame) for frame in curves.values()))
+    shared = set.intersection(*map(set, curves))
     ranked = [n for n in sorted(shared, key=lambda n: not n.startswith("val_")) if n != "seconds"]
     return next((n for n in ranked if n.endswith("accuracy")), next(iter(ranked), None))
 
 
-def _link(status: dict[str, Any], page: Path) -> str | None:
+def _link(result: Mapping[str, Any], page: Path) -> str | None:
     """Return the way from the page to a run's notebook, without its ending, if it is there."""
-    folder = Path(status.get("folder", page.parent)) / "runs" / status["key"]
-    if not (folder / f"{status['notebook']}.html").exists():
+    folder = Path(result.get("folder", page.parent)) / "runs" / result["key"]
+    if not (folder / f"{result['notebook']}.html").exists():
         return None
-    return Path(os.path.relpath(folder / status["notebook"], page.parent)).as_posix()
+    return Path(os.path.relpath(folder / result["notebook"], page.parent)).as_posix()
 
 
 def _embedded(title: str, figure: "CourseFigure") -> dict[str, str]:

@@ -1,6 +1,5 @@
 """The table of a sweep: a row a run, as DataFrame, CSV and JSON."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,8 +9,9 @@ from typing import Any
 import pandas as pd
 
 from helpers.files import write_atomically
-from helpers.runs.results import SUCCEEDED
-from helpers.sweeps.objective import Objective
+from helpers.runs.objective import Objective
+from helpers.runs.report import write_results
+from helpers.runs.results import SUCCEEDED, RunResult
 
 COLUMNS = (
     *("status", "seconds", "peak_memory_mb", "device", "plan", "dataset"),
@@ -19,24 +19,24 @@ COLUMNS = (
 )
 
 
-def make_table(statuses: Sequence[dict[str, Any]]) -> pd.DataFrame:
+def make_table(results: Sequence[RunResult]) -> pd.DataFrame:
     """Return a row a run: its parameters, its metrics, what became of it.
 
     A metric of the name of a parameter or of another column is called ``metric_NAME``. ``attrs``
     lists the ``parameters`` that differ between the runs, and the ``metrics`` that are numbers.
     """
     rows, metrics = [], {}
-    for status in statuses:
-        row = dict(status["parameters"])
+    for result in results:
+        row = dict(result["parameters"])
         taken = {*row, *COLUMNS}
-        for name, value in status["metrics"].items():
+        for name, value in result["metrics"].items():
             column = f"metric_{name}" if name in taken else name
             row[column] = value
             metrics |= {column: None} if _is_number(value) else {}
-        rows.append(row | {name: status.get(name) for name in COLUMNS})
+        rows.append(row | {name: result.get(name) for name in COLUMNS})
     table = pd.DataFrame(rows)
     table = table[[name for name in table if name not in COLUMNS] + list(COLUMNS)]
-    table.attrs["parameters"] = differing([status["parameters"] for status in statuses])
+    table.attrs["parameters"] = differing([result["parameters"] for result in results])
     table.attrs["metrics"] = list(metrics)
     return table
 
@@ -62,15 +62,9 @@ def excerpt(table: pd.DataFrame, objective: Objective | None, most: int = 30) ->
     return pd.concat([best.head(most - len(failed)), failed])
 
 
-def describe(parameters: Mapping[str, Any], names: Sequence[str]) -> str:
-    """Return the settings of a run in a line."""
-    return ", ".join(f"{name}={parameters.get(name)}" for name in names)
-
-
-def write_table(statuses: Sequence[dict[str, Any]], out: Path) -> pd.DataFrame:
+def write_table(results: Sequence[RunResult], out: Path) -> pd.DataFrame:
     """Write ``results.csv`` and ``results.json``, each whole or not at all; return the table."""
-    table = make_table(statuses)
+    table = make_table(results)
     write_atomically(out / "results.csv", table.to_csv(index=False))
-    text = json.dumps(list(statuses), indent=2, allow_nan=False)
-    write_atomically(out / "results.json", text + "\n")
+    write_results(results, out)
     return table

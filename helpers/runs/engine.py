@@ -1,0 +1,159 @@
+"""Have runs executed, on this machine or on a Dask cluster, and hear of each as it ends."""
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import CancelledError, Executor, Future
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from helpers.errors import CourseError
+from helpers.runs.cluster import connected
+from helpers.runs.execute import run_notebook
+from helpers.runs.executor import Interrupted, LocalExecutor, as_completed, default_jobs
+from helpers.runs.keys import keyed_runs
+from helpers.runs.progress import Progress
+from helpers.runs.results import FAILED, INTERRUPTED, Run, RunResult, result_of
+from helpers.warm_kernels.connection import preloading
+
+
+def run_notebooks(
+    runs: Sequence[Run],
+    out: Path,
+    *,
+    jobs: int = 1,
+    timeout: int | None = None,
+    progress: bool = True,
+) -> list[RunResult]:
+    """Execute notebooks, ``jobs`` at a time, into one folder.
+
+    On ``KeyboardInterrupt`` every kernel is killed, what has not ended counts as interrupted, and
+    the results are returned all the same.
+
+    Returns
+    -------
+    list of RunResult
+        In the order of ``runs``.
+
+    Raises
+    ------
+    CourseError
+        If two notebooks would write the same file.
+    """
+    names = [run.notebook.name for run in runs]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise CourseError(f"{twice} is given twice; expected each notebook once")
+    keyed = keyed_runs(runs).values()
+    results: dict[str, RunResult] = {}
+    bar = Progress(keyed, each=True, shown=progress)
+    with contextlib.suppress(KeyboardInterrupt):
+        run_all(keyed, results, partial(run_notebook, out=out, timeout=timeout), bar, jobs=jobs)
+    left = "interrupted before it ended"
+    return [results.get(run.key) or result_of(run, INTERRUPTED, left) for run in keyed]
+
+
+def run_all(
+    runs: Sequence[Run],
+    results: dict[str, RunResult],
+    work: Callable[..., RunResult],
+    bar: Progress,
+    *,
+    jobs: int | None = None,
+    scheduler: str | None = None,
+    on_result: Callable[[], object] = lambda: None,
+) -> None:
+    """Have every run executed.
+
+    Parameters
+    ----------
+    runs
+        With their keys.
+    results
+        Gets the result of each run under its key, as soon as it has ended; also of one that has
+        ended while an exception, such as Ctrl-C, kept it from being heard of.
+    work
+        Called with a run, in a thread of this machine with its ``share=`` too.
+    bar
+        Is told what happens.
+    jobs, scheduler
+        As of ``executor_for``.
+    on_result
+        Called after each result.
+
+    Raises
+    ------
+    CourseError
+        If the scheduler cannot be reached, or goes away.
+    """
+    calls: dict[Future[RunResult], Run] = {}
+    try:
+        with executor_for(scheduler, jobs, len(runs), bar) as (executor, _):
+            for run in runs:
+                calls[executor.submit(work, run)] = run
+            for call in as_completed(calls):
+                results[calls[call].key] = collect(call, calls[call])
+                bar.ended(results[calls[call].key])
+                on_result()
+    finally:
+        for call, run in calls.items():
+            if run.key not in results and call.done() and not _was_ended(call):
+                results[run.key] = collect(call, run)
+
+
+@contextlib.contextmanager
+def executor_for(
+    scheduler: str | None, jobs: int | None, most: int, bar: Progress
+) -> Iterator[tuple[Executor, int]]:
+    """Return what executes runs, and how many at a time: ``most``, or what there is room for.
+
+    Parameters
+    ----------
+    scheduler
+        Address of a Dask scheduler, whose workers say how many; None for this machine.
+    jobs
+        Runs at a time on this machine; by default one for each GPU, else one for each core.
+    bar
+        Is told how many, and closed at the end.
+    """
+    try:
+        if scheduler is None:
+            width = max(1, min(jobs or default_jobs(), most))
+            with preloading(), LocalExecutor(width, bar.cell) as executor:
+                bar.started(width)
+                yield executor, width
+            return
+        with connected(scheduler) as client:
+            width = max(1, min(sum(client.nthreads().values()), most))
+            executor = client.get_executor(pure=False)
+            bar.started(width, client.dashboard_link)
+            try:
+                yield executor, width
+            finally:
+                executor.shutdown(wait=False)
+    finally:
+        bar.close()
+
+
+def collect(call: Future[RunResult], run: Run) -> RunResult:
+    """Return the result of a run that has ended; a failure where its workers died.
+
+    Raises
+    ------
+    CourseError
+        If the scheduler has gone.
+    """
+    try:
+        error = call.exception()
+    except CancelledError:
+        raise CourseError(
+            "The scheduler has gone; what has succeeded is kept: start one, and the sweep again"
+        ) from None
+    if error:
+        return result_of(run, FAILED, f"{type(error).__name__}: {error}")
+    return call.result()
+
+
+def _was_ended(call: Future[Any]) -> bool:
+    """Tell whether a call was ended before it had a result."""
+    return call.cancelled() or isinstance(call.exception(), Interrupted)
