@@ -68,8 +68,8 @@ class Progress:
         # Elsewhere the meter is not drawn, but asked now and then.
         stream = self._display or (sys.stderr if self._live else io.StringIO())
         self._meter = tqdm(
-            total=self._total - kept, bar_format=METER, file=stream, miniters=0,
-            mininterval=0.2 if self._live else float("inf"),
+            total=self._total - kept, bar_format=METER, file=stream, miniters=0, delay=0.01,
+            mininterval=0.2 if self._live else float("inf"), nrows=24,  # some terminals say 0
         )  # fmt: skip
 
     def started(self, at_a_time: int, dashboard: str | None = None) -> None:
