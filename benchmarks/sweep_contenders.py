@@ -14,23 +14,49 @@ from typing import Any
 RATES = [0.0005 * (number + 1) for number in range(1000)]
 
 
-def by_papermill(notebook: str, folder: str, runs: int, processes: int) -> None:
-    """Run all by the plain ``papermill`` command on ordinary kernels, so many at a time."""
+def by_papermill(runs: list[tuple[str, dict[str, Any]]], folder: str, processes: int) -> None:
+    """Run notebooks by the plain ``papermill`` command on ordinary kernels, so many at a time."""
     env = os.environ | {"COURSE_WARM": "0"}
 
     def run(number: int) -> None:
+        notebook, parameters = runs[number]
         command = [sys.executable, "-m", "papermill", notebook, f"{folder}/{number}.ipynb"]
-        options = ["-k", "python3", "-p", "learning_rate", str(RATES[number])]
+        options = ["-k", "python3", "-y", json.dumps(parameters)]
         subprocess.run([*command, *options], env=env, check=True, capture_output=True)
 
     with ThreadPoolExecutor(processes) as pool:
-        list(pool.map(run, range(runs)))
+        list(pool.map(run, range(len(runs))))
 
 
-def by_sweep(notebook: str, folder: str, runs: int) -> None:
+def by_ploomber(runs: list[tuple[str, dict[str, Any]]], folder: str) -> None:
+    """Run notebooks in one process without a kernel: packages are imported once for all."""
+    from ploomber_engine import execute_notebook
+
+    for number, (notebook, parameters) in enumerate(runs):
+        execute_notebook(
+            notebook, f"{folder}/{number}.ipynb", parameters=parameters, progress_bar=False
+        )
+
+
+def by_sweep(notebook: str, folder: str, runs: int, fixed: dict[str, Any]) -> None:
     """Run all by ``course sweep``, two at a time."""
     grid = "learning_rate=" + ",".join(map(str, RATES[:runs]))
     command = [sys.executable, "-m", "helpers", "sweep", notebook, "-g", grid, "--jobs", "2"]
+    command += [word for name, value in fixed.items() for word in ("-p", f"{name}={value}")]
+    subprocess.run([*command, "--out", f"{folder}/out"], check=True, capture_output=True)
+
+
+def whole_course() -> list[tuple[str, dict[str, Any]]]:
+    """Return each lesson with its parameters of the fast profile."""
+    from helpers.runs.select import fast_profile, find_notebooks
+
+    profile = fast_profile()
+    return [(str(path), profile.get(path.stem, {})) for path in find_notebooks([])]
+
+
+def by_course_run(folder: str) -> None:
+    """Run every lesson by ``course run``, two at a time."""
+    command = [sys.executable, "-m", "helpers", "run", "--fast", "--jobs", "2"]
     subprocess.run([*command, "--out", f"{folder}/out"], check=True, capture_output=True)
 
 
@@ -81,18 +107,24 @@ def many(notebook: str, folder: str, runs: int) -> dict[str, float]:
 def main() -> None:
     """Do what the arguments say; print its figures as JSON."""
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # who sets it pays for it everywhere
-    way, notebook, folder, runs = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])
-    report: dict[str, float] = {"preparing": 0.0}
+    way, notebook, folder, count = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])
+    fixed = json.loads(sys.argv[5])
+    if "preloaded" not in way:  # none that another one left can serve this one
+        os.environ["COURSE_WARM_LINGER"] = str(5 + os.getpid() / 1e6)
+    report: dict[str, float] = {"preparing": preload() if "preloaded" in way else 0.0}
     if way == "many":
-        report = many(notebook, folder, runs)
-    elif way.startswith("papermill"):
-        by_papermill(notebook, folder, runs, processes=2 if "two" in way else 1)
+        report = many(notebook, folder, count)
+    elif way.startswith("sweep"):
+        by_sweep(notebook, folder, count, fixed)
+    elif way == "course run":
+        by_course_run(folder)
     else:
-        if "preloaded" in way:
-            report["preparing"] = preload()
-        else:  # none that another one left can serve this one
-            os.environ["COURSE_WARM_LINGER"] = str(5 + os.getpid() / 1e6)
-        by_sweep(notebook, folder, runs)
+        runs = [(notebook, fixed | {"learning_rate": rate}) for rate in RATES[:count]]
+        runs = runs if notebook else whole_course()
+        if way == "ploomber-engine":
+            by_ploomber(runs, folder)
+        else:
+            by_papermill(runs, folder, processes=2 if "two" in way else 1)
     print(json.dumps(report))
 
 

@@ -1,19 +1,23 @@
-"""Sixteen short runs of a CNN by ``sweep`` and by plain papermill; a thousand trivial runs."""
+"""Sixteen short runs by ``sweep`` and by others; the whole course; a thousand trivial runs."""
 
 import argparse
+import json
 import tempfile
 import time
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import nbformat
 from side_by_side import run_python, save, take_turns
 
+from helpers.runs.select import find_notebooks
+
 CONTENDERS = Path(__file__).with_name("sweep_contenders.py")
-WAYS = (
-    "sweep",
-    "sweep, packages preloaded",
-    "papermill",
-    "papermill, two processes",
+OWN = ("sweep", "sweep, packages preloaded")
+OTHERS = (
+    *("papermill", "papermill, two processes"),
+    *(["ploomber-engine"] if find_spec("ploomber_engine") else []),  # none of the course's packages
 )
 RUNS = 16
 MANY = 1000
@@ -66,27 +70,50 @@ def write_notebook(path: Path, cells: tuple[str, ...]) -> Path:
     return path
 
 
-def short_runs(rounds: int) -> list[dict[str, object]]:
-    """Measure whole commands, from their start to their end."""
+def measure(way: str, notebook: Path | str, fixed: dict[str, Any]) -> dict[str, float]:
+    """Measure a whole command, from its start to its end."""
+    with tempfile.TemporaryDirectory() as folder:
+        start = time.perf_counter()
+        arguments = (way, str(notebook), folder, str(RUNS), json.dumps(fixed))
+        within = run_python(str(CONTENDERS), *arguments)
+        return {"seconds": time.perf_counter() - start - within["preparing"]}
 
-    def measure(way: str) -> dict[str, float]:
-        with tempfile.TemporaryDirectory() as folder:
-            notebook = write_notebook(Path(folder) / "short_cnn.ipynb", SHORT_CNN)
-            start = time.perf_counter()
-            within = run_python(str(CONTENDERS), way, str(notebook), folder, str(RUNS))
-            return {"seconds": time.perf_counter() - start - within["preparing"]}
 
-    medians = take_turns(WAYS, measure, rounds)
+def compared(
+    notebook: Path | str,
+    fixed: dict[str, Any],
+    rounds: int,
+    own: tuple[str, ...] = OWN,
+    others: tuple[str, ...] = OTHERS,
+) -> list[dict[str, object]]:
+    """Measure the course's ways and the others in turns."""
+    medians = take_turns((*own, *others), lambda way: measure(way, notebook, fixed), rounds)
     rows = []
     for way, median in medians.items():
-        faster = {own: round(median["seconds"] / medians[own]["seconds"], 2) for own in WAYS[:2]}
-        rows.append({"way": way, "runs": RUNS, "seconds": round(median["seconds"], 1)} | faster)
-        print(
-            f"{way:34} {median['seconds']:6.1f} s for {RUNS} runs   sweep "
-            f"×{faster[WAYS[0]]:5.2f}, preloaded ×{faster[WAYS[1]]:5.2f}",
-            flush=True,
-        )
+        faster = {o: round(median["seconds"] / medians[o]["seconds"], 2) for o in own}
+        rows.append({"way": way, "seconds": round(median["seconds"], 1)} | faster)
+        told = ", ".join(f"{name} ×{ratio:.2f}" for name, ratio in faster.items())
+        print(f"{way:34} {median['seconds']:6.1f} s   {told}", flush=True)
     return rows
+
+
+def short_runs(rounds: int) -> list[dict[str, object]]:
+    """Sixteen runs of a short CNN on MNIST."""
+    with tempfile.TemporaryDirectory() as folder:
+        notebook = write_notebook(Path(folder) / "short_cnn.ipynb", SHORT_CNN)
+        return compared(notebook, {}, rounds)
+
+
+def experiment(rounds: int) -> list[dict[str, object]]:
+    """Sixteen runs of the course's experiment on ``digits``."""
+    (path,) = find_notebooks(["train_classifier"])
+    return compared(path, {"dataset": "digits", "n_samples": 1000}, rounds)
+
+
+def whole_course(rounds: int) -> list[dict[str, object]]:
+    """Every lesson once, with the parameters of its quick run."""
+    del rounds  # ten minutes each are long enough
+    return compared("", {}, 1, ("course run",), OTHERS[:2])
 
 
 def many_runs(rounds: int) -> list[dict[str, object]]:
@@ -94,7 +121,7 @@ def many_runs(rounds: int) -> list[dict[str, object]]:
     del rounds  # a thousand are many enough
     with tempfile.TemporaryDirectory() as folder:
         notebook = write_notebook(Path(folder) / "trivial.ipynb", TRIVIAL)
-        row = run_python(str(CONTENDERS), "many", str(notebook), folder, str(MANY))
+        row = run_python(str(CONTENDERS), "many", str(notebook), folder, str(MANY), "{}")
     print(
         f"{MANY} trivial runs: {row['first_hundred']:.2f} s a run in the first hundred, "
         f"{row['last_hundred']:.2f} s in the last; the coordinator's memory "
@@ -104,7 +131,10 @@ def many_runs(rounds: int) -> list[dict[str, object]]:
     return [{key: round(value, 3) for key, value in row.items()}]
 
 
-TABLES = {"short_runs": short_runs, "many_runs": many_runs}
+TABLES = {
+    "short_runs": short_runs, "experiment": experiment, "whole_course": whole_course,
+    "many_runs": many_runs,
+}  # fmt: skip
 
 
 def main() -> None:

@@ -21,6 +21,8 @@ import pytest
 from test_sweeps import cluster, make_notebook
 
 from helpers import sweeps
+from helpers.runs.engine import executor_for
+from helpers.runs.progress import Progress
 
 REPEATS = int(os.environ.get("COURSE_FAULTS", "1"))
 RUNS = 24 if "COURSE_FAULTS" in os.environ else 6
@@ -163,6 +165,15 @@ def computing(workers: list[subprocess.Popen]) -> list[psutil.Process]:
     return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
 
 
+def width_of(address: str) -> int:
+    """Return how many runs go side by side on a cluster, as soon as its two workers are there."""
+    deadline = time.monotonic() + 60
+    while True:
+        with executor_for(address, 7, 9, Progress(shown=False)) as (_, width):
+            if width > 1 or time.monotonic() > deadline:
+                return width
+
+
 def kill_one(find, chance: random.Random) -> None:
     """Kill one of the processes that ``find`` finds, as soon as there is one."""
     deadline = time.monotonic() + 60
@@ -216,6 +227,7 @@ def test_a_cluster_gives_the_same_table_and_a_killed_worker_costs_nothing(
         remote = sweeps.sweep(broken, grid, out=tmp_path / "remote", **options)
         same = [name for name in local if name not in ("seconds", "host", "peak_memory_mb")]
         pd.testing.assert_frame_equal(remote[same], local[same])
+        assert width_of(address) == 2  # whatever is asked for, and has this machine
         course = sweep.start("--scheduler", address)
         at_random(sweep, course, chance)
         kill_one(lambda: computing(workers), chance)

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -310,16 +311,17 @@ def test_a_sweep_keeps_what_succeeded_and_repeats_the_rest(notebook, tmp_path):
 
 
 @contextlib.contextmanager
-def cluster(folder):
+def cluster(folder, *security):
     """Start a scheduler and two workers; give its address and the processes of the workers."""
     file = folder / "scheduler.json"
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     command = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1",
-               "--port", "0", "--no-dashboard", "--scheduler-file", str(file)]  # fmt: skip
+               "--port", "0", "--no-dashboard", "--scheduler-file", str(file),
+               *security]  # fmt: skip
     scheduler = subprocess.Popen(command, **quiet)
     command = [sys.executable, "-m", "distributed.cli.dask_worker", "--scheduler-file", str(file),
-               "--nthreads", "1", "--no-dashboard", "--local-directory",
-               str(folder / "dask")]  # fmt: skip
+               "--nthreads", "1", "--no-dashboard", "--local-directory", str(folder / "dask"),
+               *security]  # fmt: skip
     workers = [subprocess.Popen(command, **quiet) for _ in range(2)]
     try:
         deadline = time.monotonic() + 60
@@ -349,6 +351,34 @@ def test_a_scheduler_that_does_not_answer_is_named(notebook, tmp_path, monkeypat
     with pytest.raises(CourseError, match=r"No Dask scheduler answers at 'tcp://127.0.0.1:9'"):
         sweep(notebook, {"width": [1]}, out=tmp_path / "out", scheduler="tcp://127.0.0.1:9")
     assert not (tmp_path / "out" / "results.csv").exists()
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the certificate")
+def test_a_cluster_with_tls_takes_those_who_have_its_certificate_only(notebook, tmp_path):
+    files = {name: str(tmp_path / f"{name}.pem") for name in ("key", "cert")}
+    make = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj",
+            "/CN=127.0.0.1", "-keyout", files["key"], "-out", files["cert"]]  # fmt: skip
+    subprocess.run(make, check=True, capture_output=True)
+    security = ["--protocol", "tls", "--tls-ca-file", files["cert"], "--tls-cert", files["cert"],
+                "--tls-key", files["key"]]  # fmt: skip
+    tls = "DASK_DISTRIBUTED__COMM__TLS__"
+    own = {f"{tls}CA_FILE": files["cert"], f"{tls}CLIENT__CERT": files["cert"],
+           f"{tls}CLIENT__KEY": files["key"]}  # fmt: skip
+    with cluster(tmp_path, *security) as (address, _):
+        assert address.startswith("tls://")
+        command = [sys.executable, "-m", "helpers", "sweep", str(notebook), "-g", "width=1,2",
+                   "--scheduler", address, "--out", str(tmp_path / "out")]  # fmt: skip
+
+        def course(env):
+            return subprocess.run(command, capture_output=True, text=True, env=os.environ | env)
+
+        stranger = course({})
+        assert stranger.returncode == 1
+        assert stranger.stderr.count("\n") == 1, stranger.stderr
+        assert f"No Dask scheduler answers at '{address}'" in stranger.stderr
+        done = course(own)
+        assert done.returncode == 0, done.stderr
+    assert executed(tmp_path) == ["0.1 1 0", "0.1 2 0"]
 
 
 @pytest.mark.faults
@@ -416,8 +446,11 @@ def test_a_machine_is_shared_between_runs(monkeypatch):
     assert shares(1, two) == [{}]  # one run may use both
     assert [env["OMP_NUM_THREADS"] for env in shares(2, two)] == ["4", "4"]
     assert [env["CUDA_VISIBLE_DEVICES"] for env in shares(3, two)] == ["0", "1", "0"]
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,7")
-    assert [env["CUDA_VISIBLE_DEVICES"] for env in shares(2, two)] == ["5", "7"]
+    for named in (["5", "7"], ["GPU-8932f937", "GPU-1e2d0b11"], ["MIG-a1", "MIG-b2"]):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", ", ".join(named))
+        assert [env["CUDA_VISIBLE_DEVICES"] for env in shares(2, two)] == named
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1,-1,0")  # CUDA reads no further than -1
+    assert [env["CUDA_VISIBLE_DEVICES"] for env in shares(2, two)] == ["1", "1"]
     for none in ("", "-1"):
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", none)
         assert not [env for env in shares(2, two) if "CUDA_VISIBLE_DEVICES" in env]

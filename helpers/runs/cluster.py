@@ -1,4 +1,4 @@
-"""A Dask cluster, started by somebody else, that executes the runs of a sweep."""
+"""A Dask cluster, started by somebody else, that executes runs."""
 
 import contextlib
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ def connected(scheduler: str) -> "Iterator[Client]":
 
     try:
         client = Client(scheduler, timeout=ANSWERING)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, TypeError) as error:  # the last one for want of a certificate
         raise CourseError(
             f"No Dask scheduler answers at {scheduler!r} ({error}); expected an address such as "
             "tcp://127.0.0.1:8786"

@@ -880,7 +880,7 @@ choose(
 record(
     dataset=data.name,
     n_train=len(x),
-    accuracy=test_accuracy,
     val_accuracy=accuracy(trained, x_val, y_val),
+    test_accuracy=test_accuracy,
     best_adam_rate=float(best.loc["Adam", "best rate"]),
 )

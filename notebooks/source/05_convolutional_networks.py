@@ -415,9 +415,11 @@ check(photo.output_shape == (None, 10), "ten probabilities for each photo of 224
 record(
     dataset=data.name,
     n_train=len(data.x_train),
-    accuracy=accuracy,
+    val_accuracy=big_run.history["val_accuracy"].iloc[-1],
+    val_loss=big_run.history["val_loss"].iloc[-1],
+    test_accuracy=accuracy,
+    test_loss=evaluation.loss,
     small_accuracy=small_accuracy,
-    loss=evaluation.loss,
     calibration_error=evaluation.calibration_error(),
     augmentation_gain=float(np.median(augmented["mild"]) - np.median(augmented["none"])),
     samples_per_second=big_run.samples_per_second,

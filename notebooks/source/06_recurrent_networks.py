@@ -336,7 +336,10 @@ attempt("an LSTM that is never called", never_called)
 record(
     dataset=data.name,
     n_train=len(data.x_train),
-    accuracy=tests["LSTM"].accuracy,
+    val_accuracy=runs["LSTM"].history["val_accuracy"].iloc[-1],
+    val_loss=runs["LSTM"].history["val_loss"].iloc[-1],
+    test_accuracy=tests["LSTM"].accuracy,
+    test_loss=tests["LSTM"].loss,
     gru_accuracy=tests["GRU"].accuracy,
     simple_accuracy=simple_accuracy,
     text_accuracy=text_accuracy,

@@ -114,17 +114,15 @@ half = t.ppf(0.975, n_seeds - 1) * by_setting.std() / np.sqrt(n_seeds)
 pd.DataFrame({"mean": by_setting.mean(), "95% interval ±": half}).round(4)
 
 # %% [markdown]
-# Look at the curves too; a run that started badly is easily seen there. (The run with the largest value at the end and the one with the smallest have colours.)
+# Look at the curves too. The line is the mean of a learning rate's runs, and the band reaches from the smallest of them to the largest: one run that starts badly makes it wide.
 
 # %% tags=["nbval-ignore-output"]
 stored = pd.read_json(folder / "results.json", orient="records")
-named = {
-    f"rate {row.parameters['learning_rate']:g}, seed {row.parameters['seed']}": pd.DataFrame(
-        row.curves["history"]
-    )
-    for row in stored.itertuples()
-}
-plots.overlaid_curves(named, "val_accuracy", title=f"{len(named)} runs, two settings")
+curves = {name: [] for name in by_rate}
+for row in stored.itertuples():
+    name = f"rate {row.parameters['learning_rate']:g}"
+    curves[name].append(pd.DataFrame(row.curves["history"]))
+plots.overlaid_curves(curves, "val_accuracy", title="mean and range of the runs")
 
 # %% [markdown]
 # ## 2 · How likely is that by luck alone?
@@ -211,7 +209,7 @@ check(len(kept) == 2 and (kept["seconds_x"] == kept["seconds_y"]).all(), "two ru
 check(list(mixed["status"]) == ["succeeded", "succeeded", "failed"], "the third one failed, alone")
 
 # %% [markdown]
-# The folder also holds `results.csv`, `results.json`, every executed notebook, and `summary.html` with the
+# The folder also holds `results.csv`, `results.json`, every executed notebook, and `index.html` with the
 # pictures: a metric against each parameter, heat maps for pairs, every run as a line. On the command line
 # the same sweep is
 #
