@@ -258,6 +258,25 @@ def test_a_killed_sweep_is_resumed(tmp_path, chance):
     sweep.finish()
 
 
+@pytest.mark.faults
+def test_an_interrupted_sweep_is_resumed(tmp_path, chance):
+    sweep = Sweep(tmp_path)
+    course = sweep.start()
+    at_random(sweep, course, chance)
+    for _ in range(chance.randrange(1, 4)):  # an impatient user
+        course.send_signal(signal.SIGINT)
+        time.sleep(chance.random() * 0.1)
+    said, _ = course.communicate(timeout=60)
+    assert course.returncode == 130, said.decode()
+    assert b"Traceback" not in said, said.decode()
+    assert_nothing_left()
+    ended = {path.parent.name for path in sweep.out.glob("runs/*/status.json")}
+    rows = json.loads((sweep.out / "results.json").read_text()) if ended else []
+    assert {row["key"] for row in rows} == ended
+    assert not list(sweep.out.glob("runs/*/.*.ipynb"))
+    sweep.finish()
+
+
 def test_a_full_disk_loses_nothing(tmp_path, chance):
     disk = tmp_path / "disk"
     disk.mkdir()
