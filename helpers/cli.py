@@ -177,6 +177,8 @@ def new(path: Path) -> None:
     from helpers.runs.notebook import read_notebook
     from helpers.runs.select import find_notebooks
 
+    if not path.name:
+        raise CourseError("Expected the name of a new notebook, such as mine.ipynb")
     if path.suffix != ".ipynb":
         path = path.with_name(f"{path.name}.ipynb")
     if path.exists():
@@ -414,6 +416,8 @@ def _metric(
 
 def _show_table(table: "pd.DataFrame", out: Path) -> NoReturn:
     from helpers.runs.objective import TEST
+    from helpers.runs.report import PAGE
+    from helpers.runs.results import SUCCEEDED
     from helpers.sweeps.table import excerpt
 
     metrics = [name for name in table.attrs["metrics"] if not name.startswith(TEST)]
@@ -429,8 +433,11 @@ def _show_table(table: "pd.DataFrame", out: Path) -> NoReturn:
             f"With fresh seeds: {name} {found['mean']:.4g}, 95% interval {found['low']:.4g} to "
             f"{found['high']:.4g}, n = {found['n']}"
         )
-    click.echo(f"Results: {out / 'index.html'}")
-    sys.exit(0 if (table["status"] == "succeeded").all() else 1)
+    for error in table.attrs["unconfirmed"]:
+        click.echo(f"✗ A run with a fresh seed failed: {error}")
+    click.echo(f"Results: {out / PAGE}")
+    good = (table["status"] == SUCCEEDED).all() and not table.attrs["unconfirmed"]
+    sys.exit(0 if good else 1)
 
 
 @contextlib.contextmanager

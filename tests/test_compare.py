@@ -118,13 +118,14 @@ def test_pairs_are_compared_as_scipy_compares_them():
     table.loc[(table["rate"] == 2) & (table["seed"] > 2), "val_accuracy"] = np.nan  # three seeds
     rows = [runs.set_index("seed")["val_accuracy"] for _, runs in table.groupby("rate")]
     values = np.stack([row.to_numpy() for row in rows])
-    p, error = _compare_pairs(values)
+    p, error, freedom = _compare_pairs(values)
     assert p[0] == pytest.approx(ttest_rel(values[0], values[1]).pvalue)
     assert p[1] == pytest.approx(ttest_rel(values[0, :3], values[2, :3]).pvalue)
     assert error == pytest.approx(sem(values[0] - values[1]))
+    assert freedom == 5
     apart = np.full((2, 9), np.nan)  # no seed in common
     apart[0, :5], apart[1, 5:] = values[0, :5], values[1, :4]
-    p, _ = _compare_pairs(apart)
+    p, _, _ = _compare_pairs(apart)
     assert p[0] == pytest.approx(ttest_ind(apart[0, :5], apart[1, 5:], equal_var=False).pvalue)
 
 
@@ -136,8 +137,20 @@ def test_names_of_parameters_are_free():
     assert list(found.results["n"]) == [8, 8]
 
 
+def test_shared_seeds_that_contradict_the_means_show_nothing():
+    """A setting that is worse on every shared seed has the better mean by seeds of its own."""
+    rows = [(0, seed, value) for seed, value in enumerate([0.5, 0.51, 0.49, 0.5] + [0.9] * 4)]
+    rows += [(1, seed, value) for seed, value in enumerate([0.6, 0.612, 0.588, 0.601])]
+    found = compared(pd.DataFrame(rows, columns=["rate", "seed", "val_accuracy"]))
+    assert list(found.results["verdict"]) == ["best", "not distinguishable"]
+
+
+def test_no_spread_promises_no_smallest_difference():
+    assert compared(records([0.0, 1.0], sigma=0.0)).smallest_difference is None
+
+
 def test_a_thousand_settings_are_compared_at_once():
-    """By loops over half a million pairs, it took minutes: this would run into a timeout."""
+    """Half a million pairs."""
     found = compared(records([0.0] * 1000, seeds=3))
     assert len(found.settings) == 1000
     assert (found.results["verdict"] != "worse").all()

@@ -111,6 +111,8 @@ def test_values_that_fit(example, given_value, expected):
         ({"dataset": None}, ["expected str"]),
         ({"layers": np.zeros(3)}, ["expected list[int]"]),
         ({"n_samples": object()}, ["expected Optional[int]"]),
+        ({"learning_rate": "1" + "0" * 400}, ["expected float"]),
+        ({"dataset": "\udcff"}, ["expected str"]),
     ],
 )
 def test_values_that_do_not_fit(example, given_value, parts):
@@ -180,6 +182,8 @@ def test_record_normalises():
     assert "a = 0.5" in output.data["text/plain"]
     with pytest.raises(CourseError, match="expected a number"):
         record(a=[1, 2])
+    with pytest.raises(CourseError, match="too large for a float"):
+        record(a=10**400)
 
 
 def test_record_keeps_the_plan_that_a_training_used():
@@ -315,6 +319,25 @@ def test_same_name_twice(tmp_path):
     path = notebook(tmp_path / "n.ipynb")
     with pytest.raises(CourseError, match="n is given twice"):
         run_notebooks([run_of(path), run_of(path)], tmp_path / "out")
+
+
+def test_a_notebook_is_not_written_over(tmp_path):
+    path = notebook(tmp_path / "n.ipynb", RECORD)
+    before = path.read_bytes()
+    with pytest.raises(CourseError, match=r"n\.ipynb would be written over"):
+        run_notebooks([run_of(path)], tmp_path)
+    assert path.read_bytes() == before
+    index = notebook(tmp_path / "index.ipynb", RECORD)
+    with pytest.raises(CourseError, match=r"index.ipynb would share index.html"):
+        run_notebooks([run_of(index)], tmp_path / "out")
+
+
+def test_odd_figures_reach_the_page(tmp_path):
+    run = run_of(notebook(tmp_path / "a#1.ipynb", "record", parameters="dataset: int = 5"))
+    found = {"dataset": "digits", "metrics": {"test_accuracy": None, "test_loss": "none"}}
+    (tmp_path / "a#1.html").write_text("executed")
+    page = write_report([run], [result_of(run, "succeeded", None, **found)], tmp_path)
+    assert 'href="a%231.html"' in page.read_text()
 
 
 def course(*arguments, **options):

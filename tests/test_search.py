@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from test_sweeps import make_notebook
 
-from helpers.errors import ParameterError
+from helpers.errors import CourseError, ParameterError
 from helpers.sweeps import search
 from helpers.sweeps.search import Space
 
@@ -130,6 +130,8 @@ def test_a_search_tells_the_mean_over_seeds(tmp_path, monkeypatch):
     means = table.groupby("trial")["val_accuracy"].mean()
     rates = table.groupby("trial")["rate"].first()
     assert np.allclose(means, rates)  # one seed alone would be 1 off
+    with pytest.raises(ParameterError, match="'seed' is given, and repeat= sets it"):
+        search(notebook, {"seed": [1, 2]}, out=tmp_path / "out", trials=2, repeat=2)
     with pytest.raises(ParameterError, match="expected one of median, hyperband"):
         search(notebook, {"rate": [0.1]}, trials=1, out=tmp_path, pruner="best")
 
@@ -163,3 +165,25 @@ def test_a_search_whose_trials_all_fail_says_so(notebook, tmp_path):
     table = search(notebook, {"width": [13]}, trials=2, out=tmp_path, progress=False)
     assert set(table["status"]) == {"failed"}
     assert "0 of 2 runs" in (tmp_path / "index.html").read_text()
+
+
+@pytest.mark.parametrize("rungs", [[9, 3, 1], [1, 1], ["a", "b"]])
+def test_stages_that_do_not_rise_are_refused(notebook, tmp_path, rungs):
+    with pytest.raises(ParameterError, match=r"expected (rising numbers|int)"):
+        search(notebook, {"rate": [0.1]}, out=tmp_path, trials=1, prune={"epochs": rungs})
+
+
+def test_a_damaged_study_is_named(notebook, tmp_path):
+    (tmp_path / "study.log").write_text("garbage\n")
+    with pytest.raises(CourseError, match=r"study.log cannot be read.*remove it") as caught:
+        search(notebook, {"rate": [0.1]}, out=tmp_path, trials=1, progress=False)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("value", ["'text'", "float('nan')", "True"])
+def test_a_metric_that_is_no_number_fails_its_trials(tmp_path, monkeypatch, value):
+    body = f"from helpers.runs import record\nrecord(val_accuracy={value})"
+    odd = make_notebook(tmp_path / "odd.ipynb", body, PARAMETERS)
+    table = search(odd, {"width": [1, 2]}, out=tmp_path / "out", trials=2, progress=False)
+    assert len(table) == 2
+    assert table.attrs["conclusion"] == ""

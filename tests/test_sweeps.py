@@ -34,7 +34,7 @@ from helpers.runs.keys import keyed_runs
 from helpers.runs.notebook import read_notebook
 from helpers.runs.objective import Objective
 from helpers.runs.progress import Progress
-from helpers.runs.results import Run
+from helpers.runs.results import Run, RunResult, result_of
 from helpers.runs.status import LOCK, execute_kept, read_status
 from helpers.sweeps import make_runs, sweep
 from helpers.sweeps.compare import conclude
@@ -260,15 +260,17 @@ def test_foreign_files_in_the_folder_of_a_run_harm_nothing(notebook, tmp_path):
     assert (folder / ".ipynb_checkpoints").is_dir()
 
 
-def test_a_damaged_status_is_none(tmp_path):
+def test_a_damaged_status_is_none(notebook, tmp_path):
     folder = tmp_path / "abc"
     folder.mkdir()
     assert read_status(folder) is None
-    for text in ("", "{", "[]", '{"key": "other"}'):
+    whole = result_of(Run(read_notebook(notebook), {}, "abc"), "succeeded", None)
+    part = {name: value for name, value in whole.items() if name != "metrics"}
+    for text in ("", "{", "[]", "null", json.dumps(part), json.dumps(whole | {"key": "other"})):
         (folder / "status.json").write_text(text)
         assert read_status(folder) is None
-    (folder / "status.json").write_text('{"key": "abc"}')
-    assert read_status(folder) == {"key": "abc"}
+    (folder / "status.json").write_text(json.dumps(whole))
+    assert read_status(folder) == whole
 
 
 def test_a_succeeded_run_is_not_repeated(notebook, tmp_path):
@@ -499,12 +501,11 @@ def test_a_scheduler_that_goes_away_is_told(notebook, tmp_path):
 def status_of(number, **more):
     metrics = {"accuracy": 0.5 + number / 10, "loss": 1.0 - number / 10}
     curves = {"history": {"loss": [1.0, 0.5], "val_accuracy": [0.2, metrics["accuracy"]]}}
-    return {
+    return dict.fromkeys(RunResult.__annotations__) | {
         "key": f"key{number}", "notebook": "small", "status": "succeeded", "seconds": 2.0,
         "parameters": {"rate": 10.0**-number, "width": number % 2, "name": "x"},
-        "metrics": metrics, "curves": curves, "error": None, "traceback": None, "host": "h",
-        "dataset": None,
-        "peak_memory_mb": 100.0, "plan": "Plan: CPU:0", **more,
+        "metrics": metrics, "curves": curves, "host": "h", "peak_memory_mb": 100.0,
+        "plan": "Plan: CPU:0", **more,
     }  # fmt: skip
 
 
@@ -610,6 +611,18 @@ def test_several_sweeps_are_compared_on_one_page(notebook, tmp_path):
     assert len(links) == 4
     assert all((page.parent / link).exists() for link in links)
     assert CliRunner().invoke(main, ["compare", str(tmp_path)]).exit_code == 1
+    for kept in (tmp_path / "wide" / "results.json", tmp_path / "wide" / "index.html"):
+        before = kept.read_text()
+        other = CliRunner().invoke(main, ["compare", *folders, "--page", str(kept)])
+        assert (other.exit_code, other.output.count("\n")) == (1, 1), other.output
+        assert kept.read_text() == before
+    for damaged in ("[]", "{}", "[1]", "5", '[{"parameters": {}}]'):
+        (tmp_path / "damaged").mkdir(exist_ok=True)
+        (tmp_path / "damaged" / "results.json").write_text(damaged)
+        other = CliRunner().invoke(
+            main, ["compare", str(tmp_path / "damaged"), "--page", str(tmp_path / "new.html")]
+        )
+        assert (other.exit_code, other.output.count("\n")) == (1, 1), other.output
     twice = CliRunner().invoke(main, ["compare", folders[0], folders[0], "--page", str(page)])
     assert "Two folders are called narrow" in twice.output
     assert page.read_text() == text
@@ -625,6 +638,41 @@ def test_the_best_setting_is_confirmed_with_fresh_seeds(notebook, tmp_path):
     confirmed = table.attrs["confirmed"]["accuracy"]
     assert (confirmed["n"], confirmed["mean"]) == (3, pytest.approx(0.3 + 3))
     assert "Not distinguishable" in table.attrs["conclusion"]  # by two seeds
+
+
+def test_a_setting_with_none_is_confirmed(tmp_path, monkeypatch):
+    monkeypatch.setenv("SWEEP_LOG", str(tmp_path / "log"))
+    body = "from helpers.runs import record\nrecord(accuracy=(width or 9) + seed / 10)"
+    odd = make_notebook(
+        tmp_path / "odd.ipynb", "from typing import Optional\n" + body,
+        "width: 'int | None' = 4\nseed: int = 0\n".replace("'", ""),
+    )  # fmt: skip
+    options = {"repeat": 2, "out": tmp_path / "out", "progress": False, "confirm": 2}
+    table = sweep(odd, {"width": [4, None]}, **options)
+    assert table.attrs["confirmed"]["accuracy"]["mean"] == pytest.approx(9.25)
+
+
+def test_a_notebook_that_cannot_be_swept_is_refused_before(tmp_path):
+    for name, parameters, reason in (
+        ("a", "status: str = 'x'\nseed: int = 0", "'status' has the name of a column"),
+        ("b", "width: int = 1\nseed: str = 'x'", "seed = 'x'.*expected an int"),
+    ):
+        odd = make_notebook(tmp_path / f"{name}.ipynb", "1", parameters)
+        with pytest.raises(ParameterError, match=reason):
+            sweep(odd, [{}], out=tmp_path / "out", confirm=2)
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(ParameterError, match="1,000,000 combinations; expected at most"):
+        make_runs(
+            make_notebook(tmp_path / "c.ipynb"),
+            {name: list(range(1000)) for name in ("width", "seed")},
+        )
+
+
+def test_a_metric_that_nobody_recorded_leaves_a_page(notebook, tmp_path):
+    options = {"out": tmp_path / "out", "progress": False}
+    with pytest.raises(ParameterError, match=r"Did you mean 'accuracy'"):
+        sweep(notebook, {"width": [1, 2]}, metric="acuracy", direction="maximize", **options)
+    assert "2 of 2 runs" in (tmp_path / "out" / "index.html").read_text()
 
 
 def test_the_state_of_a_sweep_says_what_is_stale_and_why(notebook, tmp_path, monkeypatch):
@@ -671,7 +719,7 @@ def test_progress_says_what_matters(capsys):
     bar.close()
     said = capsys.readouterr().err.splitlines()
     assert said[0] == "Dashboard: http://127.0.0.1:1/status"
-    assert said[1].startswith("2 of 4  33%")
+    assert said[1].startswith("2 of 4  50%")
     assert said[1].endswith("running 2, failed 0, best accuracy 0.6 (width=1)")
     assert said[2] == "✗ width=0  2.0 s  unlucky"
     assert said[-1].startswith("4 of 4 100%")
@@ -705,6 +753,40 @@ def test_an_estimate_rests_on_runs_that_have_ended(notebook, tmp_path):
     assert said == (
         "2 have succeeded, 3 are to run: about 20 s, at 10.0 s a run (2 measured) and 2 at a time"
     )
+
+
+def test_a_run_that_failed_is_never_the_best(capsys):
+    failed = status_of(3, status="failed", error="check failed: order")
+    bar = Progress(total=2, names=["width"])
+    bar.started(1)
+    bar.ended(failed)
+    bar.ended(status_of(1))
+    assert "best accuracy 0.6" in capsys.readouterr().err.splitlines()[-1]
+    found = conclude(make_table([failed, status_of(1)]))
+    assert found.settings == [{"rate": 0.1}]
+    assert conclude(make_table([failed])) is None
+
+
+@pytest.mark.parametrize("odd", ["text", None, True])
+def test_a_metric_that_is_no_number_in_some_runs(odd, tmp_path):
+    statuses = [status_of(n) for n in range(3)]
+    statuses[2]["metrics"] = {"accuracy": odd}
+    statuses[1]["curves"] = {"history": {"val_accuracy": ["a", "b"]}}
+    statuses[0]["curves"] = {"history": {"val_accuracy": [None, None]}}
+    table = make_table(statuses)
+    assert list(table["accuracy"].dropna()) == [0.5, 0.6]
+    assert "Some settings have one run only" in page_of(statuses, tmp_path)
+
+
+def test_odd_names_and_values_are_shown_as_they_are(tmp_path):
+    statuses = [
+        status_of(n, parameters={"name": name, "layers": [n], "width": width}, curves={})
+        for n, (name, width) in enumerate([("$a_$", 1), ("b$c$", None), ("50%", 2)])
+    ]
+    table = make_table(statuses)
+    assert list(table["width"]) == [1, None, 2]
+    assert [type(width) for width in table["width"]] == [int, type(None), int]
+    assert "$a_$" in page_of(statuses, tmp_path)
 
 
 def test_names_that_clash_in_the_table():

@@ -426,19 +426,22 @@ def test_a_dead_forked_kernel_is_a_failed_run(tmp_path):
 
 
 def test_interrupted_runs_leave_no_kernel(tmp_path):
-    code = "import os, time\nopen('pid', 'w').write(str(os.getpid()))\ntime.sleep(600)"
+    code = (
+        "import os, subprocess, time\nchild = subprocess.Popen(['sleep', '600'])\n"
+        "open('pids', 'w').write(f'{os.getpid()} {child.pid}\\n')\ntime.sleep(600)"
+    )
     path = notebook(tmp_path / "slow.ipynb", code)
     command = [sys.executable, "-m", "helpers", "run", str(path), "--out", str(tmp_path / "out")]
     course = subprocess.Popen(
         command, cwd=tmp_path, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
     )
     deadline = time.monotonic() + 60
-    while not ((tmp_path / "pid").exists() and (tmp_path / "pid").read_text()):
+    pids = tmp_path / "pids"
+    while not (pids.exists() and pids.read_text().endswith("\n")):
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    pid = int((tmp_path / "pid").read_text())
     course.send_signal(signal.SIGINT)
     assert course.wait(90) == 130
-    assert gone(pid)
+    assert all(gone(int(pid)) for pid in pids.read_text().split())
     (row,) = json.loads((tmp_path / "out" / "results.json").read_text())
     assert row["status"] == "interrupted"

@@ -17,6 +17,7 @@ WIDE = 20.0  # largest by smallest value, from which an axis is logarithmic
 
 
 @styled
+@mpl.rc_context({"text.parse_math": False})  # names and values are no formulas
 def metric_by_parameter(
     table: "pd.DataFrame", metric: str, parameters: "list[str]", *, title: str = ""
 ) -> CourseFigure:
@@ -54,6 +55,7 @@ def metric_by_parameter(
 
 
 @styled
+@mpl.rc_context({"text.parse_math": False})  # names and values are no formulas
 def metric_heat_map(
     table: "pd.DataFrame", metric: str, rows: str, columns: str, *, title: str = ""
 ) -> CourseFigure:
@@ -100,6 +102,7 @@ def metric_heat_map(
 
 
 @styled
+@mpl.rc_context({"text.parse_math": False})  # names and values are no formulas
 def parallel_coordinates(
     table: "pd.DataFrame", metric: str, parameters: "list[str]", *, title: str = ""
 ) -> CourseFigure:
@@ -143,6 +146,7 @@ def parallel_coordinates(
 
 
 @styled
+@mpl.rc_context({"text.parse_math": False})  # names and values are no formulas
 def overlaid_curves(
     curves: "Mapping[str, Sequence[pd.DataFrame]]",
     metric: str = "val_accuracy",
@@ -152,7 +156,7 @@ def overlaid_curves(
     """Lay the mean learning curves of many settings over one another.
 
     The settings that end largest and smallest are named, each with a band from the smallest to the
-    largest of its runs.
+    largest of its runs. A curve ends with the shortest of them.
 
     Parameters
     ----------
@@ -171,7 +175,9 @@ def overlaid_curves(
     import pandas as pd
 
     drawn = {
-        name: pd.concat([frame[metric] for frame in frames if metric in frame], axis=1)
+        name: pd.concat(
+            [frame[metric].astype(float) for frame in frames if metric in frame], axis=1
+        ).dropna(axis=1, how="all")
         for name, frames in curves.items()
         if any(metric in frame and frame[metric].notna().any() for frame in frames)
     }
@@ -179,7 +185,7 @@ def overlaid_curves(
         raise CourseError(f"None of the {len(curves)} settings has a curve of {metric!r}")
     figure = new_figure(7, 3.6, title)
     axes = figure.subplots()
-    means = {name: runs.mean(axis=1).dropna() for name, runs in drawn.items()}
+    means = {name: runs.mean(axis=1, skipna=False).dropna() for name, runs in drawn.items()}
     ranked = sorted(means, key=lambda name: means[name].iloc[-1])
     for name in ranked:
         values, runs = means[name], drawn[name].loc[means[name].index]
@@ -208,10 +214,14 @@ def _valued(table: "pd.DataFrame", metric: str, parameters: "list[str]") -> "pd.
     for name in (metric, *parameters):
         if name not in table:
             raise CourseError(f"The table has no column {name!r}; it has {', '.join(table)}")
-    runs = table[table[metric].notna()]
+    runs = table[table[metric].notna()].astype({metric: float})
     if runs.empty:
         raise CourseError(f"No run of the table has a value for {metric!r}")
-    return runs.astype({metric: float})
+    for name in parameters:
+        missing = runs[name].isna()  # None, or of a sweep that has no such parameter
+        if missing.any() or runs[name].map(lambda value: isinstance(value, list)).any():
+            runs[name] = runs[name].map(_shown).astype(object).mask(missing, "–")
+    return runs
 
 
 def _is_number(values: "pd.Series") -> bool:
@@ -247,7 +257,8 @@ def _heights(axes: "Axes", at: int, values: "pd.Series") -> np.ndarray:
     low, high = scaled.min(), scaled.max()
     heights = ((scaled - low) / (high - low) if high > low else scaled * 0 + 0.5).to_numpy()
     ends = {float(h): _shown(v) for h, v in zip(heights, values, strict=True)}
-    told = ends if labels is not None or len(ends) <= 6 else {h: ends[h] for h in (0.0, 1.0)}
+    few = labels is not None or len(ends) <= 6
+    told = ends if few else {height: ends[height] for height in (0.0, 1.0) if height in ends}
     for height, text in told.items():
         axes.text(at + 0.03, height, text, fontsize=8, va="center")
     return heights

@@ -13,6 +13,7 @@ from helpers.runs.execute import run_notebook
 from helpers.runs.executor import Interrupted, LocalExecutor, as_completed, default_jobs
 from helpers.runs.keys import keyed_runs
 from helpers.runs.progress import Progress
+from helpers.runs.report import PAGE
 from helpers.runs.results import FAILED, INTERRUPTED, Run, RunResult, result_of
 from helpers.warm_kernels.connection import preloading
 
@@ -38,13 +39,17 @@ def run_notebooks(
     Raises
     ------
     CourseError
-        If two notebooks would write the same file.
+        If two notebooks would write the same file, or one would be written over.
     """
     names = [run.notebook.name for run in runs]
-    if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise CourseError(f"{twice} is given twice; expected each notebook once")
-    keyed = keyed_runs(runs).values()
+    for run, name in zip(runs, names, strict=True):
+        if names.count(name) > 1:
+            raise CourseError(f"{name} is given twice; expected each notebook once")
+        if f"{name}.html" == PAGE:
+            raise CourseError(f"{name}.ipynb would share {PAGE} with the report; rename it")
+        if run.notebook.path.resolve().parent == out.resolve():
+            raise CourseError(f"{run.notebook.path} would be written over; expected another --out")
+    keyed = list(keyed_runs(runs).values())
     results: dict[str, RunResult] = {}
     bar = Progress(keyed, each=True, shown=progress)
     with contextlib.suppress(KeyboardInterrupt):
@@ -97,7 +102,7 @@ def run_all(
                 on_result()
     finally:
         for call, run in calls.items():
-            if run.key not in results and call.done() and not _was_ended(call):
+            if run.key not in results and call.done() and not _was_stopped(call):
                 results[run.key] = collect(call, run)
 
 
@@ -112,7 +117,8 @@ def executor_for(
     scheduler
         Address of a Dask scheduler, whose workers say how many; None for this machine.
     jobs
-        Runs at a time on this machine; by default one for each GPU, else one for each core.
+        Runs at a time; by default one for each thread of a cluster's workers, or here one for each
+        GPU, else one for each core.
     bar
         Is told how many, and closed at the end.
     """
@@ -124,7 +130,7 @@ def executor_for(
                 yield executor, width
             return
         with connected(scheduler) as client:
-            width = max(1, min(sum(client.nthreads().values()), most))
+            width = max(1, min(jobs or sum(client.nthreads().values()), most))
             executor = client.get_executor(pure=False)
             bar.started(width, client.dashboard_link)
             try:
@@ -154,6 +160,6 @@ def collect(call: Future[RunResult], run: Run) -> RunResult:
     return call.result()
 
 
-def _was_ended(call: Future[Any]) -> bool:
-    """Tell whether a call was ended before it had a result."""
+def _was_stopped(call: Future[Any]) -> bool:
+    """Tell whether a call was stopped before it had a result."""
     return call.cancelled() or isinstance(call.exception(), Interrupted)

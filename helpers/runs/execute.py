@@ -62,7 +62,7 @@ def run_notebook(
     out.mkdir(parents=True, exist_ok=True)
     name = run.notebook.name
     partial = _partial(run, out)
-    began = time.time()
+    began, start = time.time(), time.perf_counter()
     error = cell = traceback = None
     try:
         with _event_loop():
@@ -89,7 +89,7 @@ def run_notebook(
     if share.stopping.is_set():
         partial.unlink(missing_ok=True)
         raise Interrupted
-    ended = time.time()
+    seconds = time.perf_counter() - start
     metrics, curves, about = {}, {}, {}
     try:
         executed = _publish(partial, out / f"{name}.ipynb")
@@ -100,8 +100,9 @@ def run_notebook(
     except Exception as failure:  # one result that cannot be written must not end the others
         error = error or f"no result could be written ({type(failure).__name__}: {failure})"
     return result_of(
-        run, FAILED if error else SUCCEEDED, error, cell=cell, traceback=traceback,
-        seconds=round(ended - began, 2), began=round(began, 3), ended=round(ended, 3),
+        run, FAILED if error else SUCCEEDED, error and _uncoloured([error]), cell=cell,
+        traceback=traceback, seconds=round(seconds, 2), began=round(began, 3),
+        ended=round(began + seconds, 3),
         dataset=metrics.pop("dataset", None), metrics=metrics, curves=curves, **about,
     )  # fmt: skip
 

@@ -80,16 +80,19 @@ def _files(path: Path) -> Iterator[tuple[str, int, int]]:
         found = path.stat()
         yield path.name, found.st_size, found.st_mtime_ns
     while folders:
-        with os.scandir(folders.pop()) as entries:
-            for entry in entries:
-                if entry.is_dir(follow_symlinks=False):
-                    folders.append(entry.path)
-                    continue
-                try:
-                    found = entry.stat()
-                except OSError:  # a link to nowhere, or a file that goes just now
-                    continue
-                yield entry.path[start:], found.st_size, found.st_mtime_ns
+        try:
+            entries = list(os.scandir(folders.pop()))
+        except OSError:  # it may not be read, or has just gone
+            continue
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                folders.append(entry.path)
+                continue
+            try:
+                found = entry.stat()
+            except OSError:  # a link to nowhere, or a file that goes just now
+                continue
+            yield entry.path[start:], found.st_size, found.st_mtime_ns
 
 
 def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

@@ -8,6 +8,7 @@ from typing import Any
 from helpers.errors import CourseError
 
 MEDIA_TYPE = "application/vnd.course.metrics+json"
+CIRCUMSTANCES = ("peak_memory_mb", "device", "plan")
 FAILED_CHECK = "application/vnd.course.failed-check+json"
 
 
@@ -68,12 +69,19 @@ def _scalar(name: str, value: Any) -> Any:
         value = value.item()
     if isinstance(value, float) and not math.isfinite(value):
         return None
+    if isinstance(value, int) and abs(value) > sys.float_info.max:
+        raise CourseError(f"record({name}=…) received an integer that is too large for a float")
     if value is None or isinstance(value, bool | int | float | str):
         return value
     raise CourseError(
         f"record({name}=…) received {type(value).__name__}; expected a number, a string, a "
         "boolean, None or a DataFrame"
     )
+
+
+def is_number(value: Any) -> bool:
+    """Tell whether a recorded value can be compared."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _shown(value: Any) -> str:
@@ -94,7 +102,8 @@ def collect_curves(notebook: Mapping[str, Any]) -> dict[str, dict[str, list[Any]
 
 def collect_circumstances(notebook: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the notebook needed when it last recorded: memory, device, plan."""
-    return _recorded(notebook, "metadata")
+    about = _recorded(notebook, "metadata")
+    return {name: about[name] for name in CIRCUMSTANCES if name in about}
 
 
 def _recorded(notebook: Mapping[str, Any], part: str) -> dict[str, Any]:

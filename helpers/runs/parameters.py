@@ -1,7 +1,7 @@
 """Values of a notebook's parameters, checked by name and type before it starts."""
 
 import ast
-import math
+import sys
 import types
 import typing
 from collections.abc import Mapping
@@ -104,5 +104,7 @@ def _fits_one(value: Any, kind: Any) -> bool:
     if isinstance(value, bool):  # in Python a bool is an int; in a parameter it is not
         return kind is bool
     if kind is float:
-        return isinstance(value, int | float) and math.isfinite(value)
+        return isinstance(value, int | float) and abs(value) <= sys.float_info.max
+    if kind is str and isinstance(value, str):  # without halves of characters
+        return value == value.encode(errors="ignore").decode()
     return isinstance(value, kind)

@@ -8,11 +8,14 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from typing import Any, TextIO
 
+from tqdm import tqdm
+
 from helpers.live import notebook_display
+from helpers.runs.metrics import is_number
 from helpers.runs.objective import Objective, choose_objective
 from helpers.runs.results import SUCCEEDED, Run, RunResult, describe
 
-LINES = 10  # to a log file in all; of failures in a notebook
+LINES = 10  # to a log file besides failures; of failures in a notebook
 SHOWN_METRICS = 6
 METER = "{desc} {percentage:3.0f}%|{bar:20}| {elapsed}<{remaining}{postfix}"
 
@@ -51,12 +54,10 @@ class Progress:
         each: bool = False,
         shown: bool = True,
     ) -> None:
-        from tqdm import tqdm
-
         self._cells = {run.key: count_code_cells(run) for run in runs}
         self._executed: Counter[str] = Counter()
         self._total = kept + (len(runs) if total is None else total)
-        self._kept = self._done = kept
+        self._done = kept
         self._names, self._objective, self._each, self._shown = names, objective, each, shown
         self._failed = self._at_a_time = 0
         self._best = ""
@@ -67,8 +68,8 @@ class Progress:
         self._live = shown and (handle is not None or sys.stderr.isatty())
         # Elsewhere the meter is not drawn, but asked now and then.
         stream = self._display or (sys.stderr if self._live else io.StringIO())
-        self._meter = tqdm(
-            total=self._total - kept, bar_format=METER, file=stream, miniters=0, delay=0.01,
+        self._meter = _Meter(
+            total=self._total, initial=kept, bar_format=METER, file=stream, miniters=0, delay=0.01,
             mininterval=0.2 if self._live else float("inf"), nrows=24,  # some terminals say 0
         )  # fmt: skip
 
@@ -99,11 +100,12 @@ class Progress:
         if failed or self._each:
             self._write(self._line(result), sys.stdout if self._each else sys.stderr)
         self._update()
-        if not self._live and not self._each and self._done % max(1, self._total // LINES) == 0:
+        now_and_then = self._done % -(-self._total // LINES) == 0 or self._done == self._total
+        if now_and_then and not self._live and not self._each:
             self._write(str(self._meter), sys.stderr)
 
     def close(self) -> None:
-        """Leave the last state."""
+        """Draw no more; what is shown stays."""
         with contextlib.suppress(OSError, ValueError):
             self._meter.close()
 
@@ -114,7 +116,7 @@ class Progress:
             best = f", best {self._best}" if self._best else ""
             self._meter.set_description_str(f"{self._done} of {self._total}", refresh=False)
             self._meter.set_postfix_str(f"running {running}, failed {self._failed}{best}", False)
-            self._meter.update(self._done - self._kept + under_way - self._meter.n)
+            self._meter.update(self._done + under_way - self._meter.n)
 
     def _line(self, result: RunResult) -> str:
         what = describe(result["parameters"], self._names) or result["notebook"]
@@ -129,7 +131,7 @@ class Progress:
     def _write(self, line: str, stream: TextIO) -> None:
         if not self._shown:
             return
-        with contextlib.suppress(OSError, ValueError):  # a closed pipe
+        with self._lock, contextlib.suppress(OSError, ValueError):  # a closed pipe
             if self._display:
                 self._display.keep(line)
             else:
@@ -137,9 +139,11 @@ class Progress:
                 stream.flush()
 
     def _compare(self, result: RunResult) -> None:
-        numbers = {k: v for k, v in result["metrics"].items() if isinstance(v, int | float)}
+        if self._each or result["status"] != SUCCEEDED:
+            return
+        numbers = {k: v for k, v in result["metrics"].items() if is_number(v)}
         self._objective = self._objective or choose_objective(list(numbers))
-        if self._each or self._objective is None:
+        if self._objective is None:
             return
         value, better = numbers.get(self._objective.metric), min if self._objective.smaller else max
         old = self._best_value
@@ -147,6 +151,13 @@ class Progress:
             settings = describe(result["parameters"], self._names)
             self._best = f"{self._objective.metric} {value:.4g} ({settings})"
             self._best_value = value
+
+
+class _Meter(tqdm):
+    """Does without tqdm's lock, which stays held where an interrupt meets it; ours does not."""
+
+    def refresh(self, nolock: bool = False, lock_args: Any = None) -> None:
+        super().refresh(nolock=True)
 
 
 class _Display(io.StringIO):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from helpers.files import write_atomically
-from helpers.runs.results import Run, RunResult
+from helpers.runs.results import INTERRUPTED, Run, RunResult
 
 TEMPLATES = Path(__file__).with_name("templates")
 PAGE, RESULTS = "index.html", "results.json"
@@ -32,7 +32,10 @@ def write_report(runs: Sequence[Run], results: Sequence[RunResult], out: Path) -
     """
     write_results(results, out)
     pages = {path.stem for path in out.glob("*.html")}
-    rows = [{**r, "page": r["notebook"] if r["notebook"] in pages else None} for r in results]
+    rows = []
+    for result in results:  # what was interrupted may have the page of an earlier run
+        has_page = result["notebook"] in pages and result["status"] != INTERRUPTED
+        rows.append({**result, "page": result["notebook"] if has_page else None})
     pictures = {row["page"]: _picture(out / f"{row['page']}.ipynb") for row in rows if row["page"]}
     fallbacks = find_fallbacks(runs, results)
     write_page("notebooks", out / PAGE, rows=rows, pictures=pictures, fallbacks=fallbacks)
@@ -58,15 +61,12 @@ def find_fallbacks(runs: Sequence[Run], results: Sequence[RunResult]) -> list[tu
     """Return each pair of a dataset that was asked for and the other one that was used."""
     pairs = set()
     for run, result in zip(runs, results, strict=True):
-        asked, used = run.notebook.defaults | run.parameters, result["dataset"]
+        asked, used = (run.notebook.defaults | run.parameters).get("dataset"), result["dataset"]
+        if not isinstance(asked, str) or not asked or not used:
+            continue
         # A set that was asked for by its path is named after the file.
-        if (name := asked.get("dataset")) and used not in {
-            None,
-            name,
-            Path(name).name,
-            Path(name).stem,
-        }:
-            pairs.add((name, used))
+        if used not in {asked, Path(asked).name, Path(asked).stem}:
+            pairs.add((asked, used))
     return sorted(pairs)
 
 

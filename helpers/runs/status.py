@@ -34,7 +34,8 @@ def read_status(folder: Path) -> RunResult | None:
         status = json.loads((folder / STATUS).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return status if isinstance(status, dict) and status.get("key") == folder.name else None
+    whole = isinstance(status, dict) and set(RunResult.__annotations__) <= set(status)
+    return status if whole and status["key"] == folder.name else None
 
 
 def execute_kept(

@@ -7,7 +7,7 @@ share none; Holm's procedure (1979) holds the chance of one false difference amo
 """
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -43,16 +43,15 @@ class Comparison:
         ``"not distinguishable"``.
     smallest_difference : float or None
         That these runs would have shown in four of five cases, between the two best settings.
+    best : DataFrame
+        The runs of the best setting.
     """
 
     objective: Objective
     settings: list[dict[str, Any]]
     results: "pd.DataFrame"
     smallest_difference: float | None
-
-    def is_best(self, parameters: Mapping[str, Any]) -> bool:
-        """Tell whether a run with these parameters has the best setting."""
-        return all(str(parameters[name]) == str(own) for name, own in self.settings[0].items())
+    best: "pd.DataFrame"
 
     @property
     def rows(self) -> list[tuple[dict[str, Any], dict[str, Any]]]:
@@ -100,10 +99,17 @@ def conclude(
     """
     if not (table["status"] == SUCCEEDED).any():
         return None
-    objective = choose_objective(table.attrs["metrics"], metric, direction)
-    if objective is None or objective.metric not in table or table[objective.metric].isna().all():
+    numbers = table.attrs["metrics"]
+    if metric is not None and metric not in numbers:
+        if f"metric_{metric}" in numbers:  # the table's name for it
+            metric = f"metric_{metric}"
+        elif metric in table:  # it was NaN, or no number, in every run
+            return None
+    objective = choose_objective(numbers, metric, direction)
+    good = table[table["status"] == SUCCEEDED]
+    if objective is None or objective.metric not in good or good[objective.metric].isna().all():
         return None
-    once = table.drop_duplicates("key")  # a search may have drawn the same setting twice
+    once = good.drop_duplicates("key")  # a search may have drawn the same setting twice
     return compare(once, [n for n in table.attrs["parameters"] if n != "seed"], objective)
 
 
@@ -128,10 +134,12 @@ def compare(table: "pd.DataFrame", parameters: Sequence[str], objective: Objecti
     groups.sort(key=lambda runs: runs[objective.metric].mean() * (1 if objective.smaller else -1))
     by_seed = {
         place: runs.set_index("seed" if "seed" in runs else runs.index)[objective.metric]
+        .groupby(level=0)
+        .mean()
         for place, runs in enumerate(groups)
     }
     values = pd.DataFrame(by_seed).T.to_numpy(float)
-    p, error = _compare_pairs(values)
+    p, error, freedom = _compare_pairs(values)
     adjusted = _holm(p)[: len(groups) - 1]  # the first pairs are those with the best
     best = groups[0][objective.metric].mean()
     rows = [
@@ -144,7 +152,9 @@ def compare(table: "pd.DataFrame", parameters: Sequence[str], objective: Objecti
         )
     ]
     settings = [{name: runs[name].iloc[0] for name in parameters} for runs in groups]
-    return Comparison(objective, settings, pd.DataFrame(rows), _smallest(error, values, len(p)))
+    return Comparison(
+        objective, settings, pd.DataFrame(rows), _smallest(error, freedom, len(p)), groups[0]
+    )
 
 
 def interval(values: "pd.Series") -> dict[str, float]:
@@ -156,7 +166,7 @@ def interval(values: "pd.Series") -> dict[str, float]:
     return {"n": n, "mean": mean, "low": mean - half, "high": mean + half}
 
 
-def _compare_pairs(values: np.ndarray) -> tuple[np.ndarray, float]:
+def _compare_pairs(values: np.ndarray) -> tuple[np.ndarray, float, float]:
     """Test the difference of each pair of settings.
 
     Parameters
@@ -168,12 +178,13 @@ def _compare_pairs(values: np.ndarray) -> tuple[np.ndarray, float]:
     -------
     p : ndarray
         Of the pairs (0, 1), (0, 2), …, (1, 2), ….
-    error : float
-        The standard error of the difference of the first pair; NaN if it is not known.
+    error, freedom : float
+        The standard error of the difference of the first pair, and its degrees of freedom; NaN if
+        they are not known.
     """
     from scipy.stats import t
 
-    chances, first = [np.empty(0)], np.nan
+    chances, first = [np.empty(0)], (np.nan, np.nan)
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # of settings with one run
         n, mean = (~np.isnan(values)).sum(axis=1), np.nanmean(values, axis=1)
@@ -189,13 +200,16 @@ def _compare_pairs(values: np.ndarray) -> tuple[np.ndarray, float]:
             far = np.where(paired, np.nanmean(differences, axis=1), mean[i] - mean[i + 1 :])
             spread = np.nanstd(differences, axis=1, ddof=1) / np.sqrt(shared)
             error = np.where(paired, spread, np.sqrt(both))
-            p = 2 * t.sf(np.abs(far) / error, np.where(paired, shared - 1, freedom))
+            freedom = np.where(paired, shared - 1, freedom)
+            p = 2 * t.sf(np.abs(far) / error, freedom)
             # All differences the same: a test of signs knows how seldom that happens by chance.
-            same = error <= 1e-12 * np.maximum(1, np.abs(far))
+            gap = mean[i] - mean[i + 1 :]
+            same = error <= 1e-12 * np.maximum(np.abs(mean[i]), np.abs(mean[i + 1 :]))
             p = np.where(same, np.where(paired & (far != 0), 2.0 ** (1 - shared), 1.0), p)
+            p = np.where(far * gap < 0, 1.0, p)  # the shared seeds contradict the means
             chances.append(np.where(np.isnan(p), 1.0, p))
-            first = error[0] if i == 0 else first
-    return np.concatenate(chances), first
+            first = (error[0], freedom[0]) if i == 0 else first
+    return np.concatenate(chances), *first
 
 
 def _holm(p: np.ndarray) -> np.ndarray:
@@ -207,11 +221,10 @@ def _holm(p: np.ndarray) -> np.ndarray:
     return adjusted
 
 
-def _smallest(error: float, values: np.ndarray, pairs: int) -> float | None:
+def _smallest(error: float, freedom: float, pairs: int) -> float | None:
     """Return the difference of the two best settings that would have been found, with ``POWER``."""
     from scipy.stats import t
 
-    if np.isnan(error):
+    if not error > 0:
         return None
-    freedom = int((~np.isnan(values[:2])).sum(axis=1).min()) - 1
     return float(error * (t.ppf(1 - LEVEL / pairs / 2, freedom) + t.ppf(POWER, freedom)))

@@ -3,6 +3,7 @@
 import csv
 import itertools
 import json
+import math
 import random
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -12,6 +13,9 @@ from helpers.errors import ParameterError, nearest
 from helpers.runs.notebook import Notebook, read_notebook
 from helpers.runs.parameters import check_parameters
 from helpers.runs.results import Run
+from helpers.sweeps.table import require_free_names
+
+MOST = 100_000  # combinations of a grid
 
 
 def make_runs(
@@ -50,6 +54,7 @@ def make_runs(
         If a name or a value does not fit the notebook, or there is nothing to run.
     """
     read = read_notebook(notebook)
+    require_free_names(read)
     fixed = dict(fixed or {})
     combinations = _combinations(grid)
     for name in {name for combination in combinations for name in combination} & set(fixed):
@@ -75,11 +80,15 @@ def require_seed(notebook: Notebook) -> None:
     Raises
     ------
     ParameterError
-        If it has no parameter ``seed``.
+        If it has no parameter ``seed``, or that is no int.
     """
     if "seed" not in notebook.parameters:
         raise ParameterError(
             f"{notebook.path.name} has no parameter 'seed', so it cannot be repeated"
+        )
+    if type(seed := notebook.defaults["seed"]) is not int:
+        raise ParameterError(
+            f"{notebook.path.name}: seed = {seed!r}, so it cannot be repeated; expected an int"
         )
 
 
@@ -91,6 +100,11 @@ def _combinations(grid: Any) -> list[dict[str, Any]]:
             raise ParameterError(f"{name}={values!r}; expected a list of values")
         if not len(list(values)):
             raise ParameterError(f"{name} has no values; expected at least one")
+    if (count := math.prod(len(list(values)) for values in grid.values())) > MOST:
+        raise ParameterError(
+            f"The grid has {count:,} combinations; expected at most {MOST:,}: take fewer values, "
+            "or --search"
+        )
     return [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
 
 
@@ -150,11 +164,14 @@ def read_grid(path: Path) -> dict[str, list[Any]] | list[dict[str, Any]]:
     try:
         text = path.read_text(encoding="utf-8-sig")
         if path.suffix == ".csv":
-            return list(csv.DictReader(text.splitlines(), strict=True))
+            rows = list(csv.DictReader(text.splitlines(), strict=True))
+            if any(None in row or None in row.values() for row in rows):
+                raise ValueError("a row is longer or shorter than the header")
+            return rows
         content = json.loads(text)
     except OSError as error:
         raise ParameterError(f"{path}: {error.strerror}") from None
-    except (ValueError, csv.Error) as error:
+    except (ValueError, RecursionError, csv.Error) as error:
         raise ParameterError(f"{path}: cannot be read ({error}); expected .json or .csv") from None
     rows = isinstance(content, list) and all(isinstance(row, dict) for row in content)
     lists = isinstance(content, dict) and all(isinstance(v, list) for v in content.values())

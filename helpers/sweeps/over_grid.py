@@ -95,12 +95,29 @@ def sweep(
     if confirm:
         require_seed(runs[0].notebook)
     out = Path(out).resolve()
+    (out / "runs").mkdir(parents=True, exist_ok=True)
+    work = partial(execute_kept, out=out, timeout=timeout)
     results: dict[str, RunResult] = {}
-    where = {"jobs": jobs, "scheduler": scheduler}
-    shown = {"objective": asked, "shown": progress}
+    written = time.monotonic()
     keyed, fresh = keyed_runs(runs), {}
+
+    def write_now_and_then() -> None:
+        nonlocal written
+        if time.monotonic() - written > WRITING:
+            write_table(_ended(keyed, results), out)
+            written = time.monotonic()
+
+    def execute(wanted: Mapping[str, Run]) -> None:
+        kept = {key: r for key, run in wanted.items() if (r := succeeded(folder_of(run, out)))}
+        results.update(kept)
+        if pending := [run for key, run in wanted.items() if key not in kept]:
+            names = differing([run.parameters for run in wanted.values()])
+            bar = Progress(pending, kept=len(kept), names=names, objective=asked, shown=progress)
+            where = {"jobs": jobs, "scheduler": scheduler}
+            run_all(pending, results, work, bar, on_result=write_now_and_then, **where)
+
     try:
-        _run_pending(keyed, results, out, timeout, where, shown)
+        execute(keyed)
         if confirm:
             best = conclude(make_table(_ended(keyed, results)), metric, direction)
             if best is None:
@@ -108,43 +125,19 @@ def sweep(
                     "There is no best setting to confirm: no run has succeeded, or no metric has a "
                     "known direction; say --maximize METRIC or --minimize METRIC"
                 )
-            fresh = keyed_runs(_with_fresh_seeds(runs, best, confirm))
-            _run_pending(fresh, results, out, timeout, where, shown)
+            fresh = keyed_runs(_with_fresh_seeds(keyed, best, confirm))
+            execute(fresh)
     finally:
         tidy(out)
         if ended := _ended(keyed, results):
             table = write_table(ended, out)
-            found = conclude(table, metric, direction)
+            try:
+                found = conclude(table, metric, direction)
+            except ParameterError:  # no run has recorded the metric
+                write_summary(ended, table, out / PAGE, None)
+                raise
             write_summary(ended, table, out / PAGE, found, _ended(fresh, results))
     return table
-
-
-def _run_pending(
-    keyed: Mapping[str, Run],
-    results: dict[str, RunResult],
-    out: Path,
-    timeout: int | None,
-    where: Mapping[str, Any],
-    shown: Mapping[str, Any],
-) -> None:
-    """Execute what has not succeeded before; put the result of each run into ``results``."""
-    done = {key: found for key, run in keyed.items() if (found := succeeded(folder_of(run, out)))}
-    results |= done
-    pending = [run for key, run in keyed.items() if key not in done]
-    if not pending:
-        return
-    names = differing([run.parameters for run in keyed.values()])
-    bar = Progress(pending, kept=len(done), names=names, **shown)
-    written = time.monotonic()
-
-    def write() -> None:
-        nonlocal written
-        if time.monotonic() - written > WRITING:
-            write_table(_ended(keyed, results), out)
-            written = time.monotonic()
-
-    work = partial(execute_kept, out=out, timeout=timeout)
-    run_all(pending, results, work, bar, on_result=write, **where)
 
 
 def _ended(keyed: Mapping[str, Run], results: Mapping[str, RunResult]) -> list[RunResult]:
@@ -156,11 +149,11 @@ def _ended(keyed: Mapping[str, Run], results: Mapping[str, RunResult]) -> list[R
     ]
 
 
-def _with_fresh_seeds(runs: Sequence[Run], found: Comparison, count: int) -> list[Run]:
+def _with_fresh_seeds(keyed: Mapping[str, Run], found: Comparison, count: int) -> list[Run]:
     """Return the best setting with seeds that no run has had."""
-    best = next(run for run in runs if found.is_best(run.parameters))
+    best = keyed[found.best["key"].iloc[0]]
     default = best.notebook.defaults["seed"]
-    first = 1 + max(run.parameters.get("seed", default) for run in runs)
+    first = 1 + max(run.parameters.get("seed", default) for run in keyed.values())
     return [
         replace(best, parameters={**best.parameters, "seed": seed})
         for seed in range(first, first + count)

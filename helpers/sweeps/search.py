@@ -10,10 +10,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from helpers.errors import ParameterError
+from helpers.errors import CourseError, ParameterError
 from helpers.runs.engine import collect, executor_for
 from helpers.runs.executor import LOOK_UP
-from helpers.runs.keys import keyed_runs
+from helpers.runs.keys import Surroundings, keyed_runs
+from helpers.runs.metrics import is_number
 from helpers.runs.notebook import read_notebook
 from helpers.runs.objective import Objective, choose_objective, objective_of
 from helpers.runs.parameters import check_parameters
@@ -25,7 +26,7 @@ from helpers.runs.status import execute_kept, tidy
 from helpers.sweeps.compare import conclude
 from helpers.sweeps.grid import require_seed
 from helpers.sweeps.summary import write_summary
-from helpers.sweeps.table import write_table
+from helpers.sweeps.table import require_free_names, write_table
 
 if TYPE_CHECKING:
     import optuna
@@ -63,6 +64,7 @@ class Space:
         fixed: Mapping[str, Any] | None = None,
     ) -> None:
         self.notebook = read_notebook(notebook)
+        require_free_names(self.notebook)
         self.fixed = check_parameters(self.notebook, dict(fixed or {}))
         if both := set(self.fixed) & set(choices):
             raise ParameterError(f"{min(both)!r} is both searched and fixed; expected one of them")
@@ -170,11 +172,15 @@ def search(
     rungs = _rungs(space, prune)
     if repeat > 1:
         require_seed(space.notebook)
+        if "seed" in {*space.choices, *space.fixed}:
+            raise ParameterError("'seed' is given, and repeat= sets it; expected one of them")
     if pruner not in PRUNERS:
         raise ParameterError(f"pruner={pruner!r}; expected one of {', '.join(PRUNERS)}")
     out = Path(out).resolve()
     out.mkdir(parents=True, exist_ok=True)
-    name = space.digest(metric, objective.smaller, rungs, pruner, repeat)
+    # Trials of another notebook, other data or another library belong to another study.
+    depends = Surroundings().dependencies(space.notebook, space.fixed)
+    name = space.digest(metric, objective.smaller, rungs, pruner, repeat, depends)
     study = _study(out, name, objective, _pruner(pruner, len(rungs)), seed)
     left = trials - len(_ended(study))
     searching = _Search(study, space, rungs, out, objective, repeat, timeout)
@@ -184,8 +190,8 @@ def search(
                 kept=trials - left, total=left, names=list(space.choices), objective=objective,
                 shown=progress,
             )  # fmt: skip
-            with executor_for(scheduler, jobs, left, bar) as (executor, at_a_time):
-                for result in searching.run(executor, left, at_a_time):
+            with executor_for(scheduler, jobs, left * repeat, bar) as (executor, width):
+                for result in searching.run(executor, left, -(-width // repeat)):
                     bar.ended(result)
     finally:
         tidy(out)
@@ -204,7 +210,11 @@ def _rungs(space: Space, prune: Mapping[str, Sequence[Any]] | None) -> list[dict
     ((name, values),) = prune.items()
     if name in space.choices or name in space.fixed:
         raise ParameterError(f"{name!r} is set by prune, and searched or fixed; expected one")
-    return [check_parameters(space.notebook, {name: value}) for value in values]
+    rungs = [check_parameters(space.notebook, {name: value}) for value in values]
+    rising = [rung[name] for rung in rungs]
+    if not all(map(is_number, rising)) or sorted(set(rising)) != rising:
+        raise ParameterError(f"prune has {name}={rising}; expected rising numbers")
+    return rungs
 
 
 def _pruner(kind: str, rungs: int) -> "optuna.pruners.BasePruner":
@@ -223,13 +233,19 @@ def _study(
     from optuna.storages.journal import JournalFileBackend
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    study = optuna.create_study(
-        storage=JournalStorage(JournalFileBackend(str(out / STUDY))),
-        study_name=name,
-        direction="minimize" if objective.smaller else "maximize",
-        pruner=pruner,
-        load_if_exists=True,
-    )
+    try:
+        study = optuna.create_study(
+            storage=JournalStorage(JournalFileBackend(str(out / STUDY))),
+            study_name=name,
+            direction="minimize" if objective.smaller else "maximize",
+            pruner=pruner,
+            load_if_exists=True,
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise CourseError(
+            f"{out / STUDY} cannot be read ({type(error).__name__}); remove it, and the search "
+            "begins anew (runs that are kept are not repeated)"
+        ) from None
     # Continued with the seed alone, it would draw the first settings again.
     study.sampler = optuna.samplers.TPESampler(seed=seed + len(study.trials), constant_liar=True)
     return study
@@ -336,12 +352,13 @@ class _Search:
         import optuna
 
         trial, last = stage.trial, stage.rung == len(self._rungs) - 1
+        stage.results.sort(key=lambda result: str(result["parameters"].get("seed")))
         trial.set_user_attr("results", stage.results)
         for result in stage.results:
             if result["status"] == SUCCEEDED and self._metric not in result["metrics"]:
                 choose_objective(list(result["metrics"]), self._metric, "maximize")  # which raises
         values = [result["metrics"].get(self._metric) for result in stage.results]
-        if None in values:  # of a run that failed, or that recorded NaN
+        if not all(map(is_number, values)):  # of a run that failed, or that recorded NaN
             self._study.tell(trial, state=optuna.trial.TrialState.FAIL)
             return False
         value = sum(values) / len(values)

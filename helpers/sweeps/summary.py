@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from helpers.errors import CourseError
 from helpers.runs.objective import TEST
-from helpers.runs.report import PAGE, RESULTS, write_page
-from helpers.runs.results import RunResult, describe
+from helpers.runs.report import RESULTS, write_page
+from helpers.runs.results import SUCCEEDED, RunResult, describe
 from helpers.sweeps.compare import Comparison, conclude, interval
 from helpers.sweeps.table import make_table
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from helpers.plots import CourseFigure
 
+OWN = '<meta name="generator" content="course compare">'  # of a page that may be written over
 PAIRS = 3  # of parameters that get a heat map
 
 
@@ -44,15 +45,19 @@ def compare_sweeps(
     Raises
     ------
     CourseError
-        If a folder holds no results, or two have the same name.
+        If a folder holds no results, two have the same name, or the page is another file.
     """
+    if page.suffix != ".html" or (page.exists() and OWN not in page.read_text("utf-8", "replace")):
+        raise CourseError(f"{page} is no page of a comparison; expected the name of a new .html")
     results: list[RunResult] = []
     for folder in folders:
         try:
             rows = json.loads((folder / RESULTS).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            if not rows or not all(set(RunResult.__annotations__) <= set(row) for row in rows):
+                raise ValueError("no results of runs")
+        except (OSError, ValueError, TypeError):
             raise CourseError(
-                f"{folder} holds no {RESULTS}; expected the folder of a sweep"
+                f"{folder} holds no {RESULTS} of runs; expected the folder of a sweep"
             ) from None
         results += [
             row
@@ -81,7 +86,7 @@ def write_summary(
     ----------
     results, table
         The same runs, in the same order. The table's ``attrs`` get the ``objective``, the
-        ``conclusion`` and what was ``confirmed``.
+        ``conclusion``, what was ``confirmed``, and the errors of what was ``unconfirmed``.
     page
         The HTML file; it lies in the folder of the sweep, unless a result names its ``folder``.
     found
@@ -90,11 +95,11 @@ def write_summary(
         Runs of the best setting with fresh seeds.
     """
     parameters, of_best = table.attrs["parameters"], {}
-    table.attrs |= {"objective": None, "conclusion": "", "confirmed": {}}
+    failed = [result["error"] for result in confirmed if result["status"] != SUCCEEDED]
+    table.attrs |= {"objective": None, "conclusion": "", "confirmed": {}, "unconfirmed": failed}
     if found:
         shown = (found.objective.metric, found.objective.test)
-        best = table[[found.is_best(row) for row in table.to_dict("records")]]
-        of_best = _intervals(best.drop_duplicates("key"), shown)
+        of_best = _intervals(found.best, shown)
         table.attrs |= {
             "objective": found.objective, "conclusion": found.conclusion,
             "confirmed": _intervals(make_table(confirmed), shown) if confirmed else {},
@@ -107,10 +112,11 @@ def write_summary(
     write_page(
         "sweep", page,
         notebook=", ".join(sorted({result["notebook"] for result in results})),
-        own=page.name == PAGE, rows=rows, parameters=parameters,
+        mark=OWN if any("folder" in result for result in results) else "", rows=rows,
+        parameters=parameters,
         metrics=[name for name in table.attrs["metrics"] if not name.startswith(TEST)],
         setting=[name for name in parameters if name != "seed"], found=found, of_best=of_best,
-        confirmed=table.attrs["confirmed"],
+        confirmed=table.attrs["confirmed"], unconfirmed=failed,
         plans=sorted({row["plan"].removeprefix("Plan: ") for row in rows if row.get("plan")}),
         figures=[_embedded(*titled) for titled in figures],
     )  # fmt: skip
@@ -154,7 +160,9 @@ def _curves(
     for result in results:
         runs = describe(result["parameters"], setting)
         for name, columns in result["curves"].items():
-            found.setdefault(name, {}).setdefault(runs, []).append(pd.DataFrame(columns))
+            curve = pd.DataFrame(columns).apply(pd.to_numeric, errors="coerce")
+            if not (curve := curve.dropna(axis=1, how="all")).empty:
+                found.setdefault(name, {}).setdefault(runs, []).append(curve)
     return found
 
 

@@ -8,7 +8,10 @@ from typing import Any
 # leave half a package.
 import pandas as pd
 
+from helpers.errors import ParameterError
 from helpers.files import write_atomically
+from helpers.runs.metrics import is_number
+from helpers.runs.notebook import Notebook
 from helpers.runs.objective import Objective
 from helpers.runs.report import write_results
 from helpers.runs.results import SUCCEEDED, RunResult
@@ -23,7 +26,8 @@ def make_table(results: Sequence[RunResult]) -> pd.DataFrame:
     """Return a row a run: its parameters, its metrics, what became of it.
 
     A metric of the name of a parameter or of another column is called ``metric_NAME``. ``attrs``
-    lists the ``parameters`` that differ between the runs, and the ``metrics`` that are numbers.
+    lists the ``parameters`` that differ between the runs, and the ``metrics`` that are numbers in
+    some run; what is no number there is missing.
     """
     rows, metrics = [], {}
     for result in results:
@@ -32,17 +36,35 @@ def make_table(results: Sequence[RunResult]) -> pd.DataFrame:
         for name, value in result["metrics"].items():
             column = f"metric_{name}" if name in taken else name
             row[column] = value
-            metrics |= {column: None} if _is_number(value) else {}
-        rows.append(row | {name: result.get(name) for name in COLUMNS})
+            metrics |= {column: None} if is_number(value) else {}
+        rows.append({name: result.get(name) for name in COLUMNS} | row)
     table = pd.DataFrame(rows)
     table = table[[name for name in table if name not in COLUMNS] + list(COLUMNS)]
+    for name in {name for result in results for name in result["parameters"]}:
+        values = [result["parameters"].get(name) for result in results]
+        if len({type(value) for value in values}) > 1:  # pandas makes 4.0 of the 4 beside a None
+            table[name] = pd.Series(values, dtype=object)
+    for name in metrics:
+        if table[name].dtype == object:
+            table[name] = table[name].map(lambda v: v if is_number(v) else None).astype(float)
     table.attrs["parameters"] = differing([result["parameters"] for result in results])
     table.attrs["metrics"] = list(metrics)
     return table
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def require_free_names(notebook: Notebook) -> None:
+    """Refuse a notebook with a parameter of the name of another column.
+
+    Raises
+    ------
+    ParameterError
+        If there is one. (``dataset`` may be one: it then is what was asked for.)
+    """
+    for name in set(notebook.parameters) & set(COLUMNS) - {"dataset"}:
+        raise ParameterError(
+            f"{notebook.path.name}: the parameter {name!r} has the name of a column of the table; "
+            "rename it"
+        )
 
 
 def differing(settings: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -70,7 +70,11 @@ class ForkedProcess:
                 signal.pidfd_send_signal(self._handle, number)
 
     def kill(self) -> None:
-        self.send_signal(signal.SIGKILL)
+        with self._ending:
+            if self._status() is None:
+                with contextlib.suppress(ProcessLookupError):  # it is about to become a leader
+                    os.killpg(self.pid, signal.SIGKILL)  # with all that it has started
+                signal.pidfd_send_signal(self._handle, signal.SIGKILL)
 
     def terminate(self) -> None:
         self.send_signal(signal.SIGTERM)
