@@ -117,8 +117,7 @@ def executor_for(
     scheduler
         Address of a Dask scheduler, whose workers say how many; None for this machine.
     jobs
-        Runs at a time; by default one for each thread of a cluster's workers, or here one for each
-        GPU, else one for each core.
+        Runs at a time on this machine; by default one for each GPU, else one for each core.
     bar
         Is told how many, and closed at the end.
     """
@@ -130,7 +129,7 @@ def executor_for(
                 yield executor, width
             return
         with connected(scheduler) as client:
-            width = max(1, min(jobs or sum(client.nthreads().values()), most))
+            width = max(1, min(sum(client.nthreads().values()), most))
             executor = client.get_executor(pure=False)
             bar.started(width, client.dashboard_link)
             try:
