@@ -174,6 +174,7 @@ def test_notebook_was_executed_and_passed(path):
     assert not [o for o in outputs if o["output_type"] == "error" or o.get("name") == "stderr"]
     shown = "\n".join("".join(o.get("text", "")) for o in outputs)
     assert "✓" in shown
+    assert "✗" not in shown
     assert failed_checks({"cells": code}) == []
     assert not re.search(r"20\d\d-\d\d-\d\d \d\d:\d\d", shown)
     for output in outputs:

@@ -607,6 +607,11 @@ def test_several_sweeps_are_compared_on_one_page(notebook, tmp_path):
     assert result.exit_code == 0, result.output
     text = page.read_text()
     assert "narrow" in text
+    assert "Not distinguishable" in text  # by two seeds
+    shutil.copytree(tmp_path / "wide", tmp_path / "again")  # the same runs, which are none better
+    same = [str(tmp_path / name) for name in ("wide", "again")]
+    result = CliRunner().invoke(main, ["compare", *same, "--page", str(tmp_path / "same.html")])
+    assert "1 of the other 1 settings cannot be told" in result.output
     links = re.findall(r'href="([^"]+\.html)"', text)
     assert len(links) == 4
     assert all((page.parent / link).exists() for link in links)

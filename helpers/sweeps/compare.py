@@ -110,7 +110,8 @@ def conclude(
     good = table[table["status"] == SUCCEEDED]
     if objective is None or objective.metric not in good or good[objective.metric].isna().all():
         return None
-    once = good.drop_duplicates("key")  # a search may have drawn the same setting twice
+    # A search may have drawn the same setting twice; two sweeps may have the same run.
+    once = good.drop_duplicates([name for name in ("sweep", "key") if name in good])
     return compare(once, [n for n in table.attrs["parameters"] if n != "seed"], objective)
 
 

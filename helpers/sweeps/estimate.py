@@ -16,8 +16,9 @@ def estimate(runs: Sequence[Run], out: Path, jobs: int | None = None) -> str:
     The seconds of a run are the median of the runs of this notebook that have ended in ``out``:
     the first ones of the sweep, or of one with other values.
     """
-    waiting = [r for r in keyed_runs(runs).values() if not succeeded(folder_of(r, out))]
-    done = f"{len(runs) - len(waiting)} have succeeded, {len(waiting)} are to run"
+    keyed = keyed_runs(runs).values()
+    waiting = [run for run in keyed if not succeeded(folder_of(run, out))]
+    done = f"{len(keyed) - len(waiting)} have succeeded, {len(waiting)} are to run"
     statuses = [status for folder in out.glob("runs/*") if (status := read_status(folder))]
     name = runs[0].notebook.name
     seconds = [s["seconds"] for s in statuses if s["notebook"] == name and not s["error"]]

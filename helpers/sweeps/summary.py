@@ -158,7 +158,7 @@ def _curves(
 
     found: dict[str, dict[str, list[pd.DataFrame]]] = {}
     for result in results:
-        runs = describe(result["parameters"], setting)
+        runs = describe(result["parameters"], setting) or result["notebook"]
         for name, columns in result["curves"].items():
             curve = pd.DataFrame(columns).apply(pd.to_numeric, errors="coerce")
             if not (curve := curve.dropna(axis=1, how="all")).empty:
