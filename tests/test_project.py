@@ -16,7 +16,7 @@ from helpers.files import ROOT, notebooks_dir
 from helpers.runs.metrics import collect_metrics, failed_checks
 from helpers.runs.notebook import read_notebook
 from helpers.runs.parameters import check_parameters
-from helpers.runs.report import write_html
+from helpers.runs.report import export_html
 from helpers.runs.select import fast_profile
 
 NOTEBOOKS = sorted(notebooks_dir().glob("[0-9]*.ipynb"))
@@ -185,8 +185,7 @@ def test_notebook_was_executed_and_passed(path):
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=NAMES)
 def test_pages_describe_their_pictures(path, tmp_path):
     notebook = nbformat.read(path, as_version=4)
-    write_html(notebook, tmp_path / "page.html")
-    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    page = export_html(notebook, "page")
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", ())]
     pictures = [
         output.metadata[kind]["alt"]
@@ -198,8 +197,7 @@ def test_pages_describe_their_pictures(path, tmp_path):
 
 
 def test_pages_show_mathematics_without_network_and_hide_what_is_folded(tmp_path):
-    write_html(nbformat.read(NOTEBOOKS[2], as_version=4), tmp_path / "page.html")
-    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    page = export_html(nbformat.read(NOTEBOOKS[2], as_version=4), "page")
     assert page.count("<math") > 30
     assert not re.search(
         r"\$\\?[a-z]", re.sub(r"<(pre|code|script|style).*?</\1>", "", page, flags=re.S)

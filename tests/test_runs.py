@@ -273,6 +273,27 @@ def test_runs_are_honest(tmp_path, capsys):
         assert part in page
 
 
+def test_a_run_ends_early_only_as_a_failure(tmp_path):
+    left = notebook(tmp_path / "left.ipynb", RECORD, "import sys; sys.exit(0)", RECORD)
+    allowed = notebook(tmp_path / "allowed.ipynb", "1 / 0", RECORD)
+    content = json.loads(allowed.read_text())
+    content["cells"][2]["metadata"]["tags"] = ["raises-exception"]
+    allowed.write_text(json.dumps(content))
+    first, second = run_notebooks([run_of(left), run_of(allowed)], tmp_path / "out")
+    assert (first["status"], first["error"]) == ("failed", "SystemExit: 0 (cell 3)")
+    assert (second["status"], second["error"]) == ("succeeded", None)
+
+
+def test_what_a_run_has_shown_is_kept_when_its_kernel_dies(tmp_path):
+    dead = notebook(tmp_path / "dead.ipynb", "print('so far')", "import os; os._exit(1)")
+    (result,) = run_notebooks([run_of(dead, {"n_samples": 7})], tmp_path / "out")
+    assert result["status"] == "failed"
+    cells = json.loads((tmp_path / "out" / "dead.ipynb").read_text())["cells"]
+    assert [cell["metadata"].get("tags") for cell in cells][2] == ["injected-parameters"]
+    assert cells[3]["outputs"][0]["text"] == ["so far\n"]
+    assert "so far" in (tmp_path / "out" / "dead.html").read_text()
+
+
 def test_plain_papermill_runs_a_notebook(tmp_path):
     import papermill
 

@@ -252,7 +252,7 @@ def test_foreign_files_in_the_folder_of_a_run_harm_nothing(notebook, tmp_path):
     (folder / ".ipynb_checkpoints").mkdir(parents=True)
     (folder / ".link").symlink_to("nowhere")
     (folder / ".notes").write_text("mine")
-    left = folder / ".n.123.running.ipynb"
+    left = folder / f".small.ipynb.{'0' * 32}"
     left.write_text("half")
     assert execute_kept(run_of(notebook), tmp_path)["status"] == "succeeded"
     assert not left.exists()
@@ -422,9 +422,7 @@ def test_an_interrupted_sweep_keeps_its_runs_and_nothing_half(notebook, tmp_path
         command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, cwd=tmp_path, text=True
     )
     deadline = time.monotonic() + 90
-    while len(list((tmp_path / "out").glob("runs/*/.small.*.ipynb"))) != 2 or not list(
-        (tmp_path / "out").glob("runs/*/status.json")
-    ):
+    while len(executed(tmp_path)) < 3 or not list((tmp_path / "out").glob("runs/*/status.json")):
         assert time.monotonic() < deadline
         time.sleep(0.05)
     started = psutil.Process(course.pid).children(recursive=True)
@@ -433,6 +431,7 @@ def test_an_interrupted_sweep_keeps_its_runs_and_nothing_half(notebook, tmp_path
     assert course.returncode == 130
     assert said.strip().endswith("Interrupted.")
     assert psutil.wait_procs(started, timeout=30)[1] == []
+    assert len(list((tmp_path / "out").glob("runs/*/*.ipynb"))) == 1
     assert not list((tmp_path / "out").glob("runs/*/.small.*"))
     (row,) = json.loads((tmp_path / "out" / "results.json").read_text())
     assert row["parameters"]["width"] == 1
@@ -456,6 +455,43 @@ def test_a_machine_is_shared_between_runs(monkeypatch):
     for none in ("", "-1"):
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", none)
         assert not [env for env in shares(2, two) if "CUDA_VISIBLE_DEVICES" in env]
+
+
+def test_a_run_begins_when_the_one_before_gives_its_share_back():
+    begun = threading.Event()
+
+    def first(share):
+        share.give_back()
+        assert begun.wait(30)  # or the second one waits for the end of this one
+
+    def others(share):
+        begun.set()
+        share.give_back()
+        share.give_back()
+        return share.environment
+
+    with LocalExecutor(2) as executor:
+        calls = [executor.submit(first), *(executor.submit(others) for _ in range(8))]
+        assert calls[0].result() is None
+        assert {json.dumps(call.result()) for call in calls[1:]} == {
+            json.dumps(environment) for environment in shares(2, detect())
+        }
+
+
+def test_so_many_runs_at_a_time_as_there_are_shares():
+    lock, now, most = threading.Lock(), [], []
+
+    def run(share):
+        with lock:
+            now.append(share)
+            most.append(len(now))
+        time.sleep(0.02)
+        now.remove(share)
+
+    with LocalExecutor(2) as executor:
+        for call in [executor.submit(run) for _ in range(12)]:
+            call.result()
+    assert max(most) == 2
 
 
 def test_an_interrupt_while_runs_are_submitted_leaves_none(monkeypatch):

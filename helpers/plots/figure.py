@@ -39,7 +39,8 @@ class CourseFigure(Figure):
     def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
         drawn, small = io.BytesIO(), io.BytesIO()
         with mpl.rc_context(fname=STYLE):
-            self.savefig(drawn, format="png", bbox_inches="tight")
+            quick = {"compress_level": 1}  # it is compressed anew below
+            self.savefig(drawn, format="png", bbox_inches="tight", pil_kwargs=quick)
         from PIL import Image
 
         picture = Image.open(drawn).convert("RGB")

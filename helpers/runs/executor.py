@@ -7,7 +7,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from queue import SimpleQueue
 from types import TracebackType
@@ -40,11 +40,14 @@ class Share:
         Set when all runs are to end, and have no result.
     on_cell : callable
         Called with a run after each of its code cells.
+    give_back : callable
+        Lets the next run begin: this one has no kernel any more.
     """
 
     environment: dict[str, str] = field(default_factory=dict)
     stopping: threading.Event = field(default_factory=threading.Event)
     on_cell: Callable[[Any], object] = lambda _: None
+    give_back: Callable[[], object] = lambda: None
 
     def require_going_on(self) -> None:
         """Raise ``Interrupted`` once all runs are to end."""
@@ -60,7 +63,7 @@ class LocalExecutor(ThreadPoolExecutor):
     """
 
     def __init__(self, jobs: int, on_cell: Callable[[Any], object] = lambda _: None) -> None:
-        super().__init__(jobs)
+        super().__init__(jobs + 1)  # one writes what it has found while the next one begins
         _allow_descriptors(jobs)
         self._stopping = threading.Event()
         self._shares: SimpleQueue[Share] = SimpleQueue()
@@ -74,14 +77,19 @@ class LocalExecutor(ThreadPoolExecutor):
         """Call a function as soon as there is a share for it."""
 
         def call() -> Any:
-            share, mark = self._shares.get(), object()
+            held, mark = [self._shares.get()], object()
+
+            def give_back() -> None:
+                if held:
+                    self._shares.put(held.pop())
+
             self._active.add(mark)  # before the check: who ends all sets the event, then looks here
             try:
-                share.require_going_on()
-                return function(*args, **options, share=share)
+                held[0].require_going_on()
+                return function(*args, **options, share=replace(held[0], give_back=give_back))
             finally:
                 self._active.discard(mark)
-                self._shares.put(share)
+                give_back()
 
         self._calls.append(super().submit(call))
         return self._calls[-1]

@@ -11,6 +11,7 @@ from queue import Empty
 from types import MappingProxyType
 from typing import Any
 
+import zmq
 from jupyter_client.asynchronous import AsyncKernelClient
 from jupyter_client.manager import AsyncKernelManager
 from jupyter_core.paths import jupyter_runtime_dir
@@ -28,6 +29,8 @@ class KernelClient(AsyncKernelClient):
 
         Its thread opens sockets without end if it is told to stop before it has begun.
         """
+        # It connects before the kernel listens, and would try again after 100 ms.
+        self.context.setsockopt(zmq.RECONNECT_IVL, 5)  # ms
         super().start_channels(**{**options, "hb": False})
 
     async def wait_for_ready(self, timeout: float | None = None) -> None:

@@ -3,7 +3,6 @@
 papermill's own metadata says "completed" for a dead kernel too, so nothing is concluded from it.
 """
 
-import contextlib
 import json
 import os
 import re
@@ -19,8 +18,7 @@ STATUS, LOCK = "status.json", ".lock"
 # Dask gives it to its workers. A kernel with a seed of its own could not be forked from the process
 # that is preloaded already.
 DASK_HASH_SEED = "6640"
-# What a run that was killed leaves: the notebook on its way, or a file that was being written.
-LEFT = re.compile(r"\..+\.(\d+\.running\.ipynb|[0-9a-f]{32})")
+LEFT = re.compile(r"\..+\.[0-9a-f]{32}")  # a file that was being written by one that was killed
 
 
 def folder_of(run: Run, out: Path) -> Path:
@@ -59,7 +57,9 @@ def execute_kept(
         if before := succeeded(folder):
             return before
         (folder / STATUS).unlink(missing_ok=True)
-        _remove_partial(folder)  # of one that was killed
+        for file in folder.glob(".*"):
+            if LEFT.fullmatch(file.name) and not file.is_dir():
+                file.unlink()
         own = replace(share, environment={**share.environment, "COURSE_FALLBACK": "0"})
         if os.environ.get("PYTHONHASHSEED") == DASK_HASH_SEED:
             os.environ.pop("PYTHONHASHSEED", None)  # or another run of this worker has done so
@@ -72,18 +72,3 @@ def succeeded(folder: Path) -> RunResult | None:
     """Return the status of a run that need not run again."""
     status = read_status(folder)
     return status if status and status["status"] == SUCCEEDED else None
-
-
-def tidy(out: Path) -> None:
-    """Remove what interrupted runs have left in their folders, unless somebody runs them again."""
-    from filelock import FileLock, Timeout
-
-    for folder in {path.parent for path in out.glob("runs/*/.*.ipynb")}:
-        with contextlib.suppress(Timeout), FileLock(folder / LOCK, blocking=False):
-            _remove_partial(folder)
-
-
-def _remove_partial(folder: Path) -> None:
-    for file in folder.glob(".*"):
-        if LEFT.fullmatch(file.name) and not file.is_dir():
-            file.unlink()

@@ -15,10 +15,10 @@ from helpers.runs.progress import Progress
 from helpers.runs.report import PAGE
 from helpers.runs.results import Run, RunResult
 from helpers.runs.select import find_notebooks
-from helpers.runs.status import execute_kept, folder_of, succeeded, tidy
+from helpers.runs.status import execute_kept, folder_of, succeeded
 from helpers.sweeps.compare import Comparison, conclude
 from helpers.sweeps.grid import make_runs, require_seed
-from helpers.sweeps.summary import write_summary
+from helpers.sweeps.summary import imports_begun, write_summary
 from helpers.sweeps.table import differing, make_table, write_table
 
 if TYPE_CHECKING:
@@ -114,7 +114,8 @@ def sweep(
             names = differing([run.parameters for run in wanted.values()])
             bar = Progress(pending, kept=len(kept), names=names, objective=asked, shown=progress)
             where = {"jobs": jobs, "scheduler": scheduler}
-            run_all(pending, results, work, bar, on_result=write_now_and_then, **where)
+            with imports_begun():
+                run_all(pending, results, work, bar, on_result=write_now_and_then, **where)
 
     try:
         execute(keyed)
@@ -128,7 +129,6 @@ def sweep(
             fresh = keyed_runs(_with_fresh_seeds(keyed, best, confirm))
             execute(fresh)
     finally:
-        tidy(out)
         if ended := _ended(keyed, results):
             table = write_table(ended, out)
             try:

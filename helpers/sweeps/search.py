@@ -22,10 +22,10 @@ from helpers.runs.progress import Progress
 from helpers.runs.report import PAGE
 from helpers.runs.results import SUCCEEDED, Run, RunResult
 from helpers.runs.select import find_notebooks
-from helpers.runs.status import execute_kept, tidy
+from helpers.runs.status import execute_kept
 from helpers.sweeps.compare import conclude
 from helpers.sweeps.grid import require_seed
-from helpers.sweeps.summary import write_summary
+from helpers.sweeps.summary import imports_begun, write_summary
 from helpers.sweeps.table import require_free_names, write_table
 
 if TYPE_CHECKING:
@@ -190,11 +190,11 @@ def search(
                 kept=trials - left, total=left, names=list(space.choices), objective=objective,
                 shown=progress,
             )  # fmt: skip
-            with executor_for(scheduler, jobs, left * repeat, bar) as (executor, width):
+            runs = executor_for(scheduler, jobs, left * repeat, bar)
+            with imports_begun(), runs as (executor, width):
                 for result in searching.run(executor, left, -(-width // repeat)):
                     bar.ended(result)
     finally:
-        tidy(out)
         if results := searching.results():
             table = write_table(results, out)
             write_summary(results, table, out / PAGE, conclude(table, metric, direction))

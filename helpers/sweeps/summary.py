@@ -1,15 +1,18 @@
 """The page of a sweep, or of several: what may be concluded, pictures, every executed notebook."""
 
+import contextlib
 import itertools
 import json
 import os
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from helpers.errors import CourseError
+from helpers.runs.execute import import_jupyter
 from helpers.runs.objective import TEST
-from helpers.runs.report import RESULTS, write_page
+from helpers.runs.report import RESULTS, export_html, write_page
 from helpers.runs.results import SUCCEEDED, RunResult, describe
 from helpers.sweeps.compare import Comparison, conclude, interval
 from helpers.sweeps.table import make_table
@@ -21,6 +24,32 @@ if TYPE_CHECKING:
 
 OWN = '<meta name="generator" content="course compare">'  # of a page that may be written over
 PAIRS = 3  # of parameters that get a heat map
+
+
+@contextlib.contextmanager
+def imports_begun() -> Iterator[None]:
+    """Import what the table and the page need while runs are executed, in a second.
+
+    In a thread: an interrupt in the middle of such an import would get lost in C, or leave half a
+    package.
+    """
+
+    def begin() -> None:
+        import_jupyter()  # the runs wait for it
+        import nbformat
+        import scipy.special
+
+        from helpers import plots
+
+        export_html(nbformat.v4.new_notebook(), "empty")
+        del scipy, plots
+
+    importing = threading.Thread(target=begin, daemon=True)
+    importing.start()
+    try:
+        yield
+    finally:
+        importing.join()
 
 
 def compare_sweeps(

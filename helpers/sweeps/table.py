@@ -2,11 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
-
-# Not where it is needed first: an interrupt in the middle of this import would get lost in C, or
-# leave half a package.
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from helpers.errors import ParameterError
 from helpers.files import write_atomically
@@ -16,19 +12,24 @@ from helpers.runs.objective import Objective
 from helpers.runs.report import write_results
 from helpers.runs.results import SUCCEEDED, RunResult
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 COLUMNS = (
     *("status", "seconds", "peak_memory_mb", "device", "plan", "dataset"),
     *("error", "cell", "traceback", "notebook", "key", "host"),
 )
 
 
-def make_table(results: Sequence[RunResult]) -> pd.DataFrame:
+def make_table(results: Sequence[RunResult]) -> "pd.DataFrame":
     """Return a row a run: its parameters, its metrics, what became of it.
 
     A metric of the name of a parameter or of another column is called ``metric_NAME``. ``attrs``
     lists the ``parameters`` that differ between the runs, and the ``metrics`` that are numbers in
     some run; what is no number there is missing.
     """
+    import pandas as pd
+
     rows, metrics = [], {}
     for result in results:
         row = dict(result["parameters"])
@@ -73,8 +74,10 @@ def differing(settings: Sequence[Mapping[str, Any]]) -> list[str]:
     return [name for name in names if len({str(one.get(name)) for one in settings}) > 1]
 
 
-def excerpt(table: pd.DataFrame, objective: Objective | None, most: int = 30) -> pd.DataFrame:
+def excerpt(table: "pd.DataFrame", objective: Objective | None, most: int = 30) -> "pd.DataFrame":
     """Return a long table's best runs and some of those that failed; a short one as it is."""
+    import pandas as pd
+
     if len(table) <= most:
         return table
     good = table["status"] == SUCCEEDED
@@ -84,7 +87,7 @@ def excerpt(table: pd.DataFrame, objective: Objective | None, most: int = 30) ->
     return pd.concat([best.head(most - len(failed)), failed])
 
 
-def write_table(results: Sequence[RunResult], out: Path) -> pd.DataFrame:
+def write_table(results: Sequence[RunResult], out: Path) -> "pd.DataFrame":
     """Write ``results.csv`` and ``results.json``, each whole or not at all; return the table."""
     table = make_table(results)
     write_atomically(out / "results.csv", table.to_csv(index=False))

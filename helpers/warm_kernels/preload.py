@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 PACKAGES = (
     *("numpy", "pandas", "PIL.Image", "matplotlib.pyplot", "seaborn", "scipy.stats"),
     *("sklearn.datasets", "sklearn.linear_model", "sklearn.manifold", "sklearn.neighbors"),
-    *("sklearn.cluster", "sklearn.decomposition", "sklearn.pipeline", "tqdm.auto"),
+    *("sklearn.cluster", "sklearn.decomposition", "sklearn.pipeline"),
+    *("filelock", "tomllib", "tqdm.auto"),
     *("IPython", "ipykernel.kernelapp", "ipykernel.ipkernel", "matplotlib_inline.backend_inline"),
     # A kernel imports these as it starts, the debugger alone in 0.2 s.
     *("ipykernel.debugger", "IPython.core.completerlib", "IPython.core.debugger", "sqlite3"),
