@@ -34,6 +34,10 @@ class CourseGroup(click.Group):
                 raise
             click.echo(f"Error: {error}", err=True)
             ctx.exit(UNAVAILABLE if isinstance(error, DatasetUnavailable) else 1)
+        except click.UsageError as error:
+            where = error.ctx.command_path if error.ctx else "course"
+            click.echo(f"Error: {error.format_message()} (see {where} --help)", err=True)
+            ctx.exit(error.exit_code)
         except OSError as error:
             if ctx.params.get("debug") or isinstance(error, BrokenPipeError):
                 raise

@@ -35,6 +35,11 @@ def test_help_lists_the_commands():
     assert all(command in output for command in ("check", "data", "run"))
 
 
+@pytest.mark.parametrize("wrong", [["rum"], ["run", "--jobs", "none"], ["data", "fetch"]])
+def test_a_wrong_command_is_told_in_a_line(wrong):
+    assert "--help)" in refusal(*wrong, status=2)
+
+
 def test_check_passes_here():
     result = course("check")
     assert result.exit_code == 0, result.output
