@@ -368,6 +368,17 @@ def course(*arguments, **options):
     )
 
 
+def test_a_kernel_that_cannot_start_leaves_nothing_for_the_end(tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    environment = os.environ | {"JUPYTER_RUNTIME_DIR": str(tmp_path / "file")}
+    path = notebook(tmp_path / "n.ipynb", RECORD)
+    process = course("run", path, "--out", tmp_path / "out", env=environment)
+    said = process.communicate(timeout=60)
+    assert process.returncode == 1, said
+    assert "FileExistsError" in str(said)
+    assert "atexit" not in str(said)
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 @pytest.mark.parametrize(
     "sent",

@@ -1,6 +1,7 @@
 """Execute a notebook with papermill's parameters on a Jupyter kernel, with an honest result."""
 
 import asyncio
+import atexit
 import logging
 import re
 import sys
@@ -124,8 +125,11 @@ def _execute(
         notebook, timeout=timeout, kernel_name="python3", extra_arguments=QUIET_KERNEL,
         kernel_manager_class=manager_with(environment), log=SILENT, **hooks,
     )  # fmt: skip
-    with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:  # as pyzmq needs it
-        runner.run(client.async_execute())
+    try:
+        with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:  # as pyzmq needs it
+            runner.run(client.async_execute())
+    finally:  # of a kernel that could not start, it would stay, and fail at the end of the process
+        atexit.unregister(client._cleanup_kernel)
 
 
 def import_jupyter() -> None:

@@ -12,7 +12,7 @@ from helpers.runs.engine import run_all
 from helpers.runs.keys import keyed_runs
 from helpers.runs.objective import objective_of
 from helpers.runs.progress import Progress
-from helpers.runs.report import PAGE
+from helpers.runs.report import PAGE, write_results
 from helpers.runs.results import Run, RunResult
 from helpers.runs.select import find_notebooks
 from helpers.runs.status import execute_kept, folder_of, succeeded
@@ -24,7 +24,7 @@ from helpers.sweeps.table import differing, make_table, write_table
 if TYPE_CHECKING:
     import pandas as pd
 
-WRITING = 5.0  # seconds between two versions of the table while runs end
+WRITING = 5.0  # seconds between two versions of results.json while runs end
 
 
 def sweep(
@@ -104,7 +104,7 @@ def sweep(
     def write_now_and_then() -> None:
         nonlocal written
         if time.monotonic() - written > WRITING:
-            write_table(_ended(keyed, results), out)
+            write_results(_ended(keyed, results), out)  # the table waits for pandas
             written = time.monotonic()
 
     def execute(wanted: Mapping[str, Run]) -> None:
