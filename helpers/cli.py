@@ -35,6 +35,8 @@ class CourseGroup(click.Group):
             click.echo(f"Error: {error}", err=True)
             ctx.exit(UNAVAILABLE if isinstance(error, DatasetUnavailable) else 1)
         except click.UsageError as error:
+            if type(error).__name__ == "NoArgsIsHelpError":
+                raise  # a group without a command shows its help
             where = error.ctx.command_path if error.ctx else "course"
             click.echo(f"Error: {error.format_message()} (see {where} --help)", err=True)
             ctx.exit(error.exit_code)

@@ -40,6 +40,12 @@ def test_a_wrong_command_is_told_in_a_line(wrong):
     assert "--help)" in refusal(*wrong, status=2)
 
 
+def test_a_group_shows_its_commands():
+    output = course("data").output
+    assert output.startswith("Usage: ")
+    assert "fetch" in output
+
+
 def test_check_passes_here():
     result = course("check")
     assert result.exit_code == 0, result.output

@@ -284,6 +284,36 @@ def test_a_run_ends_early_only_as_a_failure(tmp_path):
     assert (second["status"], second["error"]) == ("succeeded", None)
 
 
+def test_an_error_that_is_shown_is_a_failure(tmp_path):
+    (tmp_path / "bad.py").write_text("1 / 0\n")
+    shown = notebook(tmp_path / "shown.ipynb", f"%run {tmp_path / 'bad.py'}", RECORD)
+    flood = "from IPython.display import display\nfor n in range(3): display(n)\n" + RECORD
+    fine = notebook(tmp_path / "fine.ipynb", flood)
+    first, second = run_notebooks([run_of(shown), run_of(fine)], tmp_path / "out")
+    assert (first["status"], first["cell"]) == ("failed", 2)
+    assert first["error"] == "ZeroDivisionError: division by zero (cell 2)"
+    assert first["traceback"].endswith("ZeroDivisionError: division by zero")
+    assert (second["status"], second["error"]) == ("succeeded", None)
+
+
+def test_outputs_that_get_lost_fail_the_run(tmp_path, monkeypatch):
+    from jupyter_client.channels import AsyncZMQSocketChannel
+
+    received = AsyncZMQSocketChannel.get_msg
+
+    async def losing(self, *args, **options):
+        while True:
+            message = await received(self, *args, **options)
+            idle = message["content"].get("execution_state") == "idle"
+            if not (idle and message["parent_header"].get("msg_type") == "execute_request"):
+                return message
+
+    monkeypatch.setattr(AsyncZMQSocketChannel, "get_msg", losing)
+    lossy = notebook(tmp_path / "lossy.ipynb", RECORD)
+    (result,) = run_notebooks([run_of(lossy)], tmp_path / "out")
+    assert (result["status"], result["error"]) == ("failed", "a cell's outputs were lost")
+
+
 def test_what_a_run_has_shown_is_kept_when_its_kernel_dies(tmp_path):
     dead = notebook(tmp_path / "dead.ipynb", "print('so far')", "import os; os._exit(1)")
     (result,) = run_notebooks([run_of(dead, {"n_samples": 7})], tmp_path / "out")

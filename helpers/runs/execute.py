@@ -74,12 +74,17 @@ def run_notebook(
         traceback = _uncoloured(failure["execute_reply"]["content"]["traceback"])
     except nbclient.exceptions.DeadKernelError:
         error = "the kernel died (out of memory, or killed)"
-    except nbclient.exceptions.CellTimeoutError:
-        error = f"a cell took longer than {timeout} s"
+    except nbclient.exceptions.CellTimeoutError as failed:
+        lost = "IOPub" in str(failed)
+        error = "a cell's outputs were lost" if lost else f"a cell took longer than {timeout} s"
     except Exception as failed:  # a run that cannot start is a failed run, not the end of the rest
         error = f"{type(failed).__name__}: {failed}"
     share.give_back()
     share.require_going_on()
+    if not error and (shown := _shown_error(notebook)):
+        cell, output = shown
+        error = f"{output['ename']}: {output['evalue']} (cell {cell})"
+        traceback = _uncoloured(output["traceback"])
     seconds = time.perf_counter() - start
     metrics, curves, about = {}, {}, {}
     try:
@@ -123,13 +128,24 @@ def _execute(
 
     client = NotebookClient(
         notebook, timeout=timeout, kernel_name="python3", extra_arguments=QUIET_KERNEL,
-        kernel_manager_class=manager_with(environment), log=SILENT, **hooks,
+        kernel_manager_class=manager_with(environment), log=SILENT,
+        raise_on_iopub_timeout=True, **hooks,
     )  # fmt: skip
     try:
         with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:  # as pyzmq needs it
             runner.run(client.async_execute())
     finally:  # of a kernel that could not start, it would stay, and fail at the end of the process
         atexit.unregister(client._cleanup_kernel)
+
+
+def _shown_error(notebook: Any) -> tuple[int, dict[str, Any]] | None:
+    """Return an exception that a cell has shown but not raised, as ``%run`` does, and its cell."""
+    for number, cell in enumerate(notebook.cells):
+        if "raises-exception" not in cell.metadata.get("tags", []):
+            for output in cell.get("outputs", []):
+                if output["output_type"] == "error":
+                    return number, output
+    return None
 
 
 def import_jupyter() -> None:

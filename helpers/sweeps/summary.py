@@ -37,12 +37,13 @@ def imports_begun() -> Iterator[None]:
     def begin() -> None:
         import_jupyter()  # the runs wait for it
         import nbformat
+        import pandas
         import scipy.special
 
         from helpers import plots
 
         export_html(nbformat.v4.new_notebook(), "empty")
-        del scipy, plots
+        del pandas, scipy, plots
 
     importing = threading.Thread(target=begin, daemon=True)
     importing.start()
