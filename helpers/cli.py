@@ -34,11 +34,11 @@ class CourseGroup(click.Group):
                 raise
             click.echo(f"Error: {error}", err=True)
             ctx.exit(UNAVAILABLE if isinstance(error, DatasetUnavailable) else 1)
+        except click.exceptions.NoArgsIsHelpError:
+            raise  # a group without a command shows its help
         except click.UsageError as error:
-            if type(error).__name__ == "NoArgsIsHelpError":
-                raise  # a group without a command shows its help
-            where = error.ctx.command_path if error.ctx else "course"
-            click.echo(f"Error: {error.format_message()} (see {where} --help)", err=True)
+            where, said = (error.ctx or ctx).command_path, error.format_message().rstrip(".")
+            click.echo(f"Error: {said} (see {where} --help)", err=True)
             ctx.exit(error.exit_code)
         except OSError as error:
             if ctx.params.get("debug") or isinstance(error, BrokenPipeError):

@@ -274,7 +274,7 @@ def test_an_interrupted_sweep_is_resumed(tmp_path, chance):
     table = sweep.out / "results.json"
     assert table.exists() == bool(ended)
     assert not ended or {row["key"] for row in json.loads(table.read_text())} == ended
-    assert not list(sweep.out.glob("runs/*/.*.ipynb"))
+    assert {path.name for path in sweep.out.glob("runs/*/.*")} <= {".lock"}
     sweep.finish()
 
 

@@ -486,13 +486,13 @@ def test_a_run_begins_when_the_one_before_gives_its_share_back():
 
 
 def test_so_many_runs_at_a_time_as_there_are_shares():
-    lock, now, most = threading.Lock(), [], []
+    lock, now, most, two = threading.Lock(), [], [], threading.Barrier(2)
 
     def run(share):
         with lock:
             now.append(share)
             most.append(len(now))
-        time.sleep(0.02)
+        two.wait(30)
         now.remove(share)
         share.give_back()
         share.give_back()  # a second time does no harm

@@ -2,6 +2,7 @@
 
 import asyncio
 import atexit
+import importlib
 import logging
 import re
 import sys
@@ -60,7 +61,7 @@ def run_notebook(
     import nbformat
 
     out.mkdir(parents=True, exist_ok=True)
-    name, notebook = run.notebook.name, with_parameters(run)
+    name, notebook = run.notebook.name, _with_parameters(run)
     began, start = time.time(), time.perf_counter()
     error = cell = traceback = None
     failure: dict[str, Any] = {}  # what nbclient says of a cell that failed
@@ -104,7 +105,7 @@ def run_notebook(
     )  # fmt: skip
 
 
-def with_parameters(run: Run) -> Any:
+def _with_parameters(run: Run) -> Any:
     """Return the notebook to be executed, with papermill's cell of the run's parameters."""
     from papermill.iorw import load_notebook_node
     from papermill.parameterize import parameterize_notebook
@@ -156,11 +157,8 @@ def import_jupyter() -> None:
     name = "rfc3987_syntax"
     absent = sys.modules.setdefault(name, None) is None
     try:
-        import papermill.parameterize
-
-        import helpers.runs.kernels
-
-        del papermill, helpers
+        for module in ("papermill.parameterize", "helpers.runs.kernels"):
+            importlib.import_module(module)
     finally:
         if absent:
             sys.modules.pop(name, None)  # or another thread has done so

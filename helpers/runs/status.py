@@ -1,7 +1,4 @@
-"""A run that is kept: in a folder of its own, with a status written when it has truly ended.
-
-papermill's own metadata says "completed" for a dead kernel too, so nothing is concluded from it.
-"""
+"""A run that is kept: in a folder of its own, with a status written when it has truly ended."""
 
 import json
 import os

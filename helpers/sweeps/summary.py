@@ -1,6 +1,7 @@
 """The page of a sweep, or of several: what may be concluded, pictures, every executed notebook."""
 
 import contextlib
+import importlib
 import itertools
 import json
 import os
@@ -37,13 +38,10 @@ def imports_begun() -> Iterator[None]:
     def begin() -> None:
         import_jupyter()  # the runs wait for it
         import nbformat
-        import pandas
-        import scipy.special
 
-        from helpers import plots
-
+        for module in ("pandas", "scipy.special", "helpers.plots"):
+            importlib.import_module(module)
         export_html(nbformat.v4.new_notebook(), "empty")
-        del pandas, scipy, plots
 
     importing = threading.Thread(target=begin, daemon=True)
     importing.start()

@@ -76,10 +76,10 @@ def differing(settings: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def excerpt(table: "pd.DataFrame", objective: Objective | None, most: int = 30) -> "pd.DataFrame":
     """Return a long table's best runs and some of those that failed; a short one as it is."""
-    import pandas as pd
-
     if len(table) <= most:
         return table
+    import pandas as pd
+
     good = table["status"] == SUCCEEDED
     best, failed = table[good], table[~good].head(max(most // 3, most - good.sum()))
     if objective is not None and objective.metric in table:
