@@ -457,14 +457,42 @@ def test_a_machine_is_shared_between_runs(monkeypatch):
         assert not [env for env in shares(2, two) if "CUDA_VISIBLE_DEVICES" in env]
 
 
-def test_what_concludes_is_imported_meanwhile():
-    code = (
-        "import sys; from helpers.sweeps.summary import imports_begun\n"
-        "before = 'pandas' in sys.modules\nwith imports_begun(): pass\n"
-        "print(before, 'pandas' in sys.modules)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.stdout == "False True\n", done.stderr
+WATCHING_IMPORTS = """\
+import itertools, sys, threading
+
+seen = []  # thread and module, in the order in which they were looked for
+
+class Watching:
+    def find_spec(self, name, *_):
+        seen.append((threading.current_thread().name, name))
+
+sys.meta_path.insert(0, Watching())
+from helpers import sweeps
+
+assert "pandas" not in sys.modules
+sweeps.CALL
+threads = [
+    thread for thread, name in seen
+    if name in sys.modules and name.partition(".")[0] not in sys.stdlib_module_names
+]
+print(*[thread for thread, _ in itertools.groupby(threads)], sep="\\n")
+"""
+
+
+@pytest.mark.parametrize("call", [
+    "sweep('small.ipynb', {'number': [1, 2, 3]}, out='out', jobs=2)",
+    "search('small.ipynb', {'number': '1..9'}, out='out', trials=4, jobs=2,"
+    " prune={'epochs': [1, 2]})",
+])  # fmt: skip
+def test_one_thread_only_imports_beside_the_runs(tmp_path, call):
+    # Of two threads that import parts of one package, Python lets one see it half made.
+    body = "from helpers.runs import record\nrecord(val_accuracy=number / epochs)"
+    make_notebook(tmp_path / "small.ipynb", body, "number: int = 0  # one\nepochs: int = 1  # two")
+    command = [sys.executable, "-c", WATCHING_IMPORTS.replace("CALL", call)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    first, *others, last = done.stdout.splitlines()
+    assert first == last == "MainThread", done.stderr
+    assert others and len({first, *others}) == 1 + len(others)  # each in one go
 
 
 def test_a_run_begins_when_the_one_before_gives_its_share_back():

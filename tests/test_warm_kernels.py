@@ -25,7 +25,8 @@ from helpers.runs.execute import run_notebook
 from helpers.runs.notebook import read_notebook
 from helpers.runs.results import Run
 from helpers.warm_kernels import connection, install
-from helpers.warm_kernels.provisioner import LIVING, ForkedProcess, WarmProvisioner
+from helpers.warm_kernels.process import LIVING, ForkedProcess
+from helpers.warm_kernels.provisioner import WarmProvisioner
 
 pytestmark = pytest.mark.skipif(
     not hasattr(os, "pidfd_open"), reason="kernels are forked on Linux only"

@@ -1,6 +1,7 @@
 """Have runs executed, on this machine or on a Dask cluster, and hear of each as it ends."""
 
 import contextlib
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError, Executor, Future
 from functools import partial
@@ -67,6 +68,7 @@ def run_all(
     jobs: int | None = None,
     scheduler: str | None = None,
     on_result: Callable[[], object] = lambda: None,
+    meanwhile: Callable[[], object] = lambda: None,
 ) -> None:
     """Have every run executed.
 
@@ -81,7 +83,7 @@ def run_all(
         Called with a run, in a thread of this machine with its ``share=`` too.
     bar
         Is told what happens.
-    jobs, scheduler
+    jobs, scheduler, meanwhile
         As of ``executor_for``.
     on_result
         Called after each result.
@@ -93,7 +95,7 @@ def run_all(
     """
     calls: dict[Future[RunResult], Run] = {}
     try:
-        with executor_for(scheduler, jobs, len(runs), bar) as (executor, _):
+        with executor_for(scheduler, jobs, len(runs), bar, meanwhile) as (executor, _):
             for run in runs:
                 calls[executor.submit(work, run)] = run
             for call in as_completed(calls):
@@ -108,7 +110,11 @@ def run_all(
 
 @contextlib.contextmanager
 def executor_for(
-    scheduler: str | None, jobs: int | None, most: int, bar: Progress
+    scheduler: str | None,
+    jobs: int | None,
+    most: int,
+    bar: Progress,
+    meanwhile: Callable[[], object] = lambda: None,
 ) -> Iterator[tuple[Executor, int]]:
     """Return what executes runs, and how many at a time: ``most``, or what there is room for.
 
@@ -120,15 +126,17 @@ def executor_for(
         Runs at a time on this machine; by default one for each GPU, else one for each core.
     bar
         Is told how many, and closed at the end.
+    meanwhile
+        Called in a thread of its own, whose end is waited for.
     """
     try:
         if scheduler is None:
             width = max(1, min(jobs or default_jobs(), most))
-            with preloading(), LocalExecutor(width, bar.cell) as executor:
+            with preloading(), _beside(meanwhile), LocalExecutor(width, bar.cell) as executor:
                 bar.started(width)
                 yield executor, width
             return
-        with connected(scheduler) as client:
+        with connected(scheduler) as client, _beside(meanwhile):
             width = max(1, min(sum(client.nthreads().values()), most))
             executor = client.get_executor(pure=False)
             bar.started(width, client.dashboard_link)
@@ -138,6 +146,16 @@ def executor_for(
                 executor.shutdown(wait=False)
     finally:
         bar.close()
+
+
+@contextlib.contextmanager
+def _beside(function: Callable[[], object]) -> Iterator[None]:
+    thread = threading.Thread(target=function, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()
 
 
 def collect(call: Future[RunResult], run: Run) -> RunResult:

@@ -6,6 +6,7 @@ import importlib
 import logging
 import re
 import sys
+import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,6 +26,11 @@ from helpers.runs.results import FAILED, SUCCEEDED, Run, RunResult, result_of
 # ipykernel warns of unencrypted connections at every start, and reports the interrupt that comes
 # before a shutdown as an error. Nobody will look for a run in IPython's history.
 QUIET_KERNEL = ["--log-level=50", "--HistoryManager.hist_file=:memory:"]
+IMPORTED = (
+    *("papermill.parameterize", "nbclient.exceptions", "IPython", "ipykernel.kernelspec"),
+    *("helpers.runs.kernels", "helpers.warm_kernels.provisioner"),
+)
+IMPORTING = threading.Lock()
 SILENT = logging.Logger("nbclient", logging.CRITICAL + 1)  # what went wrong, the result says
 
 
@@ -150,18 +156,21 @@ def _shown_error(notebook: Any) -> tuple[int, dict[str, Any]] | None:
 
 
 def import_jupyter() -> None:
-    """Import what a run needs, and jsonschema without its check of international web addresses.
+    """Import all that a run needs from libraries, one thread at a time.
 
-    No notebook has one, and its grammar is built for 0.8 s in every process that imports nbformat.
+    Of two threads that import parts of one package, Python lets one see it half made. jsonschema
+    does without its check of international web addresses: no notebook has one, and its grammar is
+    built for 0.8 s in every process that imports nbformat.
     """
     name = "rfc3987_syntax"
-    absent = sys.modules.setdefault(name, None) is None
-    try:
-        for module in ("papermill.parameterize", "helpers.runs.kernels"):
-            importlib.import_module(module)
-    finally:
-        if absent:
-            sys.modules.pop(name, None)  # or another thread has done so
+    with IMPORTING:
+        absent = sys.modules.setdefault(name, None) is None
+        try:
+            for module in IMPORTED:
+                importlib.import_module(module)
+        finally:
+            if absent:
+                del sys.modules[name]
 
 
 def _uncoloured(lines: list[str]) -> str:

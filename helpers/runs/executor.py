@@ -13,7 +13,10 @@ from queue import SimpleQueue
 from types import TracebackType
 from typing import Any
 
+import psutil
+
 from helpers.hardware.detection import Hardware, detect
+from helpers.warm_kernels.process import LIVING
 
 THREADS = (
     *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"),
@@ -150,10 +153,6 @@ def as_completed(futures: Iterable[Future[Any]]) -> Iterator[Future[Any]]:
 
 def _kernels() -> list[Any]:
     """Return this process's children, and the kernels that were forked for it elsewhere."""
-    import psutil
-
-    from helpers.warm_kernels.provisioner import LIVING
-
     found: list[Any] = list(LIVING)
     with contextlib.suppress(psutil.Error, OSError):
         found += psutil.Process().children(recursive=True)

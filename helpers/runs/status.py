@@ -6,6 +6,8 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from helpers.files import write_atomically
 from helpers.runs.execute import run_notebook
 from helpers.runs.executor import Interrupted, Share
@@ -41,8 +43,6 @@ def execute_kept(
     A run that has succeeded there before is not repeated, whoever asks: a scheduler may ask again
     when it has lost a worker.
     """
-    from filelock import FileLock, Timeout
-
     share, folder = share or Share(), folder_of(run, out)
     folder.mkdir(parents=True, exist_ok=True)
     try:

@@ -18,7 +18,7 @@ from helpers.runs.select import find_notebooks
 from helpers.runs.status import execute_kept, folder_of, succeeded
 from helpers.sweeps.compare import Comparison, conclude
 from helpers.sweeps.grid import make_runs, require_seed
-from helpers.sweeps.summary import imports_begun, write_summary
+from helpers.sweeps.summary import import_early, write_summary
 from helpers.sweeps.table import differing, make_table, write_table
 
 if TYPE_CHECKING:
@@ -114,8 +114,8 @@ def sweep(
             names = differing([run.parameters for run in wanted.values()])
             bar = Progress(pending, kept=len(kept), names=names, objective=asked, shown=progress)
             where = {"jobs": jobs, "scheduler": scheduler}
-            with imports_begun():
-                run_all(pending, results, work, bar, on_result=write_now_and_then, **where)
+            hooks = {"on_result": write_now_and_then, "meanwhile": import_early}
+            run_all(pending, results, work, bar, **hooks, **where)
 
     try:
         execute(keyed)

@@ -25,7 +25,7 @@ from helpers.runs.select import find_notebooks
 from helpers.runs.status import execute_kept
 from helpers.sweeps.compare import conclude
 from helpers.sweeps.grid import require_seed
-from helpers.sweeps.summary import imports_begun, write_summary
+from helpers.sweeps.summary import import_early, write_summary
 from helpers.sweeps.table import require_free_names, write_table
 
 if TYPE_CHECKING:
@@ -190,8 +190,8 @@ def search(
                 kept=trials - left, total=left, names=list(space.choices), objective=objective,
                 shown=progress,
             )  # fmt: skip
-            runs = executor_for(scheduler, jobs, left * repeat, bar)
-            with imports_begun(), runs as (executor, width):
+            runs = executor_for(scheduler, jobs, left * repeat, bar, import_early)
+            with runs as (executor, width):
                 for result in searching.run(executor, left, -(-width // repeat)):
                     bar.ended(result)
     finally:

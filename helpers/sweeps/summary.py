@@ -1,11 +1,9 @@
 """The page of a sweep, or of several: what may be concluded, pictures, every executed notebook."""
 
-import contextlib
 import importlib
 import itertools
 import json
 import os
-import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,28 +25,20 @@ OWN = '<meta name="generator" content="course compare">'  # of a page that may b
 PAIRS = 3  # of parameters that get a heat map
 
 
-@contextlib.contextmanager
-def imports_begun() -> Iterator[None]:
-    """Import what the table and the page need while runs are executed, in a second.
+def import_early() -> None:
+    """Import what the table and the page need, a second, in a thread beside the runs.
 
-    In a thread: an interrupt in the middle of such an import would get lost in C, or leave half a
-    package.
+    It is the only thread that imports meanwhile: runs wait in ``import_jupyter``, and before their
+    first page. (An interrupt in the middle of importing pandas would get lost in C, so the main
+    thread does not do it.)
     """
+    import_jupyter()
+    import nbformat
 
-    def begin() -> None:
-        import_jupyter()  # the runs wait for it
-        import nbformat
-
-        for module in ("pandas", "scipy.special", "helpers.plots"):
-            importlib.import_module(module)
-        export_html(nbformat.v4.new_notebook(), "empty")
-
-    importing = threading.Thread(target=begin, daemon=True)
-    importing.start()
-    try:
-        yield
-    finally:
-        importing.join()
+    cells = [nbformat.v4.new_markdown_cell("*text*"), nbformat.v4.new_code_cell("code")]
+    export_html(nbformat.v4.new_notebook(cells=cells), "empty")
+    for module in ("pandas", "scipy.special", "helpers.plots"):
+        importlib.import_module(module)
 
 
 def compare_sweeps(

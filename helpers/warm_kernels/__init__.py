@@ -2,8 +2,9 @@
 
 Importing TensorFlow and its company takes about ten seconds, forking a process that has done so a
 few hundredths. ``provisioner`` is what Jupyter calls to start a kernel; ``preload`` is the process
-that kernels are forked from, one on each host; ``connection`` finds or starts it; ``install`` tells
-Jupyter. Where forking is not possible, kernels start as ever.
+that kernels are forked from, one on each host; ``connection`` finds or starts it; ``process`` is a
+forked kernel as its caller sees it; ``install`` tells Jupyter. Where forking is not possible,
+kernels start as ever.
 """
 
 from typing import Any
