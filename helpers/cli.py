@@ -19,11 +19,19 @@ from helpers.errors import CourseError, DatasetUnavailable
 if TYPE_CHECKING:
     import pandas as pd
 
+LONGEST_MESSAGE = 600  # characters
 UNAVAILABLE = 3  # exit status where data cannot be had, which is nobody's mistake
 
 
 class CourseGroup(click.Group):
     """Commands whose expected errors are one line, and a traceback only under ``--debug``."""
+
+    def make_context(self, *args: Any, **options: Any) -> click.Context:
+        """Read the options before the command; say in a line what is wrong with them."""
+        try:
+            return super().make_context(*args, **options)
+        except click.UsageError as error:
+            _refuse(error)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command; translate its errors into a line and an exit status."""
@@ -32,22 +40,32 @@ class CourseGroup(click.Group):
         except CourseError as error:
             if ctx.params.get("debug"):
                 raise
-            click.echo(f"Error: {error}", err=True)
-            ctx.exit(UNAVAILABLE if isinstance(error, DatasetUnavailable) else 1)
-        except click.exceptions.NoArgsIsHelpError:
-            raise  # a group without a command shows its help
+            _end(str(error), UNAVAILABLE if isinstance(error, DatasetUnavailable) else 1)
         except click.UsageError as error:
-            where, said = (error.ctx or ctx).command_path, error.format_message().rstrip(".")
-            click.echo(f"Error: {said} (see {where} --help)", err=True)
-            ctx.exit(error.exit_code)
+            _refuse(error)
         except OSError as error:
             if ctx.params.get("debug") or isinstance(error, BrokenPipeError):
                 raise
-            click.echo(f"Error: {error.strerror or error}: {error.filename or ''}", err=True)
-            ctx.exit(1)
+            _end(f"{error.strerror or error}: {error.filename or ''}", 1)
         except KeyboardInterrupt:
             click.echo("Interrupted.", err=True)
             ctx.exit(130)
+
+
+def _refuse(error: click.UsageError) -> NoReturn:
+    """End because of options that do not fit; a group without a command shows its help."""
+    if isinstance(error, click.exceptions.NoArgsIsHelpError) or error.ctx is None:
+        raise error
+    said = error.format_message().rstrip(".")
+    _end(f"{said} (see {error.ctx.command_path} --help)", error.exit_code)
+
+
+def _end(message: str, status: int) -> NoReturn:
+    if len(message) > LONGEST_MESSAGE:  # it names a long value; what was expected comes last
+        half = LONGEST_MESSAGE // 2
+        message = f"{message[:half]} … {message[-half:]}"
+    click.echo(f"Error: {message}", err=True)
+    raise click.exceptions.Exit(status)
 
 
 @click.group(cls=CourseGroup, context_settings={"help_option_names": ["-h", "--help"]})
@@ -347,8 +365,12 @@ def sweep(
         raise CourseError("--prune goes with --search")
     runs = make_runs(path, wanted, fixed, **options)
     if dry_run:
+        from helpers.runs.cluster import connected, count_threads
         from helpers.sweeps.estimate import estimate
 
+        if scheduler:
+            with connected(scheduler) as client:
+                jobs = count_threads(client)
         for run in runs:
             click.echo(", ".join(f"{name}={value}" for name, value in run.parameters.items()))
         click.echo(f"{len(runs)} runs of {path.stem}. {estimate(runs, out, jobs)}")
@@ -428,6 +450,7 @@ def _show_table(table: "pd.DataFrame", out: Path) -> NoReturn:
 
     metrics = [name for name in table.attrs["metrics"] if not name.startswith(TEST)]
     shown = [*table.attrs["parameters"], *metrics, "status", "seconds", "error"]
+    shown += ["pruned"] if "pruned" in table else []
     rows = excerpt(table, table.attrs["objective"])
     click.echo(rows[shown].to_string(index=False, na_rep="–"))
     if len(rows) < len(table):
@@ -451,10 +474,11 @@ def _interrupted_once() -> Iterator[None]:
     """Let the first Ctrl-C, kill or closed terminal interrupt, and ignore the impatient rest.
 
     The first ends the kernels and writes the summary; a second one in the middle of that would
-    leave both undone.
+    leave both undone. What is ignored stays so, as the closed terminal under ``nohup``.
     """
     numbers = [getattr(signal, name, None) for name in ("SIGINT", "SIGTERM", "SIGHUP")]
-    before = {number: signal.getsignal(number) for number in numbers if number is not None}
+    found = {number: signal.getsignal(number) for number in numbers if number is not None}
+    before = {number: old for number, old in found.items() if old is not signal.SIG_IGN}
 
     def stop(*_: object) -> None:
         for number in before:

@@ -4,6 +4,7 @@ import contextlib
 import http.server
 import os
 import shutil
+import signal
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,10 @@ from helpers.warm_kernels import connection
 from helpers.warm_kernels.connection import WarmUnavailable
 
 COURSE_DATA = os.environ.get("COURSE_DATA")
+
+# A shell's background job ignores Ctrl-C, and all that the tests start would do so too.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(optionalhook=True)

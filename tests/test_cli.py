@@ -35,9 +35,18 @@ def test_help_lists_the_commands():
     assert all(command in output for command in ("check", "data", "run"))
 
 
-@pytest.mark.parametrize("wrong", [["rum"], ["run", "--jobs", "none"], ["data", "fetch"]])
+@pytest.mark.parametrize(
+    "wrong", [["rum"], ["--rum"], ["run", "--jobs", "none"], ["data", "fetch"]]
+)
 def test_a_wrong_command_is_told_in_a_line(wrong):
     assert "--help)" in refusal(*wrong, status=2)
+
+
+def test_a_long_value_is_cut_short_but_not_what_was_expected():
+    said = refusal("run", "05", "-p", f"epochs={'A' * 9999}")
+    assert len(said) < 700
+    assert said.startswith("Error: 05_convolutional_networks.ipynb: epochs='AAA")
+    assert said.endswith("expected int, such as 2\n")
 
 
 def test_a_group_shows_its_commands():
@@ -216,7 +225,9 @@ def test_run_of_a_notebook(tmp_path, warm_kernels):
     assert row["parameters"] == {"n_samples": 200, "dataset": "digits"}
     assert row["metrics"]["n_train"] == 200
     page = (out / "index.html").read_text(encoding="utf-8")
-    assert page.index('alt="Ten images and their labels') < page.index("<h1>")
+    assert (
+        page.index("<h1>") < page.index('alt="Ten images and their labels') < page.index("<table")
+    )
     html = (out / "01_load_data.html").read_text(encoding="utf-8")
     assert 'alt="Ten images and their labels' in html
 

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 from pathlib import Path
 
@@ -442,6 +443,34 @@ def test_interrupt_leaves_no_kernel_and_no_part(tmp_path, sent):
     summary = json.loads((out / "results.json").read_text())
     assert [row["status"] for row in summary] == ["interrupted"] * 3
     assert not list(out.glob(".*"))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+@pytest.mark.parametrize("ignored", [True, False], ids=["nohup", "plain"])
+def test_a_terminal_that_closes_ends_a_run_but_for_nohup(tmp_path, ignored):
+    begun, going_on = tmp_path / "begun", tmp_path / "going_on"
+    code = f"""
+        import time
+        from pathlib import Path
+        Path({str(begun)!r}).touch()
+        while not Path({str(going_on)!r}).exists():
+            time.sleep(0.05)
+        """
+    path = notebook(tmp_path / "n.ipynb", textwrap.dedent(code))
+    action = signal.SIG_IGN if ignored else signal.SIG_DFL
+    process = course(
+        "run", path, "--out", tmp_path / "out",
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, action),
+    )  # fmt: skip
+    deadline = time.monotonic() + 60
+    while not begun.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGHUP)
+    if not ignored:
+        assert process.wait(60) == 130
+    going_on.touch()
+    said = process.communicate(timeout=60)
+    assert process.returncode == (0 if ignored else 130), said
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a POSIX shell")

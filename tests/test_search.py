@@ -8,6 +8,7 @@ import time
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from test_sweeps import make_notebook
 
 from helpers.errors import CourseError, ParameterError
@@ -75,12 +76,21 @@ def test_a_search_finds_prunes_and_goes_on(notebook, tmp_path):
     assert set(table.loc[~table["pruned"], "epochs"]) == {2}
     runs = executed(tmp_path)
     assert len(runs) == len(set(runs)) == 10 + (~table["pruned"]).sum()
-    assert (tmp_path / "out" / "index.html").exists()
+    assert "trial" not in table.attrs["metrics"]
+    assert "succeeded, pruned" in (tmp_path / "out" / "index.html").read_text()
 
     assert len(search(notebook, choices, trials=10, **options)) == 10
     assert executed(tmp_path) == runs  # none again
     assert len(search(notebook, choices, trials=12, **options)) == 12
     assert len(executed(tmp_path)) > len(runs)
+
+
+def test_two_searches_in_one_folder_are_refused(notebook, tmp_path):
+    with FileLock(tmp_path / ".search.lock"), pytest.raises(CourseError, match="Another search"):
+        search(notebook, {"rate": [0.1]}, trials=1, out=tmp_path, progress=False)
+    assert not (tmp_path / "log").exists()
+    search(notebook, {"rate": [0.1]}, trials=1, out=tmp_path, progress=False)
+    assert len(executed(tmp_path)) == 1
 
 
 def test_failed_trials_do_not_end_a_search(notebook, tmp_path):
@@ -109,7 +119,7 @@ def test_a_killed_search_goes_on(notebook, tmp_path):
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     rows = json.loads((tmp_path / "out" / "results.json").read_text())
-    assert sorted(row["metrics"]["trial"] for row in rows) == list(range(4))
+    assert sorted(row["trial"] for row in rows) == list(range(4))
     # Runs that had ended were not repeated; the two on their way may have been.
     runs = executed(tmp_path)
     assert len(runs) - len(set(runs)) <= 2
@@ -159,6 +169,7 @@ record(val_accuracy=rate)
                    out=out, progress=False)  # fmt: skip
     assert [line.split()[1:] for line in executed(tmp_path)] == [["0", "1"], ["1", "3"]] * 2
     assert "checkpoint" not in table
+    assert not (out / "checkpoints").exists()  # the last trial has ended
 
 
 def test_a_search_whose_trials_all_fail_says_so(notebook, tmp_path):

@@ -18,9 +18,11 @@ from pathlib import Path
 import pandas as pd
 import psutil
 import pytest
+from click.testing import CliRunner
 from test_sweeps import cluster, make_notebook
 
 from helpers import sweeps
+from helpers.cli import main
 from helpers.runs.engine import executor_for
 from helpers.runs.progress import Progress
 
@@ -102,9 +104,12 @@ class Sweep:
             assert "status" in pd.read_csv(self.out / "results.csv").columns
 
     def wait_for(self, runs: int, course: subprocess.Popen) -> None:
-        """Wait until so many runs have ended, and then for some part of the next."""
+        """Wait until the sweep has begun and so many runs have ended."""
         deadline = time.monotonic() + 120
-        while len(list(self.out.glob("runs/*/status.json"))) < runs:
+        while (
+            not (self.out / "runs").exists()
+            or len(list(self.out.glob("runs/*/status.json"))) < runs
+        ):
             assert course.poll() is None, course.stdout.read().decode()
             assert time.monotonic() < deadline
             time.sleep(0.01)
@@ -228,6 +233,9 @@ def test_a_cluster_gives_the_same_table_and_a_killed_worker_costs_nothing(
         same = [name for name in local if name not in ("seconds", "host", "peak_memory_mb")]
         pd.testing.assert_frame_equal(remote[same], local[same])
         assert width_of(address) == 2  # whatever is asked for, and has this machine
+        dry = ["sweep", str(broken), "-g", "number=2,3,4,5,6", "--jobs", "5", "--dry-run",
+               "--scheduler", address, "--out", str(tmp_path / "remote")]  # fmt: skip
+        assert "and 2 at a time" in CliRunner().invoke(main, dry).output
         course = sweep.start("--scheduler", address)
         at_random(sweep, course, chance)
         kill_one(lambda: computing(workers), chance)

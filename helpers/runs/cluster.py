@@ -43,3 +43,8 @@ def connected(scheduler: str) -> "Iterator[Client]":
                 f"The scheduler at {scheduler} has no worker after {JOINING} s; start some"
             ) from None
         yield client
+
+
+def count_threads(client: "Client") -> int:
+    """Return how many runs the workers execute at a time, all together."""
+    return sum(client.nthreads().values())

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from helpers.errors import CourseError
-from helpers.runs.cluster import connected
+from helpers.runs.cluster import connected, count_threads
 from helpers.runs.execute import run_notebook
 from helpers.runs.executor import Interrupted, LocalExecutor, as_completed, default_jobs
 from helpers.runs.keys import keyed_runs
@@ -137,7 +137,7 @@ def executor_for(
                 yield executor, width
             return
         with connected(scheduler) as client, _beside(meanwhile):
-            width = max(1, min(sum(client.nthreads().values()), most))
+            width = max(1, min(count_threads(client), most))
             executor = client.get_executor(pure=False)
             bar.started(width, client.dashboard_link)
             try:

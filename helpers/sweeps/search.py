@@ -1,14 +1,18 @@
 """Adaptive search: Optuna chooses the next settings from what the runs before have shown."""
 
+import contextlib
 import hashlib
 import json
 import re
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock, Timeout
 
 from helpers.errors import CourseError, ParameterError
 from helpers.runs.engine import collect, executor_for
@@ -26,13 +30,13 @@ from helpers.runs.status import execute_kept
 from helpers.sweeps.compare import conclude
 from helpers.sweeps.grid import require_seed
 from helpers.sweeps.summary import import_early, write_summary
-from helpers.sweeps.table import require_free_names, write_table
+from helpers.sweeps.table import COLUMNS, SEARCHED, require_free_names, write_table
 
 if TYPE_CHECKING:
     import optuna
     import pandas as pd
 
-STUDY = "study.log"
+STUDY, CHECKPOINTS, LOCK = "study.log", "checkpoints", ".search.lock"
 RANGE = re.compile(r"^(?P<low>[^.].*?)\.\.(?P<high>.+?)(?P<log>:log)?$")
 BEFORE_PRUNING = 4  # trials, with which a median begins to mean something
 PRUNERS = ("median", "hyperband")
@@ -64,7 +68,7 @@ class Space:
         fixed: Mapping[str, Any] | None = None,
     ) -> None:
         self.notebook = read_notebook(notebook)
-        require_free_names(self.notebook)
+        require_free_names(self.notebook, (*COLUMNS, *SEARCHED))
         self.fixed = check_parameters(self.notebook, dict(fixed or {}))
         if both := set(self.fixed) & set(choices):
             raise ParameterError(f"{min(both)!r} is both searched and fixed; expected one of them")
@@ -165,6 +169,8 @@ def search(
     ParameterError
         If a name or a value does not fit the notebook, it does not record ``metric``, or nothing is
         known of its direction.
+    CourseError
+        If another search is at work in ``out``.
     """
     objective = objective_of(metric, direction)
     (path,) = find_notebooks([str(notebook)])
@@ -181,24 +187,39 @@ def search(
     # Trials of another notebook, other data or another library belong to another study.
     depends = Surroundings().dependencies(space.notebook, space.fixed)
     name = space.digest(metric, objective.smaller, rungs, pruner, repeat, depends)
-    study = _study(out, name, objective, _pruner(pruner, len(rungs)), seed)
-    left = trials - len(_ended(study))
-    searching = _Search(study, space, rungs, out, objective, repeat, timeout)
-    try:
-        if left > 0:
-            bar = Progress(
-                kept=trials - left, total=left, names=list(space.choices), objective=objective,
-                shown=progress,
-            )  # fmt: skip
-            runs = executor_for(scheduler, jobs, left * repeat, bar, import_early)
-            with runs as (executor, width):
-                for result in searching.run(executor, left, -(-width // repeat)):
-                    bar.ended(result)
-    finally:
-        if results := searching.results():
-            table = write_table(results, out)
-            write_summary(results, table, out / PAGE, conclude(table, metric, direction))
+    with _alone(out):
+        study = _study(out, name, objective, _pruner(pruner, len(rungs)), seed)
+        left = trials - len(_ended(study))
+        searching = _Search(study, space, rungs, out, objective, repeat, timeout)
+        try:
+            if left > 0:
+                bar = Progress(
+                    kept=trials - left, total=left, names=list(space.choices), objective=objective,
+                    shown=progress,
+                )  # fmt: skip
+                runs = executor_for(scheduler, jobs, left * repeat, bar, import_early)
+                with runs as (executor, width):
+                    for result in searching.run(executor, left, -(-width // repeat)):
+                        bar.ended(result)
+            shutil.rmtree(out / CHECKPOINTS, ignore_errors=True)  # no trial will go on
+        finally:
+            if results := searching.results():
+                table = write_table(results, out)
+                write_summary(results, table, out / PAGE, conclude(table, metric, direction))
     return table
+
+
+@contextlib.contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    """Refuse a second search in the same folder: each would take the other's trials for its own."""
+    try:
+        lock = FileLock(out / LOCK).acquire(timeout=0)
+    except Timeout:
+        raise CourseError(
+            f"Another search is at work in {out}; wait for its end, or choose another --out"
+        ) from None
+    with lock:
+        yield
 
 
 def _rungs(space: Space, prune: Mapping[str, Sequence[Any]] | None) -> list[dict[str, Any]]:
@@ -343,7 +364,7 @@ class _Search:
         takes = "checkpoint" in self._space.notebook.parameters
         if not takes or "checkpoint" in self._space.fixed or "epochs" not in self._rungs[0]:
             return {}
-        folder = self._out / "checkpoints"
+        folder = self._out / CHECKPOINTS
         folder.mkdir(exist_ok=True)
         return {"checkpoint": str(folder / key)}
 
@@ -378,6 +399,5 @@ class _Search:
             about = {"trial": trial.number, "pruned": trial.state.name == "PRUNED"}
             for result in trial.user_attrs["results"]:
                 parameters = {k: v for k, v in result["parameters"].items() if k != "checkpoint"}
-                metrics = result["metrics"] | about
-                found.append(result | {"metrics": metrics, "parameters": parameters})
+                found.append({**result, **about, "parameters": parameters})
         return found

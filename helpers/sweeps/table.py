@@ -19,28 +19,31 @@ COLUMNS = (
     *("status", "seconds", "peak_memory_mb", "device", "plan", "dataset"),
     *("error", "cell", "traceback", "notebook", "key", "host"),
 )
+SEARCHED = ("trial", "pruned")  # columns besides, of a search
 
 
 def make_table(results: Sequence[RunResult]) -> "pd.DataFrame":
     """Return a row a run: its parameters, its metrics, what became of it.
 
-    A metric of the name of a parameter or of another column is called ``metric_NAME``. ``attrs``
+    A search has the number of its ``trial`` too, and whether that was ``pruned``. A metric of the
+    name of a parameter or of another column is called ``metric_NAME``. ``attrs``
     lists the ``parameters`` that differ between the runs, and the ``metrics`` that are numbers in
     some run; what is no number there is missing.
     """
     import pandas as pd
 
     rows, metrics = [], {}
+    columns = [*COLUMNS, *(n for n in SEARCHED if any(n in result for result in results))]
     for result in results:
         row = dict(result["parameters"])
-        taken = {*row, *COLUMNS}
+        taken = {*row, *columns}
         for name, value in result["metrics"].items():
             column = f"metric_{name}" if name in taken else name
             row[column] = value
             metrics |= {column: None} if is_number(value) else {}
-        rows.append({name: result.get(name) for name in COLUMNS} | row)
+        rows.append({name: result.get(name) for name in columns} | row)
     table = pd.DataFrame(rows)
-    table = table[[name for name in table if name not in COLUMNS] + list(COLUMNS)]
+    table = table[[name for name in table if name not in columns] + columns]
     for name in {name for result in results for name in result["parameters"]}:
         values = [result["parameters"].get(name) for result in results]
         if len({type(value) for value in values}) > 1:  # pandas makes 4.0 of the 4 beside a None
@@ -53,7 +56,7 @@ def make_table(results: Sequence[RunResult]) -> "pd.DataFrame":
     return table
 
 
-def require_free_names(notebook: Notebook) -> None:
+def require_free_names(notebook: Notebook, columns: Sequence[str] = COLUMNS) -> None:
     """Refuse a notebook with a parameter of the name of another column.
 
     Raises
@@ -61,7 +64,7 @@ def require_free_names(notebook: Notebook) -> None:
     ParameterError
         If there is one. (``dataset`` may be one: it then is what was asked for.)
     """
-    for name in set(notebook.parameters) & set(COLUMNS) - {"dataset"}:
+    for name in set(notebook.parameters) & {*columns} - {"dataset"}:
         raise ParameterError(
             f"{notebook.path.name}: the parameter {name!r} has the name of a column of the table; "
             "rename it"
