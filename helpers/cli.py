@@ -450,7 +450,7 @@ def _show_table(table: "pd.DataFrame", out: Path) -> NoReturn:
 
     metrics = [name for name in table.attrs["metrics"] if not name.startswith(TEST)]
     shown = [*table.attrs["parameters"], *metrics, "status", "seconds", "error"]
-    shown += ["pruned"] if "pruned" in table else []
+    shown = ["trial", *shown, "pruned"] if "trial" in table else shown
     rows = excerpt(table, table.attrs["objective"])
     click.echo(rows[shown].to_string(index=False, na_rep="–"))
     if len(rows) < len(table):

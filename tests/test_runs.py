@@ -462,14 +462,18 @@ def test_a_terminal_that_closes_ends_a_run_but_for_nohup(tmp_path, ignored):
         "run", path, "--out", tmp_path / "out",
         preexec_fn=lambda: signal.signal(signal.SIGHUP, action),
     )  # fmt: skip
-    deadline = time.monotonic() + 60
-    while not begun.exists() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    process.send_signal(signal.SIGHUP)
-    if not ignored:
-        assert process.wait(60) == 130
-    going_on.touch()
-    said = process.communicate(timeout=60)
+    try:
+        deadline = time.monotonic() + 120
+        while not begun.exists():
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        process.send_signal(signal.SIGHUP)
+        if not ignored:
+            assert process.wait(60) == 130
+    finally:
+        going_on.touch()
+        said = process.communicate(timeout=60)
     assert process.returncode == (0 if ignored else 130), said
 
 

@@ -165,11 +165,14 @@ record(val_accuracy=rate)
         'rate: float = 0.1\nepochs: int = 1\ncheckpoint: str = ""\n',
     )
     out = tmp_path / "out"
+    (out / "checkpoints").mkdir(parents=True)
+    (out / "checkpoints" / "mine.npz").touch()
     table = search(notebook, {"rate": "0.1..0.9"}, trials=2, prune={"epochs": [1, 3]}, jobs=1,
                    out=out, progress=False)  # fmt: skip
     assert [line.split()[1:] for line in executed(tmp_path)] == [["0", "1"], ["1", "3"]] * 2
     assert "checkpoint" not in table
-    assert not (out / "checkpoints").exists()  # the last trial has ended
+    # The last trial has ended; what is somebody else's stays.
+    assert [path.name for path in (out / "checkpoints").iterdir()] == ["mine.npz"]
 
 
 def test_a_search_whose_trials_all_fail_says_so(notebook, tmp_path):

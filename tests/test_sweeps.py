@@ -64,7 +64,7 @@ record(dataset="made", accuracy=rate * width + seed)
 
 def make_notebook(path: Path, body: str = BODY, parameters: str = PARAMETERS) -> Path:
     cells = [
-        nbformat.v4.new_markdown_cell("# A notebook"),
+        nbformat.v4.new_markdown_cell("# A notebook of $n$"),
         nbformat.v4.new_code_cell(parameters.rstrip(), metadata={"tags": ["parameters"]}),
         nbformat.v4.new_code_cell(body),
     ]
@@ -481,7 +481,7 @@ print(*[thread for thread, _ in itertools.groupby(threads)], sep="\\n")
 
 @pytest.mark.parametrize("call", [
     "sweep('small.ipynb', {'number': [1, 2, 3]}, out='out', jobs=2)",
-    "search('small.ipynb', {'number': '1..9'}, out='out', trials=4, jobs=2,"
+    "search('small.ipynb', {'number': '1..9'}, out='out', trials=7, jobs=2,"
     " prune={'epochs': [1, 2]})",
 ])  # fmt: skip
 def test_one_thread_only_imports_beside_the_runs(tmp_path, call):

@@ -155,7 +155,10 @@ def _beside(function: Callable[[], object]) -> Iterator[None]:
     try:
         yield
     finally:
-        thread.join()
+        try:
+            thread.join()
+        finally:  # also after an interrupt
+            thread.join()
 
 
 def collect(call: Future[RunResult], run: Run) -> RunResult:

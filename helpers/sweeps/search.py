@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy.ma  # noqa: F401 - a pruner would import it, beside the thread that does so
 from filelock import FileLock, Timeout
 
 from helpers.errors import CourseError, ParameterError
@@ -30,7 +31,7 @@ from helpers.runs.status import execute_kept
 from helpers.sweeps.compare import conclude
 from helpers.sweeps.grid import require_seed
 from helpers.sweeps.summary import import_early, write_summary
-from helpers.sweeps.table import COLUMNS, SEARCHED, require_free_names, write_table
+from helpers.sweeps.table import require_free_names, write_table
 
 if TYPE_CHECKING:
     import optuna
@@ -68,7 +69,7 @@ class Space:
         fixed: Mapping[str, Any] | None = None,
     ) -> None:
         self.notebook = read_notebook(notebook)
-        require_free_names(self.notebook, (*COLUMNS, *SEARCHED))
+        require_free_names(self.notebook)
         self.fixed = check_parameters(self.notebook, dict(fixed or {}))
         if both := set(self.fixed) & set(choices):
             raise ParameterError(f"{min(both)!r} is both searched and fixed; expected one of them")
@@ -201,7 +202,8 @@ def search(
                 with runs as (executor, width):
                     for result in searching.run(executor, left, -(-width // repeat)):
                         bar.ended(result)
-            shutil.rmtree(out / CHECKPOINTS, ignore_errors=True)  # no trial will go on
+            if not searching.unfinished():
+                searching.remove_checkpoints()
         finally:
             if results := searching.results():
                 table = write_table(results, out)
@@ -300,13 +302,14 @@ class _Search:
         timeout: int | None,
     ) -> None:
         self._study, self._space, self._rungs = study, space, rungs
-        self._out, self._metric, self._repeat = out, objective.metric, repeat
+        self._metric, self._repeat = objective.metric, repeat
         self._work = partial(execute_kept, out=out, timeout=timeout)
+        self._checkpoints = out / CHECKPOINTS / study.study_name  # another study has its own
 
     def run(self, executor: Executor, count: int, at_a_time: int) -> Iterator[RunResult]:
         """Bring so many trials to their end; give the last result of each."""
         running: dict[Future[RunResult], tuple[_Stage, Run]] = {}
-        unfinished, begun = self._unfinished(), 0
+        unfinished, begun = self.unfinished(), 0
 
         def start(trial: "optuna.Trial", rung: int) -> None:
             runs = self._runs_of(trial, rung)
@@ -335,7 +338,7 @@ class _Search:
                 if begun < count:
                     begin()
 
-    def _unfinished(self) -> "list[optuna.Trial]":
+    def unfinished(self) -> "list[optuna.Trial]":
         """Return the trials that were on their way when the search was cut short."""
         import optuna
 
@@ -364,9 +367,15 @@ class _Search:
         takes = "checkpoint" in self._space.notebook.parameters
         if not takes or "checkpoint" in self._space.fixed or "epochs" not in self._rungs[0]:
             return {}
-        folder = self._out / CHECKPOINTS
-        folder.mkdir(exist_ok=True)
-        return {"checkpoint": str(folder / key)}
+        self._checkpoints.mkdir(parents=True, exist_ok=True)
+        return {"checkpoint": str(self._checkpoints / key)}
+
+    def remove_checkpoints(self) -> None:
+        """Remove what trials that have all ended would have gone on from."""
+        if self._checkpoints.exists():
+            shutil.rmtree(self._checkpoints, ignore_errors=True)
+            with contextlib.suppress(OSError):  # it holds something else
+                self._checkpoints.parent.rmdir()
 
     def _goes_on(self, stage: _Stage) -> bool:
         """Tell the study about the runs of a stage; return whether its trial has another one."""

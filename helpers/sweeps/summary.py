@@ -35,7 +35,7 @@ def import_early() -> None:
     import_jupyter()
     import nbformat
 
-    cells = [nbformat.v4.new_markdown_cell("*text*"), nbformat.v4.new_code_cell("code")]
+    cells = [nbformat.v4.new_markdown_cell("*text* $x$"), nbformat.v4.new_code_cell("code")]
     export_html(nbformat.v4.new_notebook(cells=cells), "empty")
     for module in ("pandas", "scipy.special", "helpers.plots"):
         importlib.import_module(module)

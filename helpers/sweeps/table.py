@@ -26,9 +26,9 @@ def make_table(results: Sequence[RunResult]) -> "pd.DataFrame":
     """Return a row a run: its parameters, its metrics, what became of it.
 
     A search has the number of its ``trial`` too, and whether that was ``pruned``. A metric of the
-    name of a parameter or of another column is called ``metric_NAME``. ``attrs``
-    lists the ``parameters`` that differ between the runs, and the ``metrics`` that are numbers in
-    some run; what is no number there is missing.
+    name of a parameter or of another column is called ``metric_NAME``. ``attrs`` lists the
+    ``parameters`` that differ between the runs, and the ``metrics`` that are numbers in some run;
+    what is no number there is missing.
     """
     import pandas as pd
 
@@ -36,7 +36,7 @@ def make_table(results: Sequence[RunResult]) -> "pd.DataFrame":
     columns = [*COLUMNS, *(n for n in SEARCHED if any(n in result for result in results))]
     for result in results:
         row = dict(result["parameters"])
-        taken = {*row, *columns}
+        taken = {*row, *COLUMNS, *SEARCHED}
         for name, value in result["metrics"].items():
             column = f"metric_{name}" if name in taken else name
             row[column] = value
@@ -56,7 +56,7 @@ def make_table(results: Sequence[RunResult]) -> "pd.DataFrame":
     return table
 
 
-def require_free_names(notebook: Notebook, columns: Sequence[str] = COLUMNS) -> None:
+def require_free_names(notebook: Notebook) -> None:
     """Refuse a notebook with a parameter of the name of another column.
 
     Raises
@@ -64,7 +64,7 @@ def require_free_names(notebook: Notebook, columns: Sequence[str] = COLUMNS) -> 
     ParameterError
         If there is one. (``dataset`` may be one: it then is what was asked for.)
     """
-    for name in set(notebook.parameters) & {*columns} - {"dataset"}:
+    for name in set(notebook.parameters) & {*COLUMNS, *SEARCHED} - {"dataset"}:
         raise ParameterError(
             f"{notebook.path.name}: the parameter {name!r} has the name of a column of the table; "
             "rename it"
