@@ -7,8 +7,11 @@ import sys
 import time
 
 import numpy as np
+import optuna
 import pytest
 from filelock import FileLock
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
 from test_sweeps import make_notebook
 
 from helpers.errors import CourseError, ParameterError
@@ -173,6 +176,26 @@ record(val_accuracy=rate)
     assert "checkpoint" not in table
     # The last trial has ended; what is somebody else's stays.
     assert [path.name for path in (out / "checkpoints").iterdir()] == ["mine.npz"]
+
+
+def test_checkpoints_stay_as_long_as_a_trial_may_go_on(tmp_path):
+    body = (
+        "from helpers.runs import record\nopen(checkpoint, 'w').close()\nrecord(val_accuracy=rate)"
+    )
+    parameters = 'rate: float = 0.1\nepochs: int = 1\ncheckpoint: str = ""\n'
+    notebook = make_notebook(tmp_path / "n.ipynb", body, parameters)
+    out = tmp_path / "out"
+    options = {"prune": {"epochs": [1, 3]}, "jobs": 1, "out": out, "progress": False}
+    search(notebook, {"rate": "0.1..0.9"}, trials=1, **options)
+    storage = JournalStorage(JournalFileBackend(str(out / "study.log")))
+    (study,) = optuna.get_all_study_names(storage)
+    optuna.load_study(study_name=study, storage=storage).ask()  # left behind by one that was killed
+    kept = out / "checkpoints" / study
+    kept.mkdir(parents=True)
+    search(notebook, {"rate": "0.1..0.9"}, trials=1, **options)  # writes its page again, no more
+    assert kept.exists()
+    assert len(search(notebook, {"rate": "0.1..0.9"}, trials=2, **options)) == 2
+    assert not (out / "checkpoints").exists()
 
 
 def test_a_search_whose_trials_all_fail_says_so(notebook, tmp_path):

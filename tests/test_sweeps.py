@@ -475,6 +475,7 @@ threads = [
     thread for thread, name in seen
     if name in sys.modules and name.partition(".")[0] not in sys.stdlib_module_names
 ]
+assert threads and {thread for thread, name in seen if name == "pandas"} != {"MainThread"}
 print(*[thread for thread, _ in itertools.groupby(threads)], sep="\\n")
 """
 
