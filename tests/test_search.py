@@ -1,6 +1,7 @@
 """Adaptive search: Optuna chooses, runs are kept, the study goes on where it was cut short."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -80,7 +81,10 @@ def test_a_search_finds_prunes_and_goes_on(notebook, tmp_path):
     runs = executed(tmp_path)
     assert len(runs) == len(set(runs)) == 10 + (~table["pruned"]).sum()
     assert "trial" not in table.attrs["metrics"]
-    assert "succeeded, pruned" in (tmp_path / "out" / "index.html").read_text()
+    page = (tmp_path / "out" / "index.html").read_text()
+    assert "succeeded, pruned" in page
+    assert '<th scope="col">trial</th>' in page
+    assert not re.search(r"<td[^>]*>-?\d+\.\d{9}", page)  # a number that was drawn is rounded
 
     assert len(search(notebook, choices, trials=10, **options)) == 10
     assert executed(tmp_path) == runs  # none again
