@@ -16,8 +16,9 @@ from optuna.storages.journal import JournalFileBackend
 from test_sweeps import make_notebook
 
 from helpers.errors import CourseError, ParameterError
-from helpers.sweeps import search
+from helpers.sweeps import search, sweep
 from helpers.sweeps.search import Space
+from helpers.sweeps.summary import compare_sweeps
 
 pytestmark = pytest.mark.usefixtures("warm_kernels")
 
@@ -90,6 +91,21 @@ def test_a_search_finds_prunes_and_goes_on(notebook, tmp_path):
     assert executed(tmp_path) == runs  # none again
     assert len(search(notebook, choices, trials=12, **options)) == 12
     assert len(executed(tmp_path)) > len(runs)
+
+
+def test_a_search_beside_a_sweep_has_a_cell_for_each_column(notebook, tmp_path):
+    options = {"jobs": 2, "progress": False}
+    sweep(notebook, {"rate": [0.1, 0.123456]}, out=tmp_path / "grid", **options)
+    search(notebook, {"rate": "0.1..0.9"}, trials=2, out=tmp_path / "search", **options)
+    for folders in (["search", "grid"], ["grid", "search"]):
+        page = tmp_path / f"{folders[0]}.html"
+        compare_sweeps([tmp_path / name for name in folders], page)
+        head, *rows = re.findall(
+            r"<tr.*?</tr>", page.read_text().rpartition("<table")[2], re.DOTALL
+        )
+        assert len(rows) == 4
+        assert {row.count("<td") for row in rows} == {head.count("<th")}
+        assert [">0.123456<" in row for row in rows].count(True) == 1  # as it was asked for
 
 
 def test_two_searches_in_one_folder_are_refused(notebook, tmp_path):
