@@ -1,41 +1,44 @@
 """A quicker dropout for the CPU, which draws random bytes where Keras draws a float a unit."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+
 import keras
 import tensorflow as tf
 
-from helpers.hardware import Plan
-from helpers.layers import as_functional, flat_layers
+from helpers.layers import flat_layers
 
 
-def with_quick_dropout(model: keras.Model, plan: Plan) -> keras.Model:
-    """Return a model of the same layers, except that on a CPU its dropout is quicker."""
-    if plan.on_gpu or not any(map(_can_be_quick, flat_layers(model))):
-        return model
+@contextmanager
+def quick_dropout(model: keras.Model, on_gpu: bool) -> Iterator[None]:
+    """Let the dropout layers of a model on a CPU draw bytes, in what is traced meanwhile.
 
-    def shared_or_quick(layer: keras.Layer) -> keras.Layer:
-        return QuickDropout.from_config(layer.get_config()) if _can_be_quick(layer) else layer
-
-    plain = as_functional(model)
-    return keras.models.clone_model(plain, clone_function=shared_or_quick, recursive=True)
-
-
-class QuickDropout(keras.layers.Dropout):
-    """Dropout that draws its units from random bytes, or pairs of them where the rate needs it.
-
-    Keras draws a random float for each, which costs 3 of the 22 ms of a step of the course's CNN.
+    Keras draws a random float for each unit, which costs 3 of the 22 ms of a step of the course's
+    CNN.
     """
+    quick = [] if on_gpu else [layer for layer in flat_layers(model) if _can_be_quick(layer)]
+    for layer in quick:
+        layer.call = partial(drop, layer)
+    try:
+        yield
+    finally:
+        for layer in quick:
+            del layer.call
 
-    def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
-        if not training:
-            return inputs
-        bits, threshold = _threshold(self.rate)
-        kind = tf.uint8 if bits == 8 else tf.uint16
-        seed, count = tf.cast(self.seed_generator.next(), tf.int32), tf.size(inputs)
-        words = tf.random.stateless_uniform([count * bits // 32 + 1], seed, None, None, tf.uint32)
-        drawn = tf.reshape(tf.bitcast(words, kind), [-1])[:count]
-        kept = tf.reshape(drawn >= tf.constant(threshold, kind), tf.shape(inputs))
-        scale = 2**bits / (2**bits - threshold)  # of the rate that is drawn: the mean is exact
-        return inputs * (tf.cast(kept, inputs.dtype) * tf.cast(scale, inputs.dtype))
+
+def drop(layer: keras.layers.Dropout, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
+    """Drop the units that random bytes choose, or pairs of bytes where the rate needs it."""
+    if not training:
+        return inputs
+    bits, threshold = _threshold(layer.rate)
+    kind = tf.uint8 if bits == 8 else tf.uint16
+    seed, count = tf.cast(layer.seed_generator.next(), tf.int32), tf.size(inputs)
+    words = tf.random.stateless_uniform([count * bits // 32 + 1], seed, None, None, tf.uint32)
+    drawn = tf.reshape(tf.bitcast(words, kind), [-1])[:count]
+    kept = tf.reshape(drawn >= tf.constant(threshold, kind), tf.shape(inputs))
+    scale = 2**bits / (2**bits - threshold)  # of the rate that is drawn: the mean is exact
+    return inputs * (tf.cast(kept, inputs.dtype) * tf.cast(scale, inputs.dtype))
 
 
 def _threshold(rate: float) -> tuple[int, int]:

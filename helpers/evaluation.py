@@ -36,10 +36,10 @@ def predict(model: keras.Model, x: np.ndarray) -> np.ndarray:
         Probabilities of the classes: an output without softmax or sigmoid goes through one here,
         and a single sigmoid becomes two columns. Of a regression, its numbers.
     """
-    return _outputs(model, (x[i : i + BATCH] for i in range(0, len(x), BATCH)))
+    return _outputs(model, (x[i : i + BATCH] for i in range(0, len(x), BATCH)))[1]
 
 
-def _outputs(model: keras.Model, batches: Iterable[Any]) -> np.ndarray:
+def _outputs(model: keras.Model, batches: Iterable[Any]) -> tuple[str, np.ndarray]:
     compute = tf.function(lambda batch: model(batch, training=False), autograph=False)
     traced, outputs = None, []
     for batch in map(tf.constant, batches):
@@ -48,13 +48,33 @@ def _outputs(model: keras.Model, batches: Iterable[Any]) -> np.ndarray:
             tf.TensorSpec([None, *batch.shape[1:]], batch.dtype)
         )
         outputs.append(traced(batch))
-    output = np.concatenate(outputs).astype(np.float32)
+    return _as_probabilities(model, np.concatenate(outputs).astype(np.float32))
+
+
+def _as_probabilities(model: keras.Model, output: np.ndarray) -> tuple[str, np.ndarray]:
+    """Turn logits into probabilities; return whether they are of "classes", "labels" or "numbers".
+
+    The last layer tells, or else the loss; what may be either is refused.
+    """
     activation, loss = output_activation(model), getattr(model, "loss", None)
-    if activation not in ("softmax", "sigmoid") and getattr(loss, "from_logits", False):
-        activation = "softmax" if output.shape[1] > 1 else "sigmoid"
-        output = (tf.nn.softmax if activation == "softmax" else tf.sigmoid)(output).numpy()
-    one_sigmoid = activation == "sigmoid" and output.shape[1] == 1
-    return np.hstack([1 - output, output]) if one_sigmoid else output
+    name = loss if isinstance(loss, str) else getattr(loss, "name", "")
+    single = output.shape[-1] == 1
+    if activation not in ("softmax", "sigmoid"):
+        if "crossentropy" not in name and (name or single):
+            return "numbers", output
+        activation = "sigmoid" if single or name.startswith("binary") else "softmax"
+        if getattr(loss, "from_logits", False):
+            compute = tf.sigmoid if activation == "sigmoid" else tf.nn.softmax
+            output = compute(output).numpy()
+    sums = output.sum(axis=-1) if activation == "softmax" else 1
+    if output.min() < 0 or output.max() > 1 or not np.allclose(sums, 1, atol=0.01):
+        raise CourseError(
+            f"The model's outputs go from {output.min():.3g} to {output.max():.3g}, and are no "
+            "probabilities: end it with softmax or sigmoid, or compile it with a loss from_logits"
+        )
+    if single:
+        return "classes", np.concatenate([1 - output, output], axis=-1)
+    return "classes" if activation == "softmax" else "labels", output
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,60 +185,93 @@ class Evaluation:
         gaps = (table["confidence"] - table["accuracy"]).abs() * table["samples"]
         return float(gaps.sum() / table["samples"].sum())
 
-    def roc(self, class_name: str) -> np.ndarray:
-        """Return the ROC curve of one class against the rest, as (false, true) positive rates.
-
-        Raises
-        ------
-        CourseError
-            If there is no such class, or all samples are of one side.
-        """
-        truth, score = self._against_rest(class_name)
-        false, true, _ = metrics.roc_curve(truth, score)
-        return np.column_stack([false, true])
-
-    def precision_recall(self, class_name: str) -> np.ndarray:
-        """Return the precision-recall curve of one class, as (recall, precision).
-
-        Raises
-        ------
-        CourseError
-            As ``roc``.
-        """
-        truth, score = self._against_rest(class_name)
-        precision, recall, _ = metrics.precision_recall_curve(truth, score)
-        return np.column_stack([recall, precision])
-
-    def auc(self, class_name: str) -> float:
-        """Return the area under the ROC curve of one class (1 is perfect, 0.5 is chance)."""
-        return float(metrics.roc_auc_score(*self._against_rest(class_name)))
-
-    def _against_rest(self, class_name: str) -> tuple[np.ndarray, np.ndarray]:
-        if class_name not in self.class_names:
-            raise CourseError(
-                f"There is no class {class_name!r}; expected one of {', '.join(self.class_names)}"
-            )
-        number = self.class_names.index(class_name)
-        truth = self.y == number
-        if truth.all() or not truth.any():
-            raise CourseError(
-                f"{truth.sum()} of {len(truth)} samples are {class_name!r}; a curve needs some "
-                "samples of the class and some of the others"
-            )
-        return truth, self.probabilities[:, number]
-
     def __repr__(self) -> str:
         wrong = int((self.predicted != self.y).sum())
         return f"Evaluation: accuracy {self.accuracy:.4f}, {wrong:,} of {len(self.y):,} wrong"
 
 
-def evaluate(model: keras.Model, data: Dataset | StreamingDataset) -> Evaluation:
-    """Evaluate a model on the test set of a Dataset, or of a folder of images that is streamed.
+@dataclass(frozen=True, eq=False)
+class SeveralLabels:
+    """The predictions of labels that may hold together, each yes or no.
+
+    Attributes
+    ----------
+    y : ndarray of int, shape (n, labels)
+        The truth, 0 or 1.
+    probabilities : ndarray of float32, shape (n, labels)
+        What the model said.
+    """
+
+    y: np.ndarray
+    probabilities: np.ndarray
+
+    @property
+    def accuracy(self) -> float:
+        """The share of all answers that are right."""
+        return float(((self.probabilities > 0.5) == self.y).mean())
+
+    def report(self) -> "pd.DataFrame":
+        """Return precision, recall, F1 and number of samples of every label."""
+        import pandas as pd
+
+        table = metrics.precision_recall_fscore_support(
+            self.y, self.probabilities > 0.5, zero_division=0
+        )
+        return pd.DataFrame(dict(zip(["precision", "recall", "f1", "samples"], table, strict=True)))
+
+    def __repr__(self) -> str:
+        return f"SeveralLabels: accuracy {self.accuracy:.4f} of {self.y.size:,} answers"
+
+
+@dataclass(frozen=True, eq=False)
+class Regression:
+    """The predictions of numbers.
+
+    Attributes
+    ----------
+    y, predicted : ndarray of float, shape (n,) or (n, numbers)
+        The truth, and what the model said.
+    """
+
+    y: np.ndarray
+    predicted: np.ndarray
+
+    @property
+    def mae(self) -> float:
+        """The mean absolute error."""
+        return float(metrics.mean_absolute_error(self.y, self.predicted))
+
+    @property
+    def rmse(self) -> float:
+        """The root of the mean squared error."""
+        return float(metrics.root_mean_squared_error(self.y, self.predicted))
+
+    @property
+    def r2(self) -> float:
+        """The share of the variance that is explained; 0 for always saying the mean."""
+        return float(metrics.r2_score(self.y, self.predicted))
+
+    def __repr__(self) -> str:
+        return f"Regression: MAE {self.mae:.4g}, RMSE {self.rmse:.4g}, R² {self.r2:.4f}"
+
+
+def evaluate(model: keras.Model, data: Any) -> Evaluation | SeveralLabels | Regression:
+    """Evaluate a model on the test set of a Dataset or of a streamed folder, or on a pair (x, y).
+
+    Returns
+    -------
+    Evaluation
+        Where each sample has a class; also where each step or pixel has one: they count as
+        samples. One-hot labels are classes.
+    SeveralLabels
+        Where y of 0 and 1 has the shape of several sigmoids.
+    Regression
+        Where the model was trained on numbers.
 
     Raises
     ------
     CourseError
-        If the model has not one output for each class.
+        If the labels do not fit the outputs, or outputs that should be probabilities are not.
     """
     if isinstance(data, StreamingDataset):
         labels: list[np.ndarray] = []
@@ -228,16 +281,29 @@ def evaluate(model: keras.Model, data: Dataset | StreamingDataset) -> Evaluation
                 labels.append(y.numpy())
                 yield x
 
-        probabilities = _outputs(model, images())
-        y_test = np.concatenate(labels)
+        kind, output = _outputs(model, images())
+        y = np.concatenate(labels)
     else:
-        probabilities, y_test = predict(model, data.x_test), data.y_test
-    if probabilities.shape[1] != data.class_count:
+        x, y = (data.x_test, data.y_test) if isinstance(data, Dataset) else data
+        kind, output = _outputs(model, (x[i : i + BATCH] for i in range(0, len(x), BATCH)))
+    names = () if isinstance(data, tuple) else data.class_names
+    y, classes = np.asarray(y), output.shape[-1]
+    if kind == "labels" and y.shape == output.shape:
+        return SeveralLabels(y.astype(int), output)
+    if kind == "numbers" and y.size == output.size and not names:
+        return Regression(y.reshape(output.shape), output)
+    if kind == "classes" and y.shape == output.shape:
+        y = y.argmax(axis=-1)
+    # Of sigmoids of which only one can be right, the largest counts.
+    named = len(names) in (0, classes)
+    if kind == "numbers" or not named or y.size * classes != output.size:
+        about = "" if isinstance(data, tuple) else f"{data.name} {len(names)} classes, "
         raise CourseError(
-            f"The model has {probabilities.shape[1]} outputs, {data.name} {data.class_count} "
-            "classes; expected one output for each"
+            f"The model has {classes} outputs ({kind}), {about}the labels are {y.shape}; expected "
+            "one output for each class, and a label for each sample, step or pixel"
         )
-    return Evaluation(y_test, probabilities, data.class_names)
+    names = tuple(names) or tuple(map(str, range(classes)))
+    return Evaluation(y.reshape(-1).astype(int), output.reshape(-1, classes), names)
 
 
 def mistakes_grid(evaluation: Evaluation, images: np.ndarray, count: int = 20) -> Any:

@@ -1,7 +1,5 @@
-"""What Keras models and objectives are made of: layers, random states, outputs, descriptions."""
+"""What Keras models are made of: layers, random states, outputs, variables."""
 
-import hashlib
-import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,9 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import keras
-
-# Names that Keras counts up anew in every process, and what only repeats the layers.
-IGNORED = {"name", "inbound_nodes", "input_layers", "output_layers", "layers", "build_config"}
 
 
 def flat_layers(model: "keras.Layer") -> "list[keras.Layer]":
@@ -32,7 +27,9 @@ def _parts(whole: Any, seen: set[int]) -> Iterator[Any]:
     """Yield the layers and random states that an object holds; Keras's own list is private."""
     import keras
 
-    held = whole.layers if isinstance(whole, keras.Model) else list(vars(whole).values())
+    held: list[Any] = list(vars(whole).values())
+    if isinstance(whole, keras.Model):  # which holds much else
+        held = whole.layers + [v for v in held if isinstance(v, keras.random.SeedGenerator)]
     for part in keras.tree.flatten(held):
         if isinstance(part, keras.Layer | keras.random.SeedGenerator) and id(part) not in seen:
             seen.add(id(part))
@@ -49,21 +46,15 @@ def seed_layers(module: Any, seed: int) -> None:
         generator.state.assign([(seed * 1_000_003 + number) % 2**32, 0])
 
 
-def as_functional(model: "keras.Model") -> "keras.Model":
-    """Return a functional model of the same layers, not compiled, from and to the same tensors."""
+def output_layers(model: "keras.Model") -> "list[Any]":
+    """Return what computes each output, a layer or an operation; of a model inside, that model's.
+
+    Empty where it is not known before a call, as in a subclass.
+    """
     import keras
 
-    if isinstance(model, keras.Sequential):
-        return keras.Model(model.inputs[0], model.outputs[0], name=model.name)
-    return keras.Model(model.input, model.output, name=model.name)
-
-
-def output_layers(model: "keras.Model") -> "list[keras.Layer]":
-    """Return the layer that computes each output; where a model inside does, that model's."""
-    import keras
-
-    found: list[keras.Layer] = []
-    for tensor in keras.tree.flatten(model.outputs):
+    found: list[Any] = []
+    for tensor in keras.tree.flatten(getattr(model, "outputs", None) or []):
         # Keras tells in no public way which layer a tensor comes from; a test holds on to this one.
         layer, _, number = tensor._keras_history
         nested = isinstance(layer, keras.Model)
@@ -71,17 +62,22 @@ def output_layers(model: "keras.Model") -> "list[keras.Layer]":
     return found
 
 
-def output_activation(model: "keras.Model") -> str:
-    """Return the name of the first output's activation, such as ``"softmax"``; "" for none."""
+def output_activation(model: "keras.Model") -> str | None:
+    """Return the name of the first output's activation, such as ``"softmax"``.
+
+    ``""`` where it has none, None where that cannot be told.
+    """
     import keras
 
-    layer = output_layers(model)[0]
-    if isinstance(layer, keras.layers.Softmax):
-        return "softmax"
+    layer = next(iter(output_layers(model)), None)
     if isinstance(layer, keras.layers.TimeDistributed):
         layer = layer.layer
-    name = getattr(getattr(layer, "activation", None), "__name__", "")
-    return "" if name == "linear" else name
+    if isinstance(layer, keras.layers.Softmax):
+        return "softmax"
+    if not isinstance(layer, keras.Layer) or not hasattr(layer, "activation"):
+        return None
+    name = getattr(layer.activation, "__name__", None)
+    return "" if name == "linear" or layer.activation is None else name
 
 
 def variables_by_path(**owners: Any) -> dict[str, Any]:
@@ -107,6 +103,9 @@ def variables_by_path(**owners: Any) -> dict[str, Any]:
 @contextmanager
 def in_precision(model: "keras.Model", precision: str) -> Iterator[None]:
     """Let a model's layers compute in a precision for a while, its outputs in float32."""
+    if precision == "float32":
+        yield
+        return
     policies = [(layer, layer.dtype_policy) for layer in flat_layers(model)]
     last = {id(layer) for layer in output_layers(model)}
     try:
@@ -117,49 +116,3 @@ def in_precision(model: "keras.Model", precision: str) -> Iterator[None]:
     finally:
         for layer, policy in policies:
             layer.dtype_policy = policy
-
-
-def describe(thing: Any) -> Any:
-    """Return what tells data, a loss, an augmentation … from another, in every process."""
-    import keras
-    import numpy as np
-    import tensorflow as tf
-
-    if isinstance(thing, dict):
-        return {str(key): describe(value) for key, value in thing.items()}
-    if isinstance(thing, list | tuple):
-        return [describe(value) for value in thing]
-    if isinstance(thing, np.ndarray):
-        about = f"{thing.dtype}{thing.shape} ".encode()
-        return _digest(about, np.ascontiguousarray(thing).view(np.uint8).data)
-    if isinstance(thing, tf.data.Dataset):
-        return str(thing.element_spec)
-    if isinstance(thing, keras.Model):
-        layers = [
-            [type(x).__name__, plain(x.get_config()), [v.shape for v in x.variables]]
-            for x in flat_layers(thing)
-        ]
-        return _digest(json.dumps(layers, default=name_of).encode())
-    if callable(thing) or hasattr(thing, "get_config"):
-        config = thing.get_config() if hasattr(thing, "get_config") else {}
-        return {"class": name_of(thing)} | plain(config)
-    return thing
-
-
-def _digest(*content: Any) -> str:
-    digest = hashlib.blake2b(digest_size=8)
-    for part in content:
-        digest.update(part)
-    return digest.hexdigest()
-
-
-def plain(config: Any) -> Any:
-    """Return a configuration without names that Keras counts, and without what repeats layers."""
-    if isinstance(config, dict):
-        return {k: plain(v) for k, v in config.items() if k not in IGNORED}
-    return [plain(v) for v in config] if isinstance(config, list | tuple) else config
-
-
-def name_of(thing: Any) -> str:
-    """Return a function's or a class's name: no address, no counter."""
-    return getattr(thing, "__qualname__", type(thing).__name__)

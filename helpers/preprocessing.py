@@ -71,12 +71,12 @@ def scale(data: Dataset) -> Dataset:
         If the set holds texts.
     """
     if data.x_train.dtype == np.uint8:
-        return _convert(data, lambda x: np.divide(x, 255, dtype=np.float32))
+        return data.convert(lambda x: np.divide(x, 255, dtype=np.float32))
     if data.kind == "images":
         # As Python's floats: the spread of a type's whole range does not fit into that type.
         low, high = float(data.x_train.min()), float(data.x_train.max())
         spread = (high - low) or 1.0
-        return _convert(data, lambda x: ((x - low) / spread).astype(np.float32))
+        return data.convert(lambda x: ((x - low) / spread).astype(np.float32))
     from sklearn.preprocessing import MinMaxScaler
 
     return _convert_rows(data, MinMaxScaler())
@@ -109,11 +109,7 @@ def standardize(data: Dataset) -> Dataset:
         result -= (mean / std).astype(np.float32)
         return result
 
-    return _convert(data, transform)
-
-
-def _convert(data: Dataset, function: Any) -> Dataset:
-    return data.replace(x_train=function(data.x_train), x_test=function(data.x_test))
+    return data.convert(transform)
 
 
 def _convert_rows(data: Dataset, scaler: Any) -> Dataset:
@@ -127,7 +123,7 @@ def _convert_rows(data: Dataset, scaler: Any) -> Dataset:
         flat = scaler.transform(x.reshape(len(x), -1))
         return flat.astype(np.float32).reshape(-1, *shape)
 
-    return _convert(data, transform)
+    return data.convert(transform)
 
 
 class Splits(NamedTuple):
@@ -217,19 +213,18 @@ def encode_letters(data: Dataset, length: int = 20) -> Dataset:
             f"encode_letters received {data.kind} and length={length}; expected texts, and a "
             "length of at least 1"
         )
-    train, test = ([text.lower() for text in x] for x in (data.x_train, data.x_test))
-    alphabet = sorted(set("".join(train)))
+    alphabet = sorted(set("".join(data.x_train).lower()))
     number = {letter: i for i, letter in enumerate(alphabet)}
 
-    def encode(texts: list[str]) -> np.ndarray:
+    def encode(texts: np.ndarray) -> np.ndarray:
         x = np.zeros((len(texts), length, len(alphabet)), np.float32)
-        for row, text in zip(x, texts, strict=True):
+        for row, text in zip(x, map(str.lower, texts), strict=True):
             for place, letter in enumerate(text[-length:], start=max(0, length - len(text))):
                 if letter in number:
                     row[place, number[letter]] = 1
         return x
 
-    return data.replace(x_train=encode(train), x_test=encode(test), feature_names=tuple(alphabet))
+    return data.convert(encode).replace(feature_names=tuple(alphabet))
 
 
 def add_channel(

@@ -15,7 +15,7 @@ from PIL import Image
 
 from helpers.datasets import catalog
 from helpers.hardware import detect
-from helpers.hardware.planning import NEEDED
+from helpers.training.planning import NEEDED
 from helpers.warm_kernels import connection
 from helpers.warm_kernels.connection import WarmUnavailable
 

@@ -78,7 +78,7 @@ def test_check_as_json():
 
 def test_check_fails_with_a_fix(monkeypatch):
     monkeypatch.setenv("COURSE_REQUIRE_GPU", "1")
-    monkeypatch.setattr(hardware.detection, "_gpus", lambda: ())
+    monkeypatch.setattr(hardware, "_gpus", lambda: ())
     result = course("check")
     assert result.exit_code == 1
     assert "[FAIL] GPU: none" in result.output
@@ -86,7 +86,7 @@ def test_check_fails_with_a_fix(monkeypatch):
 
 
 def test_gpu_without_cuda_packages_is_told(monkeypatch):
-    monkeypatch.setattr(hardware.detection, "_gpus", lambda: ("NVIDIA T4",))
+    monkeypatch.setattr(hardware, "_gpus", lambda: ("NVIDIA T4",))
     finding = next(f for f in environment.check_environment() if f.subject == "GPU")
     assert not finding.ok
     assert "[gpu]" in finding.fix

@@ -82,26 +82,6 @@ def test_calibration(evaluation):
     assert evaluation.calibration_error(5) == pytest.approx(error)
 
 
-def test_area_under_the_curve_is_the_chance_to_rank_right(evaluation):
-    score, truth = evaluation.probabilities[:, 1], evaluation.y == 1
-    wins = score[truth][:, None] > score[~truth][None]
-    ties = score[truth][:, None] == score[~truth][None]
-    assert evaluation.auc("bee") == pytest.approx((wins + ties / 2).mean())
-    curve = evaluation.roc("bee")
-    assert np.trapezoid(curve[:, 1], curve[:, 0]) == pytest.approx(evaluation.auc("bee"))
-    recall = evaluation.precision_recall("bee")[:, 0]
-    assert (recall.min(), recall.max()) == (0, 1)
-
-
-@pytest.mark.parametrize("curve", ["roc", "precision_recall", "auc"])
-def test_curves_refuse_what_has_none(evaluation, curve):
-    with pytest.raises(CourseError, match="no class 'dog'; expected one of ant, bee, cat"):
-        getattr(evaluation, curve)("dog")
-    one_sided = Evaluation(np.zeros(5, int), np.full((5, 3), 1 / 3, np.float32), NAMES)
-    with pytest.raises(CourseError, match="5 of 5 samples are 'ant'"):
-        getattr(one_sided, curve)("ant")
-
-
 def test_evaluate_scales_as_training_does():
     data = load_dataset("digits")
     model = build_mlp(data.input_shape, 10)
@@ -136,7 +116,7 @@ def test_logits_go_through_softmax():
 
 
 def test_wrong_number_of_outputs_is_refused():
-    with pytest.raises(CourseError, match="3 outputs, digits 10 classes"):
+    with pytest.raises(CourseError, match=r"3 outputs \(classes\), digits 10 classes"):
         evaluate(build_mlp((8, 8), 3), load_dataset("digits"))
 
 
@@ -201,3 +181,88 @@ def test_a_stream_is_evaluated_as_its_arrays(image_folder):
     np.testing.assert_array_equal(streamed.y[order], np.sort(whole.y))
     assert streamed.accuracy == pytest.approx(whole.accuracy)
     assert streamed.loss == pytest.approx(whole.loss, rel=1e-4)
+
+
+def head(units, activation, loss, shape=(6,)):
+    inputs = keras.Input(shape)
+    model = keras.Model(inputs, layers.Dense(units, activation=activation)(inputs))
+    if loss is not None:
+        model.compile("sgd", loss)
+    return model
+
+
+X = RNG.normal(size=(50, 6)).astype("float32") * 5
+CLASSES = RNG.integers(0, 3, 50)
+SPARSE, BINARY = keras.losses.SparseCategoricalCrossentropy, keras.losses.BinaryCrossentropy
+PROBABLE = {
+    "classes": (head(3, "softmax", None), CLASSES, 3),
+    "one-hot": (head(3, "softmax", None), np.eye(3)[CLASSES], 3),
+    "a column": (head(3, "softmax", None), CLASSES[:, None], 3),
+    "logits": (head(3, None, SPARSE(from_logits=True)), CLASSES, 3),
+    "yes or no": (head(1, "sigmoid", None), CLASSES > 1, 2),
+    "logits of yes or no": (head(1, None, BINARY(from_logits=True)), CLASSES[:, None] > 1, 2),
+}
+
+
+@pytest.mark.parametrize("case", PROBABLE)
+def test_classes_are_evaluated_by_probabilities(case):
+    model, y, count = PROBABLE[case]
+    found = evaluate(model, (X, y))
+    assert found.probabilities.shape == (50, count)
+    assert 0 <= found.probabilities.min() <= found.probabilities.max() <= 1
+    np.testing.assert_allclose(found.probabilities.sum(axis=1), 1, rtol=1e-5)
+    raw = np.asarray(model(X))
+    predicted = raw.argmax(axis=1) if count == 3 else raw[:, 0] > (0.5 if "log" not in case else 0)
+    truth = np.asarray(y).argmax(axis=1) if case == "one-hot" else np.ravel(y)
+    assert found.accuracy == pytest.approx((predicted == truth).mean())
+
+
+def test_several_labels_are_answers_of_their_own():
+    for model in (head(3, "sigmoid", None), head(3, None, BINARY(from_logits=True))):
+        y = (RNG.random((50, 3)) > 0.5).astype(int)
+        found = evaluate(model, (X, y))
+        raw = np.asarray(model(X))
+        said = raw > (0.5 if model.layers[-1].activation.__name__ == "sigmoid" else 0)
+        assert found.accuracy == pytest.approx((said == y).mean())
+        right = (said & (y == 1)).sum(axis=0)
+        np.testing.assert_allclose(found.report()["recall"], right / y.sum(axis=0))
+        assert 0 <= found.probabilities.min() <= found.probabilities.max() <= 1
+
+
+@pytest.mark.parametrize("units", [1, 2])
+def test_numbers_are_evaluated_as_a_regression(units):
+    model = head(units, None, "mse")
+    y = RNG.normal(size=(50, units))
+    found = evaluate(model, (X, y[:, 0] if units == 1 else y))
+    wrong = np.asarray(model(X)) - y
+    assert found.mae == pytest.approx(np.abs(wrong).mean(), rel=1e-5)
+    assert found.rmse == pytest.approx(np.sqrt((wrong**2).mean(axis=0)).mean(), rel=1e-5)
+    explained = 1 - (wrong**2).sum(axis=0) / ((y - y.mean(axis=0)) ** 2).sum(axis=0)
+    assert found.r2 == pytest.approx(explained.mean(), rel=1e-5)
+
+
+@pytest.mark.parametrize("units", [1, 3])
+@pytest.mark.parametrize("places", [(5,), (4, 4)])
+def test_steps_and_pixels_count_as_samples(units, places):
+    x = RNG.normal(size=(8, *places, 2)).astype("float32")
+    y = RNG.integers(0, max(2, units), (8, *places))
+    model = head(units, "softmax" if units > 1 else "sigmoid", None, (*places, 2))
+    found = evaluate(model, (x, y))
+    raw = np.asarray(model(x))
+    predicted = raw.argmax(axis=-1) if units > 1 else raw[..., 0] > 0.5
+    assert len(found.y) == y.size
+    assert found.accuracy == pytest.approx((predicted == y).mean())
+
+
+@pytest.mark.parametrize("loss", [None, SPARSE(), "sparse_categorical_crossentropy"])
+def test_what_is_no_probability_is_refused(loss):
+    with pytest.raises(CourseError, match="and are no probabilities: end it with softmax"):
+        evaluate(head(3, None, loss), (X, CLASSES))
+
+
+def test_labels_that_do_not_fit_are_refused():
+    for y in (CLASSES[:40], np.zeros((50, 2))):
+        with pytest.raises(
+            CourseError, match=r"The model has 3 outputs \(classes\), the labels are"
+        ):
+            evaluate(head(3, "softmax", None), (X, y))

@@ -6,7 +6,6 @@ import pytest
 from keras import layers
 
 from helpers.layers import (
-    describe,
     flat_layers,
     output_activation,
     output_layers,
@@ -15,6 +14,7 @@ from helpers.layers import (
 )
 from helpers.models import build_mlp, build_rnn
 from helpers.preprocessing import augmentation
+from helpers.training.checkpoint import describe
 
 
 def nested(*last):
@@ -55,6 +55,17 @@ def test_outputs_of_a_model_inside_are_its_own():
     inputs = keras.Input((3,))
     first, second = inner(inputs)
     assert output_layers(keras.Model(inputs, [second, first])) == heads[::-1]
+
+
+def test_what_an_operation_or_a_subclass_gives_is_not_known():
+    inputs = keras.Input((4,))
+    assert (
+        output_activation(keras.Model(inputs, keras.ops.softmax(layers.Dense(3)(inputs)))) is None
+    )
+    assert (
+        output_activation(keras.Model(inputs, layers.Reshape((3, 1))(layers.Dense(3)(inputs))))
+        is None
+    )
 
 
 @pytest.mark.parametrize("name", ["softmax", "sigmoid", None])

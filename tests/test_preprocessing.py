@@ -278,3 +278,12 @@ def test_sequences_are_no_images():
     assert letters.kind == "sequences"
     assert load_dataset("digits").kind == "images"
     assert load_dataset("iris").kind == "table"
+
+
+def test_the_validation_part_is_converted_like_the_others():
+    data = load_dataset("digits")
+    with_val = data.replace(x_val=data.x_test, y_val=data.y_test)
+    for convert in (prep.scale, prep.standardize):
+        found = convert(with_val)
+        np.testing.assert_array_equal(found.x_val, found.x_test)
+        assert found.x_val.dtype == np.float32

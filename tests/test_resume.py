@@ -16,11 +16,10 @@ import pytest
 from conftest import needs
 from keras import layers
 
-from helpers import hardware
 from helpers.datasets import load_dataset
 from helpers.models import build_cnn, build_mlp
 from helpers.preprocessing import augmentation
-from helpers.training import CheckpointError, state, train
+from helpers.training import CheckpointError, Plan, train
 
 MOMENTS = int(os.environ.get("COURSE_FAULTS", "1"))
 RNG = np.random.default_rng(0)
@@ -30,10 +29,9 @@ QUIET = {"progress": False, "validation_split": 0.2}
 
 
 def dense(epochs=20, **changes):
-    """Train a small network with random layers, and every step in its checkpoint."""
-    state.CHECKPOINT_SECONDS = 0.0
+    """Train a small network with random layers."""
     model = build_mlp((6,), 3, hidden=(16,), dropout=0.3)
-    plan = hardware.Plan(("CPU:0",), "float32", "none", steps_per_execution=1)
+    plan = Plan("CPU:0")
     arguments = {
         "optimizer": "adam",
         "plan": plan,
@@ -45,10 +43,9 @@ def dense(epochs=20, **changes):
 
 def convolutional(**changes):
     """Train the kind of network that draws most on random states, in bfloat16 under XLA."""
-    state.CHECKPOINT_SECONDS = 0.0
     data = load_dataset("digits").subset(300)
     model = build_cnn(data, blocks=((4,),), dense=8)
-    plan = hardware.Plan(("CPU:0",), "mixed_bfloat16", "update", steps_per_execution=2)
+    plan = Plan("CPU:0", "mixed_bfloat16", "update", steps_per_execution=2)
     return train(
         model, data, epochs=6, batch_size=32, optimizer="adadelta", plan=plan,
         augmentation=augmentation(rotation=20, shift=0.1, seed=3), **QUIET, **changes,
@@ -177,7 +174,7 @@ OTHER = {
     "weights": ({"class_weight": {0: 2.0}}, "class_weight was None"),
     "loss": ({"loss": keras.losses.SparseCategoricalCrossentropy(reduction="sum")}, "loss"),
     "precision": (
-        {"plan": hardware.Plan(("CPU:0",), "mixed_bfloat16", "none")},
+        {"plan": Plan("CPU:0", "mixed_bfloat16")},
         "precision was float32, now it is mixed_bfloat16",
     ),
 }

@@ -18,7 +18,6 @@ from hypothesis import strategies as st
 
 from helpers.errors import CourseError, ParameterError
 from helpers.files import notebooks_dir, write_atomically
-from helpers.hardware import Plan
 from helpers.runs import record
 from helpers.runs.engine import run_notebooks
 from helpers.runs.metrics import MEDIA_TYPE, collect_metrics
@@ -26,6 +25,7 @@ from helpers.runs.notebook import read_notebook
 from helpers.runs.parameters import check_parameters, parse_assignments
 from helpers.runs.report import find_fallbacks, write_report
 from helpers.runs.results import Run, RunResult, result_of
+from helpers.training import Plan
 
 PARAMETERS = """\
 dataset: str = "digits"  # which
@@ -196,13 +196,13 @@ def test_record_keeps_the_plan_that_a_training_used():
     from IPython.utils.capture import capture_output
 
     InteractiveShell.instance()
-    plan = Plan(("GPU:0", "GPU:1"), "mixed_bfloat16", "none", distribution="mirrored")
+    plan = Plan("GPU:0", "mixed_bfloat16")
     with capture_output() as shown:
         record(a=1, plan=plan)
     (output,) = shown.outputs
     assert output.data[MEDIA_TYPE] == {"a": 1}
     about = output.metadata[MEDIA_TYPE]
-    assert about["device"] == "GPU:0 + GPU:1"
+    assert about["device"] == "GPU:0"
     assert about["plan"] == str(plan)
 
 

@@ -6,12 +6,12 @@ import pytest
 from PIL import Image
 from stand_in import write_weights
 
-from helpers import hardware, vision
+from helpers import vision
 from helpers.datasets import Dataset, DatasetError
 from helpers.errors import CourseError
 from helpers.evaluation import evaluate, predict
 from helpers.files import ROOT
-from helpers.training import train
+from helpers.training import plan, train
 from helpers.vision import Classifier, load_classifier, photo_classes, samples
 from helpers.vision.classifier import class_index
 
@@ -33,7 +33,7 @@ def red_or_blue():
     model.get_layer("colours").set_weights([kernel, np.full(2, -1, np.float32)])
     model.get_layer("places").set_weights([one[None, None], np.zeros(2, np.float32)])
     model.get_layer("last").set_weights([20 * one, np.zeros(2, np.float32)])
-    return Classifier("MobileNet", model, "by hand", hardware.inference_plan(model))
+    return Classifier("MobileNet", model, "by hand", plan(model, xla="none"))
 
 
 @pytest.fixture

@@ -163,10 +163,7 @@ def _resized(data: Dataset, image_size: tuple[int, int] | None) -> Dataset:
             f"{data.name}: image_size={image_size!r} has no effect on {data.x_train.dtype} "
             f"{data.kind}; it is for uint8 images"
         )
-    return data.replace(
-        x_train=resize_images(data.x_train, image_size),
-        x_test=resize_images(data.x_test, image_size),
-    )
+    return data.convert(lambda x: resize_images(x, image_size))
 
 
 def _existing(name: str | Path) -> Path:

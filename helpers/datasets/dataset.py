@@ -1,6 +1,6 @@
 """The ``Dataset`` of arrays that every notebook works on, and the checks that it passed."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -32,6 +32,8 @@ class Dataset:
         The columns of a table; empty for images and texts.
     skipped : tuple of str
         Files that a folder load left out under ``on_error="skip"``.
+    x_val, y_val : ndarray, optional
+        A part to choose by, of the form of the others; ``train`` validates on it.
     """
 
     name: str
@@ -43,6 +45,8 @@ class Dataset:
     source: str
     feature_names: tuple[str, ...] = ()
     skipped: tuple[str, ...] = ()
+    x_val: np.ndarray | None = None
+    y_val: np.ndarray | None = None
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -100,6 +104,12 @@ class Dataset:
     def replace(self, **changes: Any) -> "Dataset":
         """Return a copy with some attributes exchanged; arrays are shared, not copied."""
         return replace(self, **changes)
+
+    def convert(self, function: Callable[[np.ndarray], np.ndarray]) -> "Dataset":
+        """Return a copy whose ``x`` went through a function, that of every part."""
+        parts = ("x_train", "x_test", "x_val")
+        held = {part: x for part in parts if (x := getattr(self, part)) is not None}
+        return replace(self, **{part: function(x) for part, x in held.items()})
 
     def __repr__(self) -> str:
         shape = "×".join(map(str, self.input_shape)) or "text"

@@ -15,7 +15,7 @@ from typing import Any
 
 import psutil
 
-from helpers.hardware.detection import Hardware, detect
+from helpers.hardware import Hardware, detect
 from helpers.warm_kernels.process import LIVING
 
 THREADS = (

@@ -32,9 +32,9 @@ def record(**metrics: Any) -> None:
     from IPython.display import display
 
     about = {"peak_memory_mb": _peak_memory()}
-    for name in [n for n, value in metrics.items() if hasattr(value, "devices")]:
+    for name in [n for n, value in metrics.items() if hasattr(value, "reasons")]:
         plan = metrics.pop(name)
-        about |= {"device": " + ".join(plan.devices), "plan": str(plan)}
+        about |= {"device": plan.device, "plan": str(plan)}
     clean = {name: _clean(name, value) for name, value in metrics.items()}
     listed = ", ".join(f"{name} = {_shown(value)}" for name, value in clean.items())
     display(

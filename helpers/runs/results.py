@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypedDict
 
-from helpers.hardware.detection import detect
+from helpers.hardware import detect
 from helpers.runs.notebook import Notebook
 
 SUCCEEDED, FAILED, INTERRUPTED = "succeeded", "failed", "interrupted"

@@ -1,184 +1,90 @@
-"""How batches reach the steps: from arrays on the device, or from a stream."""
+"""How batches reach the step: numbers of batches whose rows lie on the device, or a stream."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
-from helpers.hardware import Plan
-from helpers.training.acceleration import compiled
-from helpers.training.data import TrainingError
+from helpers.training.data import count_samples, each, leaves
 
-VALIDATION_BATCH = 512
-# Larger data stay in the main memory, so that the network has the GPU's.
-GPU_DATA_BYTES = 4 * 2**30
-Step = Callable[[Any], tf.Tensor]
+GPU_DATA_BYTES = 4 * 2**30  # larger data stay in the main memory: the network has the GPU's
 
 
-class ArrayBatches:
-    """Batches of arrays that lie on the device and are shuffled there.
+class Rows(keras.callbacks.Callback):
+    """Arrays that lie on the device. ``fit`` gets the numbers of batches, the step fetches them.
 
     The order of an epoch follows from the seed and its number alone, so that a training can go on
-    in the middle of one.
+    after any of them.
     """
 
-    last = None  # the latest batch of a stream
+    def __init__(self, arrays: tuple[Any, ...], batch_size: int, device: str, seed: int) -> None:
+        super().__init__()
+        self._n, self._seed = count_samples(arrays), seed
+        self._size = min(batch_size, self._n)
+        self._whole, self._rest = divmod(self._n, self._size)
+        held = [a for a in leaves(arrays) if a is not None]
+        fits = sum(a.nbytes for a in held) <= GPU_DATA_BYTES
+        texts = any(a.dtype.kind in "OUS" for a in held)
+        with tf.device(device if fits and not texts else "CPU:0"):
+            self._arrays = each(lambda a: None if a is None else tf.constant(a), arrays)
+            self._order = tf.Variable(tf.range(self._n), trainable=False)
 
-    def __init__(self, arrays: Any, batch_size: int, plan: Plan, seed: int) -> None:
-        size = sum(a.nbytes for a in keras.tree.flatten(arrays))
-        # Replicas take their rows from the main memory; each has a device of its own.
-        fits = plan.on_gpu and plan.distribution == "none" and size <= GPU_DATA_BYTES
-        self._device = "GPU:0" if fits else "CPU:0"
-        with tf.device(self._device):
-            self._arrays = keras.tree.map_structure(tf.constant, arrays)
-        self._n = len(keras.tree.flatten(arrays)[0])
-        self.batch_size, self._seed = min(batch_size, self._n), seed
-        self.per_epoch = count_batches(arrays, self.batch_size)
-        # Where a call stands is kept in a variable: it survives an error in its middle.
-        self._position = tf.Variable(0, dtype=tf.int32, trainable=False)
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Shuffle, before the first step of an epoch."""
+        seed, rows = [self._seed, epoch + 1], tf.range(self._n)
+        self._order.assign(tf.random.experimental.stateless_shuffle(rows, seed=seed))
 
-    @property
-    def position(self) -> int:
-        """Batches taken in this epoch."""
-        return int(self._position)
+    def numbers(self) -> tf.data.Dataset:
+        """Return the numbers of an epoch's batches."""
+        return tf.data.Dataset.range(self._whole + (self._rest > 0))
 
-    def begin(self, epoch: int, position: int = 0) -> None:
-        """Shuffle for an epoch, and go to one of its batches."""
-        rows = tf.range(self._n, dtype=tf.int32)
-        self._order = tf.random.experimental.stateless_shuffle(rows, seed=[self._seed, epoch])
-        self._position.assign(position)
+    def feed(self, number: tf.Tensor, step: Callable[..., Any], by_size: bool) -> Any:
+        """Call a step with the rows of a batch.
 
-    def is_finished(self) -> bool:
-        """Tell whether the epoch's batches are all taken."""
-        return self.position >= self.per_epoch
-
-    def loop(self, step: Step, plan: Plan) -> Callable[[int], float]:
-        """Return a function that takes up to so many steps on the device: the last, finite loss."""
-        # XLA compiles for one size: where it does, a smaller last batch is a step of its own.
-        whole = self._n // self.batch_size
-        looped = whole if plan.xla == "step" else self.per_epoch
-        size = self.batch_size if looped == whole else None
-
-        @compiled
-        def many(order: tf.Tensor, first: tf.Tensor, last: tf.Tensor) -> tf.Tensor:
-            def unfinished(number: tf.Tensor, loss: tf.Tensor) -> tf.Tensor:
-                return tf.logical_and(number < last, tf.math.is_finite(loss))
-
-            def take(number: tf.Tensor, _: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-                rows = order[number * self.batch_size : (number + 1) * self.batch_size]
-                loss = step(self._rows(tf.ensure_shape(rows, [size])))
-                with tf.control_dependencies([loss]):  # that is, when the step is done
-                    self._position.assign(number + 1)
-                return number + 1, loss
-
-            return tf.while_loop(unfinished, take, (first, tf.constant(0.0)))[1]
-
-        @compiled
-        def rest(order: tf.Tensor) -> tf.Tensor:
-            loss = step(self._rows(order[looped * self.batch_size :]))
-            with tf.control_dependencies([loss]):
-                self._position.assign_add(1)
-            return loss
-
-        def take_steps(count: int) -> float:
-            if (first := self.position) >= looped:
-                return float(rest(self._order))
-            last = min(first + count, looped)
-            return float(many(self._order, tf.constant(first), tf.constant(last)))
-
-        return take_steps
-
-    def over_all(self, function: Step) -> Callable[[], None]:
-        """Return a function that gives every sample once to ``function``, in its order."""
-
-        def take(start: tf.Tensor) -> tuple[tf.Tensor]:
-            stop = tf.minimum(start + VALIDATION_BATCH, self._n)
-            function(self._rows(tf.range(start, stop)))
-            return (stop,)
-
-        left, begin = lambda start: start < self._n, (tf.constant(0),)
-        return compiled(lambda: tf.while_loop(left, take, begin))
-
-    def sample(self) -> Any:
-        """Return two samples, to try a model on."""
-        return self._rows(tf.constant([0, self._n - 1]))
-
-    def _rows(self, rows: tf.Tensor) -> Any:
-        with tf.device(self._device):
-            return keras.tree.map_structure(lambda a: tf.gather(a, rows), self._arrays)
-
-
-class StreamBatches:
-    """Batches of a ``tf.data.Dataset``, read while the step before them computes."""
-
-    def __init__(self, stream: tf.data.Dataset) -> None:
-        self._stream = stream.prefetch(tf.data.AUTOTUNE)
-        self.per_epoch = count_batches(stream, 1)
-        self.position, self.batch_size, self.last = 0, 0, None
-
-    def begin(self, epoch: int, position: int = 0) -> None:
-        """Start to read, from one of the stream's batches on."""
-        self._iterator: Iterator[Any] = iter(self._stream.skip(position))
-        self.position = position
-        self._next = next(self._iterator, None)
-
-    def is_finished(self) -> bool:
-        """Tell whether the epoch's batches are all taken."""
-        if self._next is None:
-            if self.position == 0:
-                raise TrainingError("The stream gave no batch; expected one in every epoch")
-            self.per_epoch = self.position
-        return self._next is None
-
-    def loop(self, step: Step, plan: Plan) -> Callable[[int], float]:
-        """Return a function that takes up to so many steps: the last, finite loss."""
-        any_size = keras.tree.map_structure(
-            lambda a: tf.TensorSpec([None, *a.shape[1:]], a.dtype), self._stream.element_spec
+        ``by_size`` it is traced for one size, and with ``quick=False`` for a smaller last batch,
+        which is not worth another compilation by XLA.
+        """
+        if not (self._rest and by_size):
+            return step(self._fetch(number, None if self._rest else self._size))
+        return tf.cond(
+            number < self._whole,
+            lambda: step(self._fetch(number, self._size)),
+            lambda: step(self._fetch(number, self._rest), quick=False),
         )
-        usual, other = compiled(step), compiled(step, input_signature=[any_size])
 
-        def take_steps(count: int) -> float:
-            loss = 0.0
-            for _ in range(count):
-                if self.is_finished() or not np.isfinite(loss):
-                    break
-                batch = self.last = self._next  # after an error the same one is taken again
-                rows = keras.tree.flatten(batch)[0].shape[0]
-                self.batch_size = max(self.batch_size, rows)
-                loss = float((usual if rows == self.batch_size else other)(batch))
-                self._next = next(self._iterator, None)
-                self.position += 1
-            return loss
-
-        return take_steps
-
-    def over_all(self, function: Step) -> Callable[[], None]:
-        """Return a function that gives every batch once to ``function``."""
-        once = compiled(function, reduce_retracing=True)
-
-        def all_batches() -> None:
-            for batch in self._stream:
-                once(batch)
-
-        return all_batches
-
-    def sample(self) -> Any:
-        """Return two samples, to try a model on."""
-        batch = next(iter(self._stream.take(1)), None)
-        return None if batch is None else keras.tree.map_structure(lambda a: a[:2], batch)
+    def _fetch(self, number: tf.Tensor, size: int | None) -> tuple[Any, ...]:
+        start = tf.cast(number, tf.int32) * self._size
+        rows = tf.ensure_shape(self._order[start : start + self._size], [size])
+        return each(lambda a: None if a is None else tf.gather(a, rows), self._arrays)
 
 
-def count_batches(source: Any, batch_size: int) -> int | None:
-    """Return the batches in an epoch, None where a stream does not know."""
-    if isinstance(source, tf.data.Dataset):
-        length = int(source.cardinality())
-        return length if length >= 0 else None
-    return -(-len(keras.tree.flatten(source)[0]) // batch_size)
+def as_stream(arrays: tuple[Any, ...], batch_size: int, seed: int) -> tf.data.Dataset:
+    """Return arrays as an endless stream, for epochs of a given number of steps."""
+    stream = tf.data.Dataset.from_tensor_slices(arrays).shuffle(count_samples(arrays), seed)
+    return stream.repeat().batch(batch_size)
 
 
-def make_batches(source: Any, batch_size: int, plan: Plan, seed: int = 0) -> Any:
-    """Feed from arrays or from a stream."""
-    stream = isinstance(source, tf.data.Dataset)
-    return StreamBatches(source) if stream else ArrayBatches(source, batch_size, plan, seed)
+def wound_forward(stream: Any, epochs: int, steps_per_epoch: int | None) -> Any:
+    """Return a stream as it is after so many epochs: a shuffled one has another order in each."""
+    if steps_per_epoch is not None:
+        return stream.skip(epochs * steps_per_epoch)
+    for _ in range(epochs if isinstance(stream, tf.data.Dataset) else 0):
+        next(iter(stream))  # an order is drawn with the first batch
+    return stream
+
+
+def augmenter(change: Any) -> Callable[[Any], Any]:
+    """Return what changes a batch of inputs; grey images get a channel for it."""
+    if change is None:
+        return lambda x: x
+    # A function of the user's may hold an ``if`` on a tensor, which needs AutoGraph.
+    layer = isinstance(change, keras.Layer)
+    call = partial(change, training=True) if layer else tf.function(change)
+
+    def on_images(x: tf.Tensor) -> tf.Tensor:
+        x = tf.cast(x, tf.float32)
+        return call(x[..., None])[..., 0] if x.shape.rank == 3 else call(x)
+
+    return lambda x: each(on_images, x)

@@ -1,45 +1,82 @@
-"""What cannot work, said before it starts; and what went wrong, said where it did."""
+"""What cannot work, said before it starts."""
 
 import warnings
+from importlib.util import find_spec
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
+from keras import layers
 
 from helpers.layers import flat_layers
-from helpers.preprocessing import count_not_finite
-from helpers.training.data import Task, TrainingError
+from helpers.training.data import Task, TrainingError, leaves
 from helpers.training.objective import loss_name
 
 # Layers for which bytes are what they should be: they scale them, or look them up.
-TAKE_BYTES = (keras.layers.Rescaling, keras.layers.Normalization, keras.layers.Embedding)
+TAKE_BYTES = (layers.Rescaling, layers.Normalization, layers.Embedding)
+INSTEAD = {  # of an argument of ``fit``
+    "verbose": "progress=",
+    "sample_weight": "data=(x, y, sample_weight)",
+    "initial_epoch": "checkpoint=, from which a training goes on",
+    "shuffle": "a tf.data.Dataset, whose order stays (arrays are always shuffled)",
+    "validation_batch_size": "validation_data=, a tf.data.Dataset",
+}
 
 
-def arguments(model: Any, epochs: int, batch_size: int | None, task: Task) -> None:
-    """Refuse what is no built model, or no number of epochs or samples."""
+def arguments(
+    model: Any, callbacks: list[Any], numbers: dict[str, Any], unknown: dict[str, Any]
+) -> None:
+    """Refuse what is no model, no whole number above 0, and what only ``fit`` takes."""
     if not isinstance(model, keras.Model):
         raise TrainingError(f"model is {type(model).__name__}; expected a Keras model")
-    if not model.built or not model.outputs:
-        raise TrainingError(
-            "The model is not built: begin it with keras.Input(shape), or make it with the "
-            "functional API"
-        )
-    numbers = {"epochs": epochs, "batch_size": 1 if batch_size is None else batch_size}
+    for name in unknown:
+        hint = f"use {INSTEAD[name]}" if name in INSTEAD else "see help(train)"
+        raise TrainingError(f"train takes no {name!r}; {hint}")
     for name, number in numbers.items():
-        if not isinstance(number, int | np.integer) or number < 1:
+        if number is not None and (not isinstance(number, int | np.integer) or number < 1):
             raise TrainingError(f"{name} is {number!r}; expected a whole number of at least 1")
+    if (devices := model.distribute_strategy.num_replicas_in_sync) > 1:
+        raise TrainingError(
+            f"The model was made in the scope of a strategy with {devices} devices, and train "
+            "computes on one: use Keras's fit (docs/several_devices.md)"
+        )
+    tensorboard = any(isinstance(c, keras.callbacks.TensorBoard) for c in callbacks)
+    if tensorboard and find_spec("tensorboard") is None:
+        raise TrainingError("The callback TensorBoard needs a package: pip install tensorboard")
+
+
+def streams(
+    task: Task, batch_size: int | None, steps: int | None, held_out: int | None, checkpoint: Any
+) -> None:
+    """Refuse streams that are empty, would never end, or could not go on from a checkpoint."""
     if task.is_stream and batch_size is not None:
         raise TrainingError(f"batch_size={batch_size} with a stream, which brings its own batches")
+    counts = {"steps_per_epoch": steps, "validation_steps": held_out}
+    for data, (name, count) in zip((task.train, task.validation), counts.items(), strict=True):
+        length = int(data.cardinality()) if isinstance(data, tf.data.Dataset) else 1
+        if length == tf.data.INFINITE_CARDINALITY and count is None:
+            raise TrainingError(f"The stream never ends; pass {name}=, or do not repeat it")
+        if length == 0:
+            raise TrainingError("The stream is empty; expected at least one batch")
+    known = isinstance(task.train, tf.data.Dataset | keras.utils.PyDataset | tuple)
+    ends = steps is not None and task.is_stream and task.steps(None) is not None
+    if checkpoint is not None and (ends or not known):
+        raise TrainingError(
+            "checkpoint= cannot wind this stream forward; pass a tf.data.Dataset, and with "
+            "steps_per_epoch one that never ends (.repeat())"
+        )
 
 
 def scale(model: keras.Model, task: Task) -> None:
     """Warn of bytes that nothing scales, and of fractions that are scaled as if they were bytes."""
     scales = [x for x in flat_layers(model) if isinstance(x, TAKE_BYTES)]
-    # A functional model may compute with its input by other means, such as preprocess_input.
+    # A functional model may compute with its input by other means, such as preprocess_input; what
+    # a model of another kind does with it is not known.
+    plain = isinstance(model, keras.Sequential) or type(model) is keras.Model
     computes = any(not isinstance(o, keras.Layer) for o in getattr(model, "operations", ()))
-    for x in task.parts(0):
-        if x.dtype == "uint8" and not scales and not computes:
+    for x in task.parts()[0]:
+        if x.dtype == "uint8" and plain and not scales and not computes:
             said = (
                 "x holds bytes, 0 … 255, and no layer of the model scales them: the network learns "
                 "badly from such numbers. Begin it with keras.layers.Rescaling(1 / 255), as "
@@ -56,65 +93,32 @@ def scale(model: keras.Model, task: Task) -> None:
 
 
 def labels(model: keras.Model, loss: Any, task: Task) -> None:
-    """Refuse labels that the loss or the output layer cannot take, before TensorFlow does."""
-    outputs, labels = keras.tree.flatten(model.outputs), task.parts(1)
-    if task.is_stream or len(outputs) != 1 or len(labels) != 1:
+    """Refuse texts and labels that the model or the loss cannot take, before TensorFlow does."""
+    inputs, outputs = (leaves(getattr(model, part, None) or []) for part in ("inputs", "outputs"))
+    x, y = task.parts()
+    if task.is_stream:
         return
-    name, units, y = loss_name(loss), outputs[0].shape[-1], labels[0]
-    if name == "categorical_crossentropy" and y.ndim == 1:
+    reads = not inputs or any(tensor.dtype == "string" for tensor in inputs)
+    if not reads and any(a.dtype.kind in "OUS" for a in x):
+        raise TrainingError("x holds text; encode it as numbers first, or in a layer")
+    if len(outputs) != 1 or len(y) != 1 or y[0].dtype.kind not in "iufb":
+        return
+    name, units, low, high = loss_name(loss), outputs[0].shape[-1], y[0].min(), y[0].max()
+    if name == "binary_crossentropy" and (low < 0 or high > 1):
+        raise TrainingError(
+            f"The labels reach from {low} to {high}, and binary cross-entropy expects 0 and 1: "
+            "renumber them, or pass another loss="
+        )
+    if name == "categorical_crossentropy" and y[0].ndim == 1:
         raise TrainingError(
             "loss is 'categorical_crossentropy', which expects one-hot rows, but the labels are "
-            f"class numbers of shape {y.shape}; use 'sparse_categorical_crossentropy', or "
-            "preprocessing.one_hot(y, class_count)"
+            f"class numbers of shape {y[0].shape}; use 'sparse_categorical_crossentropy', or "
+            "keras.utils.to_categorical(y)"
         )
-    if "crossentropy" not in name or name.startswith("binary"):
-        return
-    needed = task.class_count or 0
-    if name.startswith("sparse") and y.dtype.kind in "iu":
-        needed = max(needed, int(y.max()) + 1)
-    if needed > units:
-        raise TrainingError(
-            f"The labels have {needed} classes, the model {units} outputs; expected an output for "
-            "every class"
-        )
-
-
-def fit(model: keras.Model, batch: Any) -> None:
-    """Compute two samples: Keras builds its losses and metrics, and what does not fit shows."""
-    if batch is None:
-        raise TrainingError("The stream is empty; expected at least one batch")
-    x, y, weight = keras.utils.unpack_x_y_sample_weight(batch)
-    try:
-        predicted = model(x)
-        model.compute_loss(x=x, y=y, y_pred=predicted, sample_weight=weight, training=False)
-        model.compute_metrics(x, y, predicted, sample_weight=weight)
-        model.optimizer.build(model.trainable_variables)
-    except (ValueError, TypeError, tf.errors.InvalidArgumentError) as error:
-        shapes = keras.tree.map_structure(lambda a: (None, *a.shape[1:]), (x, y))
-        raise TrainingError(
-            f"The model {model.name!r} (input {model.input_shape}, output {model.output_shape}) "
-            f"does not fit the data (x and y: {shapes}) with loss {loss_name(model.loss)!r}: "
-            f"{' '.join(str(error).split())[:300]}"
-        ) from error
-    model.reset_metrics()
-
-
-def finite(sound: bool, model: keras.Model, task: Task, batches: Any, epoch: int) -> None:
-    """Stop where a loss, a gradient or a weight is no finite number; tell the step and a cause."""
-    if sound:
-        return
-    rate = float(keras.ops.convert_to_numpy(model.optimizer.learning_rate))
-    cause = f"the learning rate may be too high ({rate:g}): try a tenth of it, or clipnorm=1"
-    # Of a stream, the last batch can be seen; of arrays, x was looked at before.
-    what, data = ("the batch", batches.last) if task.is_stream else ("y", task.train)
-    arrays = map(np.asarray, keras.tree.flatten(data))
-    for a in (a for a in arrays if a.dtype.kind == "f"):
-        bad, largest = count_not_finite(a), float(np.abs(a).max())
-        if bad:
-            cause = f"{what} holds NaN or infinity in {bad} of {len(a)} samples: drop them"
-            break
-        if largest > 100:
-            cause = f"the data reach {largest:g}: scale them (helpers.preprocessing.scale)"
-            break
-    where = f"epoch {epoch}, step {batches.position}"
-    raise TrainingError(f"The loss or a weight is not a finite number at {where}; {cause}")
+    if name == "sparse_categorical_crossentropy" and getattr(loss, "ignore_class", None) is None:
+        classes = max(task.class_count or 0, int(high) + 1)
+        if low < 0 or classes > units:
+            raise TrainingError(
+                f"The labels have {classes} classes from {low} on, the model {units} outputs; "
+                "expected an output for every class, from 0 on"
+            )

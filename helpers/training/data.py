@@ -1,5 +1,7 @@
 """What is learned from: arrays or a stream of batches, and a part that is held out."""
 
+import inspect
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +13,9 @@ from helpers.datasets import Dataset, StreamingDataset
 from helpers.errors import CourseError
 from helpers.preprocessing import count_not_finite
 
-Arrays = tuple[Any, Any]  # x and y, each an array or a list or dict of arrays
+each, leaves = keras.tree.map_structure, keras.tree.flatten
+unpack = keras.utils.unpack_x_y_sample_weight
+NAMES = ("x", "y", "sample_weight")
 
 
 class TrainingError(CourseError):
@@ -20,79 +24,134 @@ class TrainingError(CourseError):
 
 @dataclass
 class Task:
-    """The data to train and to validate on: ``(x, y)`` of arrays, or a stream of batches."""
+    """The data to train and to validate on.
 
-    train: Arrays | tf.data.Dataset
-    validation: Arrays | tf.data.Dataset | None
+    ``train`` and ``validation`` are arrays, ``(x,)``, ``(x, y)`` or ``(x, y, sample_weight)``, of
+    which each may be a list or dict of arrays; or a stream of such batches, as ``fit`` takes it.
+    """
+
+    train: Any
+    validation: Any
     class_count: int | None = None
 
     @property
     def is_stream(self) -> bool:
         """Whether the training data come in batches of their own."""
-        return isinstance(self.train, tf.data.Dataset)
+        return not isinstance(self.train, tuple)
 
-    def parts(self, number: int) -> list[Any]:
-        """Return the arrays of x (0) or y (1), or of a stream what it says of them."""
-        whole = self.train.element_spec if self.is_stream else self.train
-        return keras.tree.flatten(whole[number])
+    def batch(self) -> tuple[Any, ...]:
+        """Return the arrays, or what a stream says of its batches (a generator says nothing)."""
+        if isinstance(self.train, tf.data.Dataset):
+            return unpack(self.train.element_spec)
+        if isinstance(self.train, keras.utils.PyDataset):
+            return unpack(self.train[0])
+        return (None,) * 3 if self.is_stream else unpack(self.train)
+
+    def parts(self) -> tuple[list[Any], list[Any]]:
+        """Return the arrays of x and those of y, or what a stream says of them."""
+        x, y = ([a for a in leaves(part) if a is not None] for part in self.batch()[:2])
+        return x, y
+
+    def steps(self, batch_size: int | None) -> int | None:
+        """Return the batches in an epoch, None where a stream does not know."""
+        if not self.is_stream:
+            return -(-count_samples(self.train) // batch_size)
+        length = int(self.train.cardinality()) if isinstance(self.train, tf.data.Dataset) else -1
+        return length if length > 0 else None
 
 
-def make_task(data: Any, validation_split: float | None, validation_data: Any, seed: int) -> Task:
+def make_task(data: Any, split: float | None, validation_data: Any, seed: int) -> Task:
     """Bring what a user passes as data into one of two forms, with a part held out."""
     class_count = data.class_count if isinstance(data, Dataset) else None
-    train = _form(data)
-    if validation_data is not None:
-        return Task(train, _form(validation_data), class_count)
-    if isinstance(train, tf.data.Dataset):
-        if validation_split:
+    train, held_out = _form(data), _held_out(data, split, validation_data)
+    if held_out is not None or not isinstance(train, tuple):
+        if held_out is None and split:
             raise TrainingError(
-                f"validation_split={validation_split} of a stream: its batches cannot be split; "
-                "pass validation_data=, a stream or arrays of their own"
+                f"validation_split={split} of a stream: its batches cannot be split; pass "
+                "validation_data=, a stream or arrays of their own"
             )
-        return Task(train, None, class_count)
-    share = 0.1 if validation_split is None else validation_split
+        return Task(train, held_out, class_count)
+    share, n = 0.1 if split is None else split, count_samples(train)
     if not 0 <= share < 1:
         raise TrainingError(f"validation_split is {share}; expected 0 up to less than 1")
-    x, y = train
-    n = len(keras.tree.flatten(x)[0])
-    held_out = round(n * share)
-    if not held_out:
-        return Task(train, None, class_count)
-    if held_out == n:
+    count = round(n * share)
+    if count == n:
         raise TrainingError(f"validation_split={share} of {n} samples leaves none to train on")
+    if not count:
+        return Task(train, None, class_count)
     order = np.random.default_rng([seed, 7]).permutation(n)
-    rest, validation = (
-        keras.tree.map_structure(lambda a, rows=rows: a[rows], (x, y))
-        for rows in (np.sort(order[held_out:]), np.sort(order[:held_out]))
+    rest, part = (
+        each(lambda a, rows=rows: None if a is None else a[rows], train)
+        for rows in (np.sort(order[count:]), np.sort(order[:count]))
     )
-    return Task(rest, validation, class_count)
+    return Task(rest, part, class_count)
 
 
-def _form(data: Any) -> Arrays | tf.data.Dataset:
+def count_samples(arrays: tuple[Any, ...]) -> int:
+    """Return how many samples arrays hold."""
+    return leaves(arrays)[0].shape[0]
+
+
+def _held_out(data: Any, split: float | None, validation: Any) -> Any:
+    """Return the validation part that is asked for, or that a Dataset has; None to split."""
+    if validation is None and isinstance(data, Dataset) and split is None:
+        validation = data
+    if isinstance(validation, Dataset):
+        if validation.x_val is not None:
+            return _form((validation.x_val, validation.y_val))
+        if validation is data:
+            return None
+    if isinstance(validation, Dataset | StreamingDataset):
+        raise TrainingError(
+            f"validation_data is the {type(validation).__name__} {validation.name}, which has no "
+            "validation part; pass what to validate on, such as (data.x_test, data.y_test)"
+        )
+    return None if validation is None else _form(validation)
+
+
+def _form(data: Any) -> Any:
     if isinstance(data, StreamingDataset):
         return data.train
-    if isinstance(data, tf.data.Dataset):
-        return data
     if isinstance(data, Dataset):
-        if data.kind == "text":
-            raise TrainingError(f"{data.name} holds text; encode it as numbers first")
         data = (data.x_train, data.y_train)
-    if not (isinstance(data, tuple) and len(data) == 2):
+    streams = isinstance(data, tf.data.Dataset | keras.utils.PyDataset) or inspect.isgenerator(data)
+    if streams or type(data).__module__.startswith("torch.utils.data"):
+        return data
+    if not (isinstance(data, tuple) and 1 <= len(data) <= 3):
         raise TrainingError(
-            f"data is {type(data).__name__}; expected a Dataset, a pair (x, y) of arrays, or a "
-            "tf.data.Dataset of batches"
+            f"data is {type(data).__name__}; expected a Dataset, arrays (x, y) or (x, y, "
+            "sample_weight), or a stream of batches such as a tf.data.Dataset"
         )
-    x, y = (keras.tree.map_structure(np.asarray, part) for part in data)
-    lengths = {len(a) for a in keras.tree.flatten((x, y))}
+    arrays = tuple(_arrays(part, name) for part, name in zip(data, NAMES, strict=False))
+    lengths = {len(a) for a in leaves(arrays) if a is not None}
     if len(lengths) != 1:
-        raise TrainingError(f"x and y have {sorted(lengths)} samples; expected as many of each")
+        several = ", ".join(NAMES[: len(data)])
+        raise TrainingError(f"{several} have {sorted(lengths)} samples; expected as many of each")
     if lengths == {0}:
         raise TrainingError("There is no sample to train on")
-    # The loss may not show them: ReLU turns NaN into 0, while the weights become NaN.
-    for array in keras.tree.flatten(x):
+    for array in leaves(arrays[0]):
         if bad := count_not_finite(array):
-            raise TrainingError(
-                f"x holds NaN or infinity in {bad} of {len(array)} samples; drop or fill "
-                "them (helpers.preprocessing)"
-            )
-    return x, y
+            # A network may know what to do with them; if not, the first step that fails is named.
+            said = f"x holds NaN or infinity in {bad} of {len(array)} samples; drop or fill them"
+            warnings.warn(f"{said} (helpers.preprocessing), unless the network does", stacklevel=4)
+    return arrays
+
+
+def _arrays(part: Any, name: str) -> Any:
+    """Return arrays as Keras takes them: what is nested stays so, lists of numbers become one."""
+    if isinstance(part, list | tuple) and all(np.isscalar(v) for v in leaves(part)):
+        part = np.asarray(part)
+    return each(lambda a: None if a is None else _array(a, name), part)
+
+
+def _array(values: Any, name: str) -> np.ndarray:
+    sparse = hasattr(values, "toarray") or isinstance(values, tf.SparseTensor | tf.RaggedTensor)
+    array = np.empty(()) if sparse else np.asarray(values)
+    texts = array.dtype != object or all(isinstance(value, str) for value in array.flat)
+    if array.ndim == 0 or not texts:
+        raise TrainingError(
+            f"{name} is a {type(values).__name__}; expected dense arrays of numbers or texts, with "
+            "a row for each sample, or a tf.data.Dataset of batches"
+        )
+    # Keras's fit takes 64 bits for 32, too.
+    return array.astype(keras.config.floatx()) if array.dtype == np.float64 else array

@@ -1,28 +1,24 @@
-"""The training loop: an epoch is a shuffle, steps of gradient descent, and a validation."""
+"""``train``: what is prepared for Keras's ``fit``, and what is put right after it."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 import pandas as pd
 import tensorflow as tf
 
-from helpers import hardware
-from helpers.dropout import with_quick_dropout
-from helpers.hardware import Plan
-from helpers.layers import describe, in_precision, seed_layers, variables_by_path
-from helpers.live import EpochProgress
+from helpers.layers import seed_layers
 from helpers.training import checks, objective
-from helpers.training.acceleration import Execution, Gradients, accelerate
-from helpers.training.batches import count_batches, make_batches
+from helpers.training.batches import Rows, as_stream, augmenter, wound_forward
+from helpers.training.callbacks import Watch, listed, wants_batches
 from helpers.training.checkpoint import Checkpoint
-from helpers.training.data import make_task
-from helpers.training.distribution import fresh, of_share, on_devices, on_replicas
-from helpers.training.state import Results, State
+from helpers.training.data import TrainingError, make_task
+from helpers.training.planning import Plan, steps_in_a_call
+from helpers.training.planning import plan as make_plan
+from helpers.training.step import build, has_own_step, own_steps
 
 
 @dataclass(frozen=True)
@@ -32,8 +28,8 @@ class TrainingResult:
     Attributes
     ----------
     history : DataFrame
-        A row for each epoch, from 1: ``loss`` (of all outputs together), the metrics, the same of
-        the validation with ``val_`` before them, and ``seconds``.
+        A row for each epoch, from 1: what Keras's history has (``loss``, the metrics, the same of
+        the validation with ``val_`` before them), and ``seconds``.
     plan : Plan
         What it ran on, and why.
     samples_per_second : float
@@ -54,15 +50,17 @@ def train(
     *,
     epochs: int = 1,
     batch_size: int | None = None,
+    steps_per_epoch: int | None = None,
     optimizer: str | keras.optimizers.Optimizer = "adam",
     learning_rate: float | keras.optimizers.schedules.LearningRateSchedule | None = None,
     loss: Any = None,
     metrics: Any = None,
     validation_split: float | None = None,
     validation_data: Any = None,
+    validation_steps: int | None = None,
     augmentation: Callable[..., Any] | None = None,
-    class_weight: dict[int, float] | str | None = None,
-    callbacks: Sequence[keras.callbacks.Callback] = (),
+    class_weight: dict[int, float] | Sequence[float] | str | None = None,
+    callbacks: keras.callbacks.Callback | Sequence[keras.callbacks.Callback] = (),
     early_stopping: int | None = None,
     seed: int = 0,
     precision: str = "auto",
@@ -70,202 +68,142 @@ def train(
     plan: Plan | None = None,
     checkpoint: str | Path | None = None,
     progress: bool = True,
+    **unknown: Any,
 ) -> TrainingResult:
-    """Train a built Keras model, quickly and reproducibly, on what this machine has.
+    """Train a Keras model by its own ``fit``, quickly and reproducibly, on what this machine has.
 
-    It computes what Keras's ``fit`` does on one device, except that batch normalization takes its
-    statistics from parts of a batch that does not fit into memory (a warning says so).
+    The order of the samples follows from the seed. Apart from that, weights and history are those
+    of ``compile`` and ``fit``; in the end the model is compiled. What is not said here is as there.
 
     Parameters
     ----------
     model : keras.Model
-        Any built model. Its weights are changed in place. It takes the data as they are: scaling
-        is a layer of the model (``Rescaling``), so that ``predict`` and ``save`` have it too.
+        Any model. Its weights are changed in place. It takes the data as they are: scaling is a
+        layer of the model (``Rescaling``), so that ``predict`` and ``save`` have it too.
     data
-        A ``Dataset`` (its training part), a pair ``(x, y)`` of arrays (or lists or dicts of them),
-        or a ``tf.data.Dataset`` of batches ``(x, y)`` or ``(x, y, sample_weight)``.
-    epochs
-        Times through the data.
+        A ``Dataset`` (its training part); arrays ``(x,)``, ``(x, y)`` or ``(x, y, sample_weight)``,
+        each an array or a list or dict of arrays; or a stream of such batches: a
+        ``tf.data.Dataset``, a ``PyDataset``, a generator.
     batch_size
         Samples a step, 128 by default. A stream brings its own batches.
     optimizer, learning_rate
         A name or an optimizer, of which a fresh copy is used; a number or a schedule.
     loss, metrics
-        As to Keras's ``compile``. By default what is usual for the labels and the output:
-        cross-entropy and accuracy for classes, squared and absolute error for numbers.
+        By default what is usual, where labels and output leave no doubt: cross-entropy and accuracy
+        for classes, squared and absolute error for numbers.
     validation_split
-        Share of the training data that is held out, 0.1 by default (a stream: none).
+        Share of the training data that is held out at random, 0.1 by default (a stream: none).
     validation_data
-        Data to validate on instead, of any kind that ``data`` may be.
+        Data to validate on instead, as ``data``. Of a ``Dataset`` it is the validation part; where
+        it has none, a share of its training part. The test part has to be asked for:
+        ``(data.x_test, data.y_test)``.
     augmentation
         A layer or a model, such as ``preprocessing.augmentation()``, or a function ``f(x)`` of a
         batch of images ``(n, h, w, channels)`` in float32, with the values of the data.
     class_weight
-        A weight for each class, or ``"balanced"``.
-    callbacks
-        Keras callbacks. Those that want to see batches see every one; that is slower.
+        A weight for each class (a dict, or a list), or ``"balanced"``.
     early_stopping
         Stop after so many epochs without a smaller validation loss, and take the best weights.
     seed
         Of the held-out part, the order of the samples, dropout and augmentation.
     precision, xla, plan
-        Override single decisions of ``hardware.plan``, or all of them.
+        By default the machine decides (see ``helpers.training.plan``).
     checkpoint
-        A file from which the same call goes on, exactly, after an interruption. Only ``epochs``
-        may grow.
+        A file that is written after every epoch. Where it is there already, training goes on from
+        it, and ends in the very weights that it would have had without the break (a stream has to
+        give the same batches again).
     progress
-        Whether to show the plan, a bar, and a line for each epoch.
-
-    Returns
-    -------
-    TrainingResult
+        Show the plan and each epoch's results.
 
     Raises
     ------
     TrainingError
-        For data, labels or arguments that do not fit, and for a loss that is not finite.
+        For what does not fit, for a stream that never ends, for a loss or a weight that is not
+        finite, and for too little memory.
     CheckpointError
         If the checkpoint is damaged or belongs to another training.
     """
+    callbacks = listed(callbacks)
+    numbers = {"epochs": epochs, "batch_size": batch_size, "early_stopping": early_stopping}
+    numbers |= {"steps_per_epoch": steps_per_epoch, "validation_steps": validation_steps}
+    checks.arguments(model, callbacks, numbers, unknown)
     task = make_task(data, validation_split, validation_data, seed)
-    checks.arguments(model, epochs, batch_size, task)
-    batch_size = batch_size or 128
-    callbacks = list(callbacks)
-    if early_stopping is not None:
-        watched = "val_loss" if task.validation else "loss"
-        stop = keras.callbacks.EarlyStopping(watched, 0, early_stopping, restore_best_weights=True)
-        callbacks.append(stop)
-    per_epoch = count_batches(task.train, batch_size)
-    plan = plan or hardware.plan(model, precision=precision, xla=xla, steps_per_epoch=per_epoch)
-    if any(map(_wants_batches, callbacks)):
-        plan = replace(plan, steps_per_execution=1)
+    checks.streams(task, batch_size, steps_per_epoch, validation_steps, checkpoint)
+    batch_size = None if task.is_stream else batch_size or 128
+    build(model, task)
     loss = objective.default_loss(model, task) if loss is None else loss
     metrics = objective.default_metrics(loss) if metrics is None else metrics
     checks.labels(model, loss, task)
     checks.scale(model, task)
-    augment, weight_of = _augmentation(augmentation), objective.class_weights_of(class_weight, task)
-    batches = make_batches(task.train, batch_size, plan, seed)
-    held_out = task.validation and make_batches(task.validation, batch_size, plan)
-    bar = EpochProgress(epochs, shown=progress)
-    bar.note(str(plan))
-
-    with on_devices(model, plan, metrics) as net, in_precision(net, plan.precision):
-        net.compile(
-            objective.build_optimizer(optimizer, learning_rate, plan.precision),
-            loss=loss,
-            metrics=metrics if net is model else fresh(metrics),
-        )
-        checks.fit(net, batches.sample())
-        forward = with_quick_dropout(net, plan)
-        seed_layers(forward, seed)
-        seed_layers(augmentation, seed + 1)
-        weights, results = net.trainable_variables, Results(net)
-
-        def gradients(x: Any, y: Any, weight: Any, share: Any) -> Gradients:
-            with tf.GradientTape() as tape:
-                predicted = forward(x, training=True)
-                batch_loss = net.compute_loss(x, y, predicted, weight)
-                scaled = net.optimizer.scale_loss(of_share(batch_loss, share))
-            slopes = tape.gradient(scaled, weights, unconnected_gradients="zero")
-            return batch_loss, predicted, [tf.convert_to_tensor(s) for s in slopes]
-
-        def update(slopes: list[tf.Tensor]) -> None:
-            net.optimizer.apply(slopes, weights)
-
-        def step(gradients: Any, update: Any, batch: Any, share: Any = None) -> tf.Tensor:
-            x, y, weight = keras.utils.unpack_x_y_sample_weight(batch)
-            x, weight = augment(x), weight_of(y, weight)
-            batch_loss, predicted, slopes = gradients(x, y, weight, share)
-            # Nothing changes before all is computed: running out of memory leaves no trace.
-            with tf.control_dependencies([batch_loss, *slopes]):
-                results.add(x, y, predicted, weight, batch_loss, share)
-                return of_share(batch_loss, share) + update(slopes)
-
-        def validation_step(batch: Any, share: Any = None) -> tf.Tensor:
-            x, y, weight = keras.utils.unpack_x_y_sample_weight(batch)
-            predicted = net(x, training=False)
-            batch_loss = net.compute_loss(x, y, predicted, weight, training=False)
-            results.add(x, y, predicted, weight, batch_loss, share)
-            return batch_loss
-
-        def take_steps(plan: Plan) -> Callable[[int], float]:
-            quick = partial(step, *accelerate(gradients, update, plan))
-            return batches.loop(on_replicas(quick), plan)
-
-        execution = Execution(take_steps, plan, batches, net)
-        validate = held_out and held_out.over_all(on_replicas(validation_step))
-        about = {"epochs": epochs, "steps": per_epoch, "verbose": 0}
-        hooks = keras.callbacks.CallbackList(callbacks, model=net, **about)
-        hooks.on_train_begin()
-        state = State(net)
-        if checkpoint is not None:
-            described = {
-                "model": net, "data": task.train, "validation": task.validation,
-                "optimizer": net.optimizer, "loss": loss, "metrics": metrics,
-                "batch_size": batch_size, "class_weight": class_weight, "seed": seed,
-                "augmentation": augmentation, "precision": plan.precision, "xla": plan.xla,
-            }  # fmt: skip
-            owners = {"model": [net, forward], "optimizer": net.optimizer, "change": augmentation}
-            changing = variables_by_path(**owners, metrics=[results.loss, *net.metrics])
-            state.restore(Checkpoint(checkpoint, describe(described), changing, callbacks))
-        try:
-            for epoch in state.epochs(epochs):
-                hooks.on_epoch_begin(epoch - 1)
-                bar.start_epoch(epoch)
-                if state.position == 0:
-                    results.reset()
-                batches.begin(epoch, state.position)
-                while not batches.is_finished():
-                    hooks.on_train_batch_begin(batches.position)
-                    last_loss = execution.take()
-                    checks.finite(np.isfinite(last_loss), net, task, batches, epoch)
-                    logs = results.read()
-                    hooks.on_train_batch_end(batches.position - 1, logs)
-                    bar.update(batches.position, batches.per_epoch, logs)
-                    state.save_at_times(batches.position)
-                sound = all(np.isfinite(weight).all() for weight in net.get_weights())
-                checks.finite(sound, net, task, batches, epoch)
-                logs = results.read()
-                if validate:
-                    hooks.on_test_begin()
-                    results.reset()
-                    validate()
-                    found = results.read()
-                    hooks.on_test_end(found)
-                    logs |= {f"val_{name}": value for name, value in found.items()}
-                hooks.on_epoch_end(epoch - 1, logs)
-                bar.end_epoch(logs)
-                state.end_epoch(logs)
-            hooks.on_train_end()
-            net.optimizer.finalize_variable_values(weights)
-        finally:
-            bar.close()
-    history = pd.DataFrame(state.rows, pd.RangeIndex(1, len(state.rows) + 1, name="epoch"))
-    return TrainingResult(history, execution.plan, execution.samples_per_second(), model)
+    weighted, class_weights = objective.weighted_by_class(class_weight, model, task)
+    steps = steps_per_epoch or task.steps(batch_size)
+    plan = plan or make_plan(model, precision=precision, xla=xla, steps_per_epoch=steps, loss=loss)
+    if early_stopping is not None:
+        watched = "loss" if task.validation is None else "val_loss"
+        stop = keras.callbacks.EarlyStopping(watched, 0, early_stopping, restore_best_weights=True)
+        callbacks.append(stop)
+    rows, source = None, weighted
+    if not task.is_stream and steps_per_epoch is not None:
+        source = as_stream(weighted, batch_size, seed)
+    elif not task.is_stream:
+        rows = Rows(weighted, batch_size, plan.device, seed)
+        source = rows.numbers()
+    watch = Watch(task, batch_size, epochs, callbacks, shown=progress)
+    watch.bar.note(str(plan))
+    model.compile(
+        objective.build_optimizer(optimizer, learning_rate, plan.precision), loss=loss,
+        metrics=metrics, jit_compile=has_own_step(model) and plan.xla == "step",
+    )  # fmt: skip
+    model.optimizer.build(model.trainable_variables)
+    seed_layers(model, seed)
+    seed_layers(augmentation, seed + 1)
+    hooks, first = [*([rows] if rows else []), *callbacks, watch], 0
+    if checkpoint is not None:
+        about = {
+            "model": model, "data": task.train, "validation": task.validation,
+            "optimizer": model.optimizer, "loss": loss, "metrics": metrics,
+            "batch_size": batch_size, "steps_per_epoch": steps_per_epoch, "seed": seed,
+            "class_weight": class_weight, "augmentation": augmentation,
+            "precision": plan.precision, "xla": plan.xla,
+        }  # fmt: skip
+        owners = {"model": model, "optimizer": model.optimizer, "change": augmentation}
+        hooks.append(saved := Checkpoint(checkpoint, about, owners, callbacks, watch.rows))
+        first = saved.read(epochs)
+        source = source if rows else wound_forward(source, first, steps_per_epoch)
+    a_call = plan.steps_per_execution or steps_in_a_call(model, batch_size or 32, plan.on_gpu)
+    singly = any(map(wants_batches, callbacks))
+    steps_of_ours = own_steps(model, plan, rows, augmenter(augmentation), watch)
+    with _explained(watch, batch_size), steps_of_ours:
+        # Set here and not by compile, which a saved model would keep.
+        model.steps_per_execution = 1 if singly else min(a_call, steps or a_call)
+        model.fit(
+            source, epochs=epochs, initial_epoch=first, verbose=0, callbacks=hooks, shuffle=False,
+            class_weight=class_weights, steps_per_epoch=steps_per_epoch,
+            validation_data=task.validation, validation_steps=validation_steps,
+            validation_batch_size=512 if isinstance(task.validation, tuple) else None,
+        )  # fmt: skip
+    history = pd.DataFrame(watch.rows, pd.RangeIndex(1, len(watch.rows) + 1, name="epoch"))
+    return TrainingResult(history, plan, watch.samples_per_second(), model)
 
 
-def _wants_batches(callback: keras.callbacks.Callback) -> bool:
-    """Tell whether a callback looks at single batches."""
-    if isinstance(callback, keras.callbacks.ModelCheckpoint) and callback.save_freq == "epoch":
-        return False
-    hooks = ("on_train_batch_begin", "on_train_batch_end", "on_batch_begin", "on_batch_end")
-    base = keras.callbacks.Callback
-    return any(
-        getattr(getattr(callback, hook), "__func__", None) is not getattr(base, hook)
-        for hook in hooks
-    )
-
-
-def _augmentation(change: Any) -> Callable[[Any], Any]:
-    """Return what changes a batch of inputs; grey images get a channel for it."""
-    if change is None:
-        return lambda x: x
-    # A function of the user's may hold an ``if`` on a tensor, which needs AutoGraph.
-    own = not isinstance(change, keras.Layer)
-    call = tf.function(change) if own else partial(change, training=True)
-
-    def on_images(x: tf.Tensor) -> tf.Tensor:
-        x = tf.cast(x, tf.float32)
-        return call(x[..., None])[..., 0] if x.shape.rank == 3 else call(x)
-
-    return lambda x: keras.tree.map_structure(on_images, x)
+@contextmanager
+def _explained(watch: Watch, batch_size: int | None) -> Iterator[None]:
+    """Say in one line why a training ended early, and what to do."""
+    try:
+        yield
+    except (tf.errors.ResourceExhaustedError, MemoryError) as error:
+        raise TrainingError(
+            f"Out of memory in epoch {watch.epoch}, with {batch_size or 'some'} samples a step: "
+            f"pass batch_size={max(1, (batch_size or 2) // 2)}, and an optimizer with gradient_"
+            "accumulation_steps=2, such as keras.optimizers.Adam(gradient_accumulation_steps=2)"
+        ) from error
+    except tf.errors.OpError as error:
+        said = " ".join(error.message.split())[:300]
+        raise TrainingError(f"A step failed in epoch {watch.epoch}: {said}") from error
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(
+            f"Interrupted in epoch {watch.epoch}: the model has the weights of its last step; a "
+            "checkpoint, where there is one, goes on after the last whole epoch"
+        ) from None
+    finally:
+        watch.bar.close()

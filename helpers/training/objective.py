@@ -4,28 +4,62 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
+from sklearn.utils.class_weight import compute_sample_weight
 
 from helpers.layers import output_activation
-from helpers.training.data import Task, TrainingError
+from helpers.training.data import Task, TrainingError, leaves
+
+SPARSE = keras.losses.SparseCategoricalCrossentropy
 
 
-def default_loss(model: keras.Model, task: Task) -> str | keras.losses.Loss:
-    """Choose the usual loss for labels and an output."""
-    outputs = keras.tree.flatten(model.outputs)
-    if len(outputs) > 1:
-        raise TrainingError(
-            f"The model has {len(outputs)} outputs; pass loss=, one for each, as to Keras's compile"
+def default_loss(model: keras.Model, task: Task) -> str | keras.Loss | None:
+    """Choose the usual loss where labels and output leave no doubt, and ask for it elsewhere.
+
+    None for a model with a training step or a loss of its own.
+    """
+    labels, outputs = task.parts()[1], leaves(getattr(model, "outputs", None) or [])
+    if len(labels) == len(outputs) == 1 and (loss := _certain(model, labels[0], outputs[0])):
+        return loss
+    kind, plain = type(model), keras.Model
+    own = kind.train_step is not plain.train_step or kind.compute_loss is not plain.compute_loss
+    if own or not (labels or task.is_stream):
+        return None
+    about = f" of {len(outputs)}, one for each output," if len(outputs) > 1 else ""
+    if len(labels) == len(outputs) == 1:
+        about = (
+            f" for labels {labels[0].dtype} {tuple(labels[0].shape)} and an output "
+            f"{tuple(outputs[0].shape)} with {output_activation(model) or 'no known'} activation"
         )
-    units, activation, labels = outputs[0].shape[-1], output_activation(model), task.parts(1)[0]
-    whole = keras.backend.is_int_dtype(labels.dtype) or labels.dtype == bool
-    if units == 1:
-        if not whole and activation != "sigmoid":
-            return "mean_squared_error"
-        return keras.losses.BinaryCrossentropy(from_logits=activation != "sigmoid")
-    if len(labels.shape) == 1 and whole:
-        return keras.losses.SparseCategoricalCrossentropy(from_logits=activation != "softmax")
-    return "categorical_crossentropy" if activation == "softmax" else "mean_squared_error"
+    raise TrainingError(
+        f"No loss{about} is the only usual one; pass loss=, as to Keras's compile, such as "
+        "'sparse_categorical_crossentropy', 'binary_crossentropy' or 'mean_squared_error'"
+    )
+
+
+def _certain(model: keras.Model, y: Any, output: Any) -> str | keras.Loss | None:
+    units, activation = output.shape[-1], output_activation(model)
+    whole = keras.backend.is_int_dtype(keras.backend.standardize_dtype(y.dtype))
+    # One label for each sample, step or pixel; a last axis of 1 does not count.
+    shape, places = tuple(y.shape[1:]), tuple(output.shape[1:-1])
+    one_each = shape in (places, (*places, 1))
+    alike = len(y.shape) == len(output.shape) and shape[-1] == units
+    number = alike or (units == 1 and one_each)
+    if activation == "sigmoid":
+        return "binary_crossentropy" if number else None
+    if units > 1 and one_each and whole and activation in ("softmax", ""):
+        return SPARSE(from_logits=activation == "")
+    if activation == "softmax":
+        return "categorical_crossentropy" if alike and units > 1 else None
+    if activation in ("tanh", None) or y.dtype == bool or is_one_hot(y):
+        return None
+    return "mean_squared_error" if number else None
+
+
+def is_one_hot(y: Any) -> bool:
+    """Tell whether labels are rows with a single 1 among zeros; of a stream it is not known."""
+    if not isinstance(y, np.ndarray) or y.ndim < 2 or y.shape[-1] < 2:
+        return False
+    return bool(((y == 0) | (y == 1)).all() and (y.sum(axis=-1) == 1).all())
 
 
 def loss_name(loss: Any) -> str:
@@ -33,48 +67,59 @@ def loss_name(loss: Any) -> str:
     return loss if isinstance(loss, str) else getattr(loss, "name", "")
 
 
-def default_metrics(loss: Any) -> list[str]:
+def default_metrics(loss: Any) -> list[str] | None:
     """Choose the usual metric for a loss."""
-    if isinstance(loss, dict | list | tuple):
-        return []
+    if loss is None or isinstance(loss, dict | list | tuple):
+        return None
     classes = any(kind in loss_name(loss) for kind in ("crossentropy", "hinge"))
     return ["accuracy"] if classes else ["mae"]
 
 
-def build_optimizer(
-    optimizer: str | keras.optimizers.Optimizer, learning_rate: Any, precision: str
-) -> keras.optimizers.Optimizer:
+def build_optimizer(optimizer: Any, learning_rate: Any, precision: str) -> Any:
     """Build a fresh optimizer, so that no earlier training's momentum leaks into this one."""
     try:
-        named = keras.optimizers.get(optimizer)
+        given = keras.optimizers.get(optimizer)
     except ValueError:
         raise TrainingError(
             f"optimizer is {optimizer!r}; expected a Keras optimizer or its name, such as 'adam'"
         ) from None
-    config = named.get_config()
+    config = given.get_config()
     if learning_rate is not None:
         config["learning_rate"] = learning_rate
-    fresh = type(named).from_config(config)
+    fresh = type(given).from_config(config)
+    for name in ("_exclude_from_weight_decay", "_exclude_from_weight_decay_pattern"):
+        if name in vars(given):  # no part of the configuration; a test holds on to the names
+            setattr(fresh, name, getattr(given, name))
     if precision == "mixed_float16" and not isinstance(fresh, keras.optimizers.LossScaleOptimizer):
         return keras.optimizers.LossScaleOptimizer(fresh)
     return fresh
 
 
-def class_weights_of(class_weight: dict[int, float] | str | None, task: Task) -> Any:
-    """Return a function of labels and given weights: the weight of each sample by its class."""
+def weighted_by_class(class_weight: Any, model: keras.Model, task: Task) -> tuple[Any, Any]:
+    """Return arrays with the weights of their classes; of a stream the weights that ``fit`` takes.
+
+    ``"balanced"`` is scikit-learn's: samples / (classes · samples of the class).
+    """
     if class_weight is None:
-        return lambda y, weight: weight
-    y = None if task.is_stream else task.train[1]
-    if not (isinstance(y, np.ndarray) and y.ndim == 1 and y.dtype.kind in "iu"):
-        raise TrainingError("class_weight needs arrays with labels that are class numbers")
-    counts = np.bincount(y, minlength=task.class_count or 0)
-    if class_weight == "balanced":
-        vector = len(y) / (len(counts) * np.maximum(counts, 1))
-    elif unknown := set(class_weight) - set(range(len(counts))):
+        return task.train, None
+    if not isinstance(class_weight, dict | str):
+        class_weight = dict(enumerate(class_weight))
+    if task.is_stream:
+        if isinstance(class_weight, str):
+            raise TrainingError(f"class_weight={class_weight!r} needs arrays; pass a dict")
+        units = (getattr(model, "output_shape", None) or [0])[-1] or 0
+        # fit has no default for a class above the highest that is named.
+        return task.train, dict.fromkeys(range(units), 1.0) | class_weight
+    labels = leaves(task.train[1:])
+    if len(labels) != 1:
         raise TrainingError(
-            f"class_weight names class {min(unknown)}; expected 0 … {len(counts) - 1}"
+            f"class_weight got {len(labels)} arrays beside x; expected the labels of one output, "
+            "and no other weights"
         )
-    else:
-        vector = [class_weight.get(c, 1.0) for c in range(len(counts))]
-    weights = tf.constant(vector, tf.float32)
-    return lambda y, weight: tf.gather(weights, tf.cast(y, tf.int32))
+    y = labels[0].argmax(axis=-1) if is_one_hot(labels[0]) else labels[0]
+    y = y[..., 0] if y.ndim > 1 and y.shape[-1] == 1 else y
+    try:
+        weights = compute_sample_weight(class_weight, y.ravel())
+    except ValueError as error:
+        raise TrainingError(f"class_weight is {class_weight!r}: {error}") from None
+    return (*task.train, weights.reshape(y.shape).astype("float32")), None

@@ -19,7 +19,8 @@ from helpers import hardware
 from helpers.datasets import FallbackWarning
 from helpers.datasets.folders import file_bar
 from helpers.errors import CourseError, DatasetError, WeightsUnavailable, nearest
-from helpers.hardware import Plan
+from helpers.training.planning import Plan
+from helpers.training.planning import plan as make_plan
 from helpers.vision import weights as weight_files
 from helpers.vision.efficientnet_lite import EfficientNetLite0
 from helpers.vision.photos import Photo, decoded, list_photos, warn_of_skipped
@@ -66,7 +67,7 @@ def load_classifier(
         Another network to take, with a ``FallbackWarning``, where the weights cannot be had; not
         where ``COURSE_FALLBACK=0`` is set, as in the runs of a sweep.
     precision : str
-        ``"auto"``, or one of ``hardware.PRECISIONS``.
+        ``"auto"``, or one of ``helpers.training.planning.PRECISIONS``.
     **options
         What the network itself takes, such as ``alpha=0.25`` for MobileNet.
 
@@ -108,7 +109,7 @@ def load_classifier(
         said = f"Using {fallback} instead of {architecture}. {error}"
         warnings.warn_explicit(said, FallbackWarning, "load_classifier", 1)
         return load_classifier(fallback, precision=precision)
-    plan = hardware.inference_plan(model, precision=precision)
+    plan = make_plan(model, precision=precision, xla="none")
     source = None if weights is None else Path(weights).name
     return Classifier(architecture, model, source, plan)
 

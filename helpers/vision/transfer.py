@@ -48,8 +48,7 @@ def extract_features(classifier: Classifier, data: Dataset, *, progress: bool = 
             f"{data.name} holds {data.x_train.dtype} of shape {data.input_shape}; expected bytes "
             f"of {expected}: load it with image_size={classifier.image_size}, color_mode='rgb'"
         )
-    x_train, x_test = (_cached(classifier, x, progress) for x in (data.x_train, data.x_test))
-    return data.replace(x_train=x_train, x_test=x_test)
+    return data.convert(lambda x: _cached(classifier, x, progress))
 
 
 def _cached(classifier: Classifier, images: np.ndarray, progress: bool) -> np.ndarray:

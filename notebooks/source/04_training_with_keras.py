@@ -193,9 +193,9 @@ check(max(gaps) < 1e-4, "the loop and fit end with the same weights")
 #
 # ## 3 · Faster: what `train` decides
 #
-# `helpers.training.train` is such a loop, too; its text is
-# [`helpers/training/loop.py`](../helpers/training/loop.py), a loop that you can read; what it calls lies beside it. It looks at the machine and the network,
-# decides how to compute, and says so in its first line, the *plan*.
+# `helpers.training.train` calls Keras's own `fit`, and decides before how to compute. It looks at the machine and the
+# network, and says what it decided in its first line, the *plan*. Its step is the one of your loop:
+# [`helpers/training/step.py`](../helpers/training/step.py).
 
 # %% tags=["nbval-ignore-output"]
 import time

@@ -1,11 +1,14 @@
-"""What this machine has, found out without importing TensorFlow."""
+"""What this machine has. Only what asks for usable GPUs imports TensorFlow."""
 
 import os
 import platform
 import shutil
 import subprocess
+import warnings
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 # oneDNN's names for instruction sets, each with what the one before has ("CPU dispatcher control"),
 # and the first of them that has each feature that decides how a network can be computed.
@@ -79,13 +82,10 @@ def detect() -> Hardware:
 
 
 def _cores() -> int:
-    # Job schedulers and taskset allow fewer cores than the machine has, a sweep fewer threads.
-    if hasattr(os, "sched_getaffinity"):
-        allowed = len(os.sched_getaffinity(0))
-    else:
-        allowed = os.cpu_count() or 1
-    threads = os.environ.get("TF_NUM_INTRAOP_THREADS", "")
-    return min(allowed, int(threads)) if threads.isdigit() and int(threads) else allowed
+    from joblib import cpu_count  # knows of taskset, job schedulers and containers
+
+    threads = os.environ.get("TF_NUM_INTRAOP_THREADS", "")  # a sweep allows fewer
+    return min(cpu_count(), int(threads)) if threads.isdigit() and int(threads) else cpu_count()
 
 
 def _allowed() -> tuple[str, ...]:
@@ -119,3 +119,31 @@ def _gpus() -> tuple[str, ...]:
     except (OSError, subprocess.SubprocessError):
         return ()
     return tuple(line.strip() for line in listed.stdout.splitlines() if line.strip())
+
+
+def usable_gpus() -> list[dict[str, Any]]:
+    """Return what TensorFlow tells of the GPUs that it can use: name and compute capability."""
+    import tensorflow as tf
+
+    gpus = tf.config.list_physical_devices("GPU")
+    return [tf.config.experimental.get_device_details(gpu) for gpu in gpus]
+
+
+@cache
+def prepare() -> None:
+    """Let every GPU take memory as it needs it, where TensorFlow would take all of it at once.
+
+    TensorFlow takes this setting only before its first computation, so ``helpers.models`` and
+    ``helpers.training`` call it when they are imported.
+    """
+    import tensorflow as tf
+
+    try:
+        for gpu in tf.config.list_physical_devices("GPU"):
+            tf.config.experimental.set_memory_growth(gpu, True)
+    except RuntimeError:  # a GPU is in use already: too late, and no reason to stop
+        warnings.warn(
+            "A GPU was in use before the course's modules were imported, so TensorFlow may hold "
+            "all of its memory; import helpers.models in the first cell",
+            stacklevel=2,
+        )

@@ -1,0 +1,171 @@
+"""The step that ``fit`` takes for each batch. Read it beside the loop of lesson 04."""
+
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from inspect import signature
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from helpers.dropout import quick_dropout
+from helpers.layers import in_precision
+from helpers.training.data import Task, TrainingError, each, leaves, unpack
+from helpers.training.objective import loss_name
+from helpers.training.planning import Plan
+
+by_xla = partial(tf.function, autograph=False, jit_compile=True)
+MIN_SHARD = 16  # samples; fewer are not worth a core of their own
+
+
+def gradient_step(model: keras.Model, plan: Plan) -> Callable[..., dict[str, Any]]:
+    """Return a step that computes what ``keras.Model.train_step`` does, as the plan says."""
+    # A subclass whose call does not name it gets no ``training``, and then none of its layers.
+    training = {"training": True} if "training" in signature(model.call).parameters else {}
+
+    def gradients(x: Any, y: Any, weight: Any) -> tuple[tf.Tensor, Any, list[Any]]:
+        with tf.GradientTape() as tape:
+            predicted = model(x, **training)
+            loss = model.compute_loss(x, y, predicted, weight)
+            scaled = model.optimizer.scale_loss(loss)
+        return loss, predicted, tape.gradient(scaled, model.trainable_variables)
+
+    def update(slopes: list[Any]) -> None:
+        model.optimizer.apply(slopes, model.trainable_variables)
+
+    quick_gradients = in_shards(by_xla(gradients), plan.shards) if plan.xla == "step" else gradients
+    quick_update = update if plan.xla == "none" else by_xla(update)
+
+    def step(x: Any, y: Any, weight: Any, quick: bool) -> dict[str, Any]:
+        loss, predicted, slopes = (quick_gradients if quick else gradients)(x, y, weight)
+        if slopes:
+            quick_update(slopes)
+        else:
+            warnings.warn("The model has no variable to train", stacklevel=2)
+        for metric in (m for m in model.metrics if m.name == "loss"):
+            metric.update_state(loss, sample_weight=tf.shape(leaves(x)[0])[0])
+        return model.compute_metrics(x, y, predicted, weight)
+
+    return step
+
+
+def in_shards(gradients: Callable[..., Any], most: int) -> Callable[..., Any]:
+    """Let equal parts of a batch be computed side by side, one on each core, and averaged."""
+
+    def side_by_side(*batch: Any) -> Any:
+        rows = leaves(batch)[0].shape[0] or 1
+        counts = range(1, min(most, rows // MIN_SHARD) + 1)
+        count = max((n for n in counts if rows % n == 0), default=1)
+        if count == 1:
+            return gradients(*batch)
+        parts = (
+            each(lambda a, k=k: a if a is None else tf.split(a, count)[k], batch)
+            for k in range(count)
+        )
+        losses, predicted, slopes = zip(*(gradients(*part) for part in parts), strict=True)
+        slopes = [mean(parts) for parts in zip(*slopes, strict=True)]
+        return mean(losses), each(lambda *p: tf.concat(p, 0), *predicted), slopes
+
+    return side_by_side
+
+
+def mean(parts: Sequence[Any]) -> Any:
+    """Return the mean of the shards' losses, or of their gradients of one variable."""
+    if isinstance(parts[0], tf.IndexedSlices):  # of an Embedding, whose update depends on the form
+        joined = (tf.concat([getattr(p, a) for p in parts], 0) for a in ("values", "indices"))
+        values, indices = joined
+        return tf.IndexedSlices(values / len(parts), indices, parts[0].dense_shape)
+    return None if parts[0] is None else tf.add_n(parts) / len(parts)
+
+
+def has_own_step(model: keras.Model) -> bool:
+    """Tell whether a model brings a training step of its own."""
+    own = "train_step" in vars(model)
+    return own or type(model).train_step is not keras.Model.train_step
+
+
+@contextmanager
+def own_steps(
+    model: keras.Model, plan: Plan, rows: Any, augment: Callable[..., Any], watch: Any
+) -> Iterator[None]:
+    """Let ``fit`` take our steps while this lasts: of batches by number, and as the plan says."""
+    held = {n: f for n, f in vars(model).items() if n in ("train_step", "test_step")}
+    own, test_step = model.train_step, model.test_step
+    by_gradient = None if has_own_step(model) else gradient_step(model, plan)
+
+    def take(batch: Any, quick: bool = True) -> dict[str, Any]:
+        x, y, weight = unpack(batch)
+        x = augment(x)
+        if by_gradient:
+            return by_gradient(x, y, weight, quick)
+        return own(keras.utils.pack_x_y_sample_weight(x, y, weight))
+
+    def train_step(batch: Any) -> dict[str, Any]:
+        with as_planned(model, plan):
+            by_size = plan.xla == "step" and by_gradient is not None
+            logs = rows.feed(batch, take, by_size) if rows else take(batch)
+            watch.see(logs)
+        return logs
+
+    def planned_test_step(batch: Any) -> dict[str, Any]:
+        with as_planned(model, plan):
+            return test_step(batch)
+
+    model.train_step, model.test_step = train_step, planned_test_step
+    try:
+        yield
+    finally:
+        del model.train_step, model.test_step
+        for name, function in held.items():
+            setattr(model, name, function)
+        model.steps_per_execution = 1
+        # What is traced holds the arrays, and the precision.
+        model.train_function = model.test_function = model.predict_function = None
+
+
+@contextmanager
+def as_planned(model: keras.Model, plan: Plan) -> Iterator[None]:
+    """Compute as the plan says what is traced meanwhile: where, how precisely, dropout quickly.
+
+    Only then do they count: a callback that saves or calls the model finds it as it was.
+    """
+    with (
+        fitting(model),
+        tf.device(plan.device),
+        in_precision(model, plan.precision),
+        quick_dropout(model, plan.on_gpu),
+    ):
+        yield
+
+
+@contextmanager
+def fitting(model: keras.Model) -> Iterator[None]:
+    """Say in one line what does not fit, of what Keras and TensorFlow say in many."""
+    try:
+        yield
+    except (ValueError, TypeError, RuntimeError, tf.errors.OpError) as error:
+        raise TrainingError(
+            f"The model {model.name!r} does not fit the data with loss "
+            f"{loss_name(getattr(model, 'loss', None))!r}: {' '.join(str(error).split())[:400]}"
+        ) from error
+
+
+def build(model: keras.Model, task: Task) -> None:
+    """Build a model that is not, from two samples, or from zeros of the form of a stream's."""
+    if model.built:
+        return
+    if (x := task.batch()[0]) is None:
+        raise TrainingError(
+            "The model is not built, and a generator cannot be looked at: call the model once on a "
+            "batch, or begin it with keras.Input(shape)"
+        )
+
+    def two(a: Any) -> Any:
+        known = isinstance(a, np.ndarray)
+        return a[:2] if known else tf.zeros([2, *(n or 1 for n in a.shape[1:])], a.dtype)
+
+    with fitting(model):
+        model(each(two, x))

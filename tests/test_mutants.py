@@ -1,0 +1,52 @@
+"""Would the tests notice? Five faults are put into a copy; each time one of them has to fail."""
+
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from helpers.files import ROOT
+
+MUTANTS = {
+    "gradients doubled": (
+        "step.py",
+        "tape.gradient(scaled, model.trainable_variables)",
+        "tape.gradient(2.0 * scaled, model.trainable_variables)",
+    ),
+    "sample weights ignored": (
+        "step.py",
+        "model.compute_loss(x, y, predicted, weight)",
+        "model.compute_loss(x, y, predicted, None)",
+    ),
+    "dropout off": ("step.py", '{"training": True} if', '{"training": False} if'),
+    "the order of an epoch repeated": (
+        "batches.py",
+        "seed, rows = [self._seed, epoch + 1]",
+        "seed, rows = [self._seed, 1]",
+    ),
+    "a scheduler called twice": ("loop.py", "*callbacks, watch]", "*callbacks, *callbacks, watch]"),
+}
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("name", MUTANTS)
+def test_a_fault_in_the_training_is_noticed(name, tmp_path):
+    file, before, after = MUTANTS[name]
+    for part in ("helpers", "tests", "docs", "pyproject.toml"):
+        copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copy
+        copy(ROOT / part, tmp_path / part)
+    path = tmp_path / "helpers" / "training" / file
+    text = path.read_text(encoding="utf-8")
+    assert text.count(before) == 1
+    path.write_text(text.replace(before, after), encoding="utf-8")
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    environment.pop("COURSE_FAULTS", None)
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider"]
+    tests = ["tests/test_training.py", "tests/test_fit.py"]
+    done = subprocess.run(
+        [*command, *tests], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 1, done.stdout[-2000:]
+    assert "1 failed" in done.stdout
