@@ -49,14 +49,16 @@ def with_train(network: str, data: Dataset, epochs: int) -> tuple[list[float], f
 
 
 def with_fit(
-    network: str, data: Dataset, epochs: int, *, pipeline: bool, onednn: bool
+    network: str, data: Dataset, epochs: int, *, pipeline: bool, onednn: bool, xla: bool, half: bool
 ) -> tuple[list, float]:
-    """Train as the course's sources do, or as TensorFlow's guide to performance says."""
+    """Train as the course's sources do, or as Keras's and TensorFlow's guides make it fast."""
     if not onednn:  # what TensorFlow decides by itself, without the course's package
         os.environ.pop("TF_ENABLE_ONEDNN_OPTS", None)
     import keras
     import tensorflow as tf
 
+    if half:
+        keras.config.set_dtype_policy("mixed_bfloat16")
     model, clock = build(network, rescale=False), Clock()
     x, x_test = (a.astype("float32") / 255 for a in (data.x_train, data.x_test))
     y = keras.utils.to_categorical(data.y_train, 10)
@@ -66,6 +68,7 @@ def with_fit(
         loss="categorical_crossentropy",
         metrics=["accuracy"],
         steps_per_execution=50 if pipeline else 1,
+        jit_compile=xla,
     )
     tick = keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: clock.tick())
     options: dict[str, Any] = {"epochs": epochs, "verbose": 0, "callbacks": [tick]}
@@ -143,7 +146,8 @@ def speed(network: str, loop: str) -> dict[str, float]:
     if loop == "train":
         seconds, accuracy = with_train(network, data, epochs)
     elif loop.startswith("fit"):
-        options = {"pipeline": "tf.data" in loop, "onednn": "oneDNN" in loop}
+        words = {"pipeline": "tf.data", "onednn": "oneDNN", "xla": "XLA", "half": "bfloat16"}
+        options = {option: word in loop for option, word in words.items()}
         seconds, accuracy = with_fit(network, data, epochs, **options)
     else:
         seconds, accuracy = with_torch(network, data, epochs, half="bfloat16" in loop)

@@ -16,7 +16,10 @@ from side_by_side import run_python, save, take_turns
 
 CONTENDERS = Path(__file__).with_name("contenders.py")
 NETWORKS = ("cnn", "lstm", "dense")
-LOOPS = ("train", "fit", "fit, tf.data", "fit, oneDNN", "PyTorch float32", "PyTorch bfloat16")
+LOOPS = (
+    *("train", "fit", "fit, tf.data", "fit, tf.data, XLA", "fit, tf.data, bfloat16", "fit, oneDNN"),
+    *("PyTorch float32", "PyTorch bfloat16"),
+)
 HAS_TORCH = importlib.util.find_spec("torch") is not None
 MULTIPLES = (1, 2, 4, 8)
 
@@ -26,8 +29,10 @@ def speed(rounds: int, loops: Sequence[str] = LOOPS) -> list[dict[str, object]]:
     loops = [name for name in loops if HAS_TORCH or not name.startswith("PyTorch")]
     rows = []
     for network in NETWORKS:
+        # XLA compiles a convolution for the CPU to something ten times slower.
+        sensible = [name for name in loops if network != "cnn" or "XLA" not in name]
         medians = take_turns(
-            loops, lambda loop, network=network: run_python(str(CONTENDERS), network, loop), rounds
+            sensible, lambda loop, network=network: run_python(str(CONTENDERS), network, loop), rounds
         )
         own = medians["train"]["images_per_second"]
         for loop, median in medians.items():

@@ -188,7 +188,11 @@ def body(case: Case) -> list[layers.Layer]:
     }.get(inside, [])
     sequence = labels == "each step"
     if inside in ("text", "mask", "stateful") or sequence:
-        first += [layers.SimpleRNN(6, return_sequences=sequence, stateful=inside == "stateful")]
+        first += [
+            layers.SimpleRNN(
+                6, return_sequences=sequence, stateful=inside == "stateful", unroll=True
+            )
+        ]
     elif labels == "each pixel":
         first += [layers.Conv2D(6, 3, padding="same", activation="relu")]
     else:

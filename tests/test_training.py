@@ -416,7 +416,7 @@ REFUSED = {
     "xla": ({"xla": "yes"}, "xla is 'yes'"),
     "labels": ({"data": (X, CLASSES + 5)}, "8 classes from 5 on, the model 3"),
     "one-hot": ({"loss": "categorical_crossentropy"}, "expects one-hot rows"),
-    "weights": ({"class_weight": {7: 1.0}}, "class_weight is {7: 1.0}: The classes, .* are not in class_weight"),
+    "weights": ({"class_weight": {7: 1.0}}, "The classes, .* are not in class_weight"),
     "stream": (
         {"data": tf.data.Dataset.from_tensors((X, CLASSES)), "validation_split": 0.1},
         "stream: its batches cannot be split",
