@@ -25,9 +25,9 @@ for line in sys.stdin.buffer:
 # 1 hides notices. 3 hides errors too, such as the one that a machine without GPU gets from its CUDA
 # stub: what really fails there is raised as an exception all the same.
 LOG_LEVEL = "1" if shutil.which("nvidia-smi") else "3"
-# Every training and every prediction compiles a loop of its own, which TensorFlow's warning about
+# Every training and every prediction compiles a step of its own, which TensorFlow's warning about
 # "frequent retracing" takes for a mistake.
-COMPILED_ANEW = ("<function ArrayBatches.", "<function StreamBatches.", "<function _outputs.")
+COMPILED_ANEW = ("<function TensorFlowTrainer.", "<function _outputs.", "<function gradient_step.")
 
 
 class _TensorFlowFinder(importlib.abc.MetaPathFinder):

@@ -12,14 +12,17 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
+import tensorflow as tf
 from conftest import needs
 from keras import layers
 
 from helpers.datasets import load_dataset
 from helpers.models import build_cnn, build_mlp
 from helpers.preprocessing import augmentation
-from helpers.training import CheckpointError, Plan, train
+from helpers.training import CheckpointError, Plan, TrainingError, train
+from helpers.training.checkpoint import REMEMBERED
 
 MOMENTS = int(os.environ.get("COURSE_FAULTS", "1"))
 RNG = np.random.default_rng(0)
@@ -39,6 +42,18 @@ def dense(epochs=20, **changes):
         "early_stopping": 50,
     } | changes
     return train(model, (X, Y), epochs=epochs, **QUIET, **arguments)
+
+
+def everything(**changes):
+    """Train with schedules, plateaus, early stopping, moving averages and noise at work."""
+    callbacks = [
+        keras.callbacks.LearningRateScheduler(lambda epoch, rate: rate * 0.98),
+        keras.callbacks.ReduceLROnPlateau("val_loss", patience=3, factor=0.7),
+    ]
+    return dense(
+        epochs=60, callbacks=callbacks, optimizer=keras.optimizers.Adam(0.01, use_ema=True),
+        augmentation=layers.GaussianNoise(0.2, seed=5), **changes,
+    )  # fmt: skip
 
 
 def convolutional(**changes):
@@ -101,8 +116,8 @@ def test_killed_at_random_moments_it_ends_with_the_same_weights(processes, tmp_p
         folder = tmp_path / str(number)
         folder.mkdir()
         if number:
-            kill_at_random(processes, dense, folder, np.random.default_rng(number))
-        return finish(processes, dense, folder)
+            kill_at_random(processes, everything, folder, np.random.default_rng(number))
+        return finish(processes, everything, folder)
 
     with ThreadPoolExecutor(2) as pool:
         whole, *killed = pool.map(trial, range(MOMENTS + 1))
@@ -164,6 +179,95 @@ def test_interrupted_by_the_user_goes_on(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         dense(checkpoint=path, callbacks=[keras.callbacks.LambdaCallback(on_epoch_begin=stop)])
     assert identical(dense(checkpoint=path).model.get_weights(), dense().model.get_weights())
+
+
+C = keras.callbacks
+AT_WORK = {
+    "schedule": lambda: {"callbacks": [C.LearningRateScheduler(lambda epoch, rate: rate * 0.8)]},
+    "schedule of steps": lambda: {"learning_rate": keras.optimizers.schedules.CosineDecay(0.1, 60)},
+    "plateau": lambda: {
+        "callbacks": [C.ReduceLROnPlateau("val_loss", patience=1, min_delta=0.5, factor=0.5)]
+    },
+    "moving average": lambda: {"optimizer": keras.optimizers.Adam(0.01, use_ema=True)},
+    "moving average, swapped": lambda: {
+        "optimizer": keras.optimizers.Adam(0.01, use_ema=True, ema_momentum=0.5),
+        "callbacks": [C.SwapEMAWeights(swap_on_epoch=True)],
+    },
+    "accumulation": lambda: {"optimizer": keras.optimizers.Adam(gradient_accumulation_steps=3)},
+    "augmentation": lambda: {"augmentation": layers.GaussianNoise(0.3, seed=2)},
+}
+
+
+@pytest.mark.parametrize("case", AT_WORK)
+def test_what_is_at_work_goes_on_as_it_was(case, tmp_path):
+    """In a new model, with new callbacks, as after a kill."""
+    path = tmp_path / "c.npz"
+    whole = dense(epochs=6, **AT_WORK[case]())
+    dense(epochs=3, checkpoint=path, **AT_WORK[case]())
+    resumed = dense(epochs=6, checkpoint=path, **AT_WORK[case]())
+    assert identical(whole.model.get_weights(), resumed.model.get_weights())
+    columns = [c for c in whole.history if c != "seconds"]
+    assert whole.history[columns].equals(resumed.history[columns])
+
+
+@pytest.mark.parametrize("endless", [False, True])
+def test_a_shuffled_stream_goes_on_in_its_own_order(endless, tmp_path):
+    def stream():
+        stream = tf.data.Dataset.from_tensor_slices((X, Y)).shuffle(200, seed=3).batch(16)
+        return stream.repeat() if endless else stream
+
+    def trained(epochs, **options):
+        model = build_mlp((6,), 3, hidden=(16,), dropout=0.3)
+        more = {"steps_per_epoch": 5} if endless else {}
+        return train(model, stream(), epochs=epochs, progress=False, **more, **options)
+
+    path = tmp_path / "c.npz"
+    whole = trained(5)
+    trained(2, checkpoint=path)
+    resumed = trained(5, checkpoint=path)
+    assert identical(whole.model.get_weights(), resumed.model.get_weights())
+
+
+def test_a_log_is_continued(tmp_path):
+    for name, epochs in (("whole", [4]), ("parts", [2, 4])):
+        for last in epochs:
+            log = keras.callbacks.CSVLogger(tmp_path / f"{name}.csv")
+            dense(epochs=last, checkpoint=tmp_path / f"{name}.npz", callbacks=[log])
+    whole, parts = (pd.read_csv(tmp_path / f"{name}.csv") for name in ("whole", "parts"))
+    pd.testing.assert_frame_equal(whole, parts)
+
+
+def test_what_callbacks_remember_is_known_by_keras_names():
+    """Some are private; where they change, this fails."""
+    made = {
+        C.EarlyStopping: C.EarlyStopping(), C.ReduceLROnPlateau: C.ReduceLROnPlateau(),
+        C.ModelCheckpoint: C.ModelCheckpoint("m.keras"), C.SwapEMAWeights: C.SwapEMAWeights(),
+        C.CSVLogger: C.CSVLogger("log.csv"),
+    }  # fmt: skip
+    assert made.keys() == REMEMBERED.keys()
+    for kind, callback in made.items():
+        if kind in (C.EarlyStopping, C.ReduceLROnPlateau):
+            callback.on_train_begin()
+        assert set(REMEMBERED[kind]) <= vars(callback).keys()
+
+
+class Counter(keras.callbacks.Callback):
+    def __init__(self):
+        super().__init__()
+        self.count = 0
+
+
+def test_a_callback_whose_memory_is_not_known_is_named(tmp_path):
+    with pytest.warns(UserWarning, match="does not keep what Counter remembers"):
+        dense(epochs=1, checkpoint=tmp_path / "c.npz", callbacks=[Counter()])
+
+
+def test_a_generator_cannot_be_resumed(tmp_path):
+    def batches():
+        yield X, Y
+
+    with pytest.raises(TrainingError, match="checkpoint= cannot wind this stream forward"):
+        train(build_mlp((6,), 3), batches(), checkpoint=tmp_path / "c.npz", loss="mse")
 
 
 OTHER = {

@@ -1,5 +1,6 @@
 """``train``: what is prepared for Keras's ``fit``, and what is put right after it."""
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -173,7 +174,7 @@ def train(
     a_call = plan.steps_per_execution or steps_in_a_call(model, batch_size or 32, plan.on_gpu)
     singly = any(map(wants_batches, callbacks))
     steps_of_ours = own_steps(model, plan, rows, augmenter(augmentation), watch)
-    with _explained(watch, batch_size), steps_of_ours:
+    with _explained(watch, batch_size, steps), steps_of_ours:
         # Set here and not by compile, which a saved model would keep.
         model.steps_per_execution = 1 if singly else min(a_call, steps or a_call)
         model.fit(
@@ -187,10 +188,13 @@ def train(
 
 
 @contextmanager
-def _explained(watch: Watch, batch_size: int | None) -> Iterator[None]:
+def _explained(watch: Watch, batch_size: int | None, steps: int | None) -> Iterator[None]:
     """Say in one line why a training ended early, and what to do."""
     try:
-        yield
+        with warnings.catch_warnings():
+            if steps is None:  # Keras warns of every stream whose length it does not know
+                warnings.filterwarnings("ignore", "Your input ran out of data")
+            yield
     except (tf.errors.ResourceExhaustedError, MemoryError) as error:
         raise TrainingError(
             f"Out of memory in epoch {watch.epoch}, with {batch_size or 'some'} samples a step: "
