@@ -201,19 +201,31 @@ AT_WORK = {
 @pytest.mark.parametrize("case", AT_WORK)
 def test_what_is_at_work_goes_on_as_it_was(case, tmp_path):
     """In a new model, with new callbacks, as after a kill."""
+    def stop(epoch, logs):
+        if epoch == 3:
+            raise KeyboardInterrupt
+
     path = tmp_path / "c.npz"
     whole = dense(epochs=6, **AT_WORK[case]())
-    dense(epochs=3, checkpoint=path, **AT_WORK[case]())
+    options = AT_WORK[case]()
+    options["callbacks"] = [
+        *options.get("callbacks", ()), keras.callbacks.LambdaCallback(on_epoch_begin=stop)
+    ]  # fmt: skip
+    with pytest.raises(KeyboardInterrupt, match="Interrupted in epoch"):
+        dense(epochs=6, checkpoint=path, **options)
     resumed = dense(epochs=6, checkpoint=path, **AT_WORK[case]())
     assert identical(whole.model.get_weights(), resumed.model.get_weights())
     columns = [c for c in whole.history if c != "seconds"]
     assert whole.history[columns].equals(resumed.history[columns])
 
 
-@pytest.mark.parametrize("endless", [False, True])
-def test_a_shuffled_stream_goes_on_in_its_own_order(endless, tmp_path):
+@pytest.mark.parametrize("length", ["known", "unknown", "endless"])
+def test_a_shuffled_stream_goes_on_in_its_own_order(length, tmp_path):
+    endless = length == "endless"
+
     def stream():
         stream = tf.data.Dataset.from_tensor_slices((X, Y)).shuffle(200, seed=3).batch(16)
+        stream = stream.filter(lambda x, y: True) if length == "unknown" else stream
         return stream.repeat() if endless else stream
 
     def trained(epochs, **options):

@@ -84,6 +84,9 @@ class Checkpoint(keras.callbacks.Callback):
             )
         self._compare(content["configuration"])
         self._found = content, arrays
+        for callback in self._callbacks.values():
+            if isinstance(callback, known.CSVLogger):
+                callback.append = True  # else it would begin its file anew
         return epochs if content["stopped"] else content["epoch"]
 
     def _compare(self, found: dict[str, Any]) -> None:
