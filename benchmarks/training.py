@@ -31,9 +31,8 @@ def speed(rounds: int, loops: Sequence[str] = LOOPS) -> list[dict[str, object]]:
     for network in NETWORKS:
         # XLA compiles a convolution for the CPU to something ten times slower.
         sensible = [name for name in loops if network != "cnn" or "XLA" not in name]
-        medians = take_turns(
-            sensible, lambda loop, network=network: run_python(str(CONTENDERS), network, loop), rounds
-        )
+        by = lambda loop, network=network: run_python(str(CONTENDERS), network, loop)  # noqa: E731
+        medians = take_turns(sensible, by, rounds)
         own = medians["train"]["images_per_second"]
         for loop, median in medians.items():
             ratio = own / median["images_per_second"]

@@ -48,7 +48,8 @@ def _threshold(rate: float) -> tuple[int, int]:
 
 
 def _can_be_quick(layer: keras.Layer) -> bool:
-    if type(layer) is not keras.layers.Dropout or layer.noise_shape or not 0 < layer.rate < 1:
+    own = "call" in vars(layer) or type(layer) is not keras.layers.Dropout
+    if own or layer.noise_shape or not 0 < layer.rate < 1:
         return False
     bits, threshold = _threshold(layer.rate)
     return abs(threshold / 2**bits - layer.rate) < 0.01 * layer.rate and threshold < 2**bits

@@ -12,7 +12,7 @@ from sklearn import metrics
 from helpers import plots
 from helpers.datasets import Dataset, StreamingDataset
 from helpers.errors import CourseError
-from helpers.layers import output_activation
+from helpers.layers import loss_name, output_activation
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,7 +57,7 @@ def _as_probabilities(model: keras.Model, output: np.ndarray) -> tuple[str, np.n
     The last layer tells, or else the loss; what may be either is refused.
     """
     activation, loss = output_activation(model), getattr(model, "loss", None)
-    name = loss if isinstance(loss, str) else getattr(loss, "name", "")
+    name = loss_name(loss)
     single = output.shape[-1] == 1
     if activation not in ("softmax", "sigmoid"):
         if "crossentropy" not in name and (name or single):
@@ -288,6 +288,7 @@ def evaluate(model: keras.Model, data: Any) -> Evaluation | SeveralLabels | Regr
         kind, output = _outputs(model, (x[i : i + BATCH] for i in range(0, len(x), BATCH)))
     names = () if isinstance(data, tuple) else data.class_names
     y, classes = np.asarray(y), output.shape[-1]
+    y = y.astype(int) if y.dtype == bool else y
     if kind == "labels" and y.shape == output.shape:
         return SeveralLabels(y.astype(int), output)
     if kind == "numbers" and y.size == output.size and not names:
@@ -301,6 +302,10 @@ def evaluate(model: keras.Model, data: Any) -> Evaluation | SeveralLabels | Regr
         raise CourseError(
             f"The model has {classes} outputs ({kind}), {about}the labels are {y.shape}; expected "
             "one output for each class, and a label for each sample, step or pixel"
+        )
+    if (y != np.round(y)).any() or y.min() < 0 or y.max() >= classes:
+        raise CourseError(
+            f"The labels go from {y.min()} to {y.max()}; expected class numbers 0 … {classes - 1}"
         )
     names = tuple(names) or tuple(map(str, range(classes)))
     return Evaluation(y.reshape(-1).astype(int), output.reshape(-1, classes), names)

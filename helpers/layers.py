@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -29,7 +29,8 @@ def _parts(whole: Any, seen: set[int]) -> Iterator[Any]:
 
     held: list[Any] = list(vars(whole).values())
     if isinstance(whole, keras.Model):  # which holds much else
-        held = whole.layers + [v for v in held if isinstance(v, keras.random.SeedGenerator)]
+        kinds = keras.Layer | keras.random.SeedGenerator | list
+        held = whole.layers + [v for v in held if isinstance(v, kinds)]
     for part in keras.tree.flatten(held):
         if isinstance(part, keras.Layer | keras.random.SeedGenerator) and id(part) not in seen:
             seen.add(id(part))
@@ -78,6 +79,17 @@ def output_activation(model: "keras.Model") -> str | None:
         return None
     name = getattr(layer.activation, "__name__", None)
     return "" if name == "linear" or layer.activation is None else name
+
+
+def loss_name(loss: Any) -> str:
+    """Return a loss's name, such as ``"mean_squared_error"``, by its class or function."""
+    import keras
+
+    with suppress(ValueError):
+        loss = keras.losses.get(loss) if isinstance(loss, str) else loss
+    if isinstance(loss, keras.Loss):
+        return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(loss).__name__).lower()
+    return loss if isinstance(loss, str) else getattr(loss, "__name__", "")
 
 
 def variables_by_path(**owners: Any) -> dict[str, Any]:

@@ -201,6 +201,7 @@ AT_WORK = {
 @pytest.mark.parametrize("case", AT_WORK)
 def test_what_is_at_work_goes_on_as_it_was(case, tmp_path):
     """In a new model, with new callbacks, as after a kill."""
+
     def stop(epoch, logs):
         if epoch == 3:
             raise KeyboardInterrupt

@@ -416,7 +416,7 @@ REFUSED = {
     "xla": ({"xla": "yes"}, "xla is 'yes'"),
     "labels": ({"data": (X, CLASSES + 5)}, "8 classes from 5 on, the model 3"),
     "one-hot": ({"loss": "categorical_crossentropy"}, "expects one-hot rows"),
-    "weights": ({"class_weight": {7: 1.0}}, "The classes, .* are not in class_weight"),
+    "weights": ({"class_weight": {7: 1.0}}, "names class 7; the model knows 0 … 2"),
     "stream": (
         {"data": tf.data.Dataset.from_tensors((X, CLASSES)), "validation_split": 0.1},
         "stream: its batches cannot be split",
@@ -748,3 +748,175 @@ def test_the_test_part_is_never_taken_in_silence():
     assert len({r.history["val_loss"][1] for r in results}) == 1
     with pytest.raises(TrainingError, match="no validation part; pass what to validate on"):
         train(build_mlp(data, hidden=(4,)), given[0], validation_data=data, progress=False)
+
+
+def by_both(model, *data, options=None, **more):
+    """Train a model twice from the same weights, by ``train`` and by ``fit``; return both."""
+    found = []
+    for ours in (True, False):
+        net = model()
+        if ours:
+            result = train(net, data if len(data) > 1 else data[0], xla="none", precision="float32",
+                           **more, **(options or {}), **SILENT)  # fmt: skip
+            found.append((net, list(result.history["loss"])))
+        else:
+            kept = {k: more.pop(k) for k in ("loss", "metrics", "optimizer") if k in more}
+            net.compile(kept.pop("optimizer", "adam"), **kept)
+            found.append((net, net.fit(*data, shuffle=False, verbose=0, **more).history["loss"]))
+    return found
+
+
+def linear(kind=keras.Model):
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((6,))
+    return kind(inputs, layers.Dense(1)(inputs))
+
+
+NUMBERS = X[:, :1] * 2
+PAIRS = tf.data.Dataset.from_tensor_slices((X, NUMBERS)).batch(8)
+
+
+def test_epochs_and_validations_have_the_steps_that_are_asked_for():
+    more = {"steps_per_epoch": 150, "epochs": 2, "validation_steps": 3, "loss": "mse"}
+    held_out = tf.data.Dataset.from_tensor_slices((X * 3, NUMBERS)).batch(8).repeat()
+    (ours, losses), (theirs, expected) = by_both(
+        linear, PAIRS.repeat(), validation_data=held_out, **more
+    )
+    assert int(ours.optimizer.iterations) == int(theirs.optimizer.iterations) == 300
+    np.testing.assert_allclose(losses, expected, rtol=1e-5)
+    assert same(ours, theirs, 1e-6)
+
+
+def test_validation_is_in_batches_of_the_training():
+    loss = keras.losses.MeanSquaredError(reduction="sum")
+    held_out = (X[:40], NUMBERS[:40])
+    again = train(
+        linear(), (X, NUMBERS), batch_size=64, loss=loss, validation_data=held_out, **SILENT
+    )
+    theirs = linear()
+    theirs.compile("adam", loss)
+    fitted = theirs.fit(X, NUMBERS, batch_size=64, validation_data=held_out, verbose=0).history
+    assert again.history["val_loss"][1] == pytest.approx(fitted["val_loss"][0], rel=1e-5)
+
+
+class OwnLoss(keras.Model):
+    """Counts a loss of its own in training, and has a metric that is called as Keras's."""
+
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        self.counter = keras.metrics.Mean(name="loss")
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=False):
+        loss = keras.ops.mean((y - y_pred) ** 2) * (10 if training else 1)
+        self.counter.update_state(loss)
+        return loss
+
+
+def test_a_loss_of_the_models_own():
+    (ours, losses), (theirs, expected) = by_both(
+        lambda: linear(OwnLoss),
+        X,
+        NUMBERS,
+        batch_size=64,
+        epochs=3,
+        options={"validation_split": 0},
+    )
+    assert same(ours, theirs, 1e-6)
+    np.testing.assert_allclose(losses, expected, rtol=1e-5)
+
+
+class Scaled(keras.optimizers.SGD):
+    """Has no configuration of its own, so that a copy would lack the factor."""
+
+    def __init__(self, factor=1.0):
+        super().__init__(0.001)
+        self.factor = factor
+
+    def update_step(self, gradient, variable, learning_rate):
+        super().update_step(gradient * self.factor, variable, learning_rate)
+
+
+def test_an_optimizer_of_the_users_own():
+    ours, theirs = linear(), linear()
+    train(ours, (X, NUMBERS), optimizer=Scaled(50.0), batch_size=64, **QUIET)
+    theirs.compile(Scaled(50.0), "mse")
+    theirs.fit(X, NUMBERS, batch_size=64, verbose=0)
+    assert same(ours, theirs, 1e-6)
+
+
+def over_the_batch(x):
+    return x - keras.ops.mean(x, axis=0, keepdims=True)
+
+
+def test_what_looks_at_the_whole_batch_is_not_sharded():
+    inputs = keras.Input((5, 4))
+    x = layers.LSTM(3)(inputs)
+    plain = keras.Model(inputs, layers.Dense(3)(x))
+    assert make_plan(plain, xla="step", loss=SPARSE).shards == detect().cores
+    for change in (over_the_batch, layers.Lambda(over_the_batch)):
+        assert make_plan(keras.Model(inputs, layers.Dense(3)(change(x))), xla="step").shards == 1
+    for loss in ("dice", keras.losses.SparseCategoricalCrossentropy(ignore_class=0), abs):
+        assert make_plan(plain, xla="step", loss=loss).shards == 1
+
+
+class Sees(keras.callbacks.Callback):
+    """Sees the batches of the validation, and trains on one of its own."""
+
+    def __init__(self):
+        super().__init__()
+        self.count = 0
+
+    def on_test_batch_end(self, batch, logs=None):
+        self.count += 1
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.model.train_on_batch(X[:8], NUMBERS[:8])
+
+
+def test_callbacks_see_each_batch_of_the_validation_and_may_train():
+    looks, (ours, _), (theirs, _) = [], *by_both(linear, PAIRS, loss="mse", epochs=2)
+    for net in (ours, theirs):
+        looks.append(Sees())
+        if net is ours:
+            options = {"loss": "mse", "xla": "none"} | SILENT
+            train(net, PAIRS, validation_data=PAIRS, callbacks=[[looks[-1]]], **options)
+        else:
+            net.compile("adam", "mse")
+            net.fit(PAIRS, validation_data=PAIRS, callbacks=[looks[-1]], verbose=0)
+    assert [look.count for look in looks] == [8, 8]
+    assert same(ours, theirs, 1e-6)
+
+
+class Counts(keras.Model):
+    """Counts its calls, and has no graph before the first."""
+
+    def __init__(self):
+        super().__init__()
+        self.dense = layers.Dense(1)
+        self.calls = self.add_weight(name="calls", shape=(), initializer="zeros", trainable=False)
+
+    def call(self, x):
+        self.calls.assign_add(1.0)
+        return self.dense(x)
+
+
+def test_building_computes_nothing():
+    model = Counts()
+    train(model, (X, NUMBERS), batch_size=16, loss="mse", **QUIET)
+    assert float(model.calls) == 4
+    stateful = keras.Sequential([layers.SimpleRNN(4, stateful=True), layers.Dense(1)])
+    train(stateful, (X[:, :, None], NUMBERS), batch_size=16, **QUIET)
+
+
+def test_metrics_that_are_arrays(tmp_path):
+    options = {"metrics": [keras.metrics.F1Score()], "checkpoint": tmp_path / "c.npz"} | QUIET
+    result = train(network(), (X, np.eye(3)[CLASSES]), **options)
+    assert len(result.history["f1_score"][1]) == 3
+    assert len(train(network(), (X, np.eye(3)[CLASSES]), **options).history["f1_score"][1]) == 3
+
+
+def test_losses_that_are_functions_have_no_metric_that_does_not_fit():
+    sparse = keras.losses.sparse_categorical_crossentropy
+    assert "accuracy" in train(network(), (X, CLASSES), loss=sparse, **QUIET).history
+    own = train(linear(), (X, NUMBERS), loss=lambda y, p: keras.ops.mean((y - p) ** 2), **QUIET)
+    assert list(own.history) == ["loss", "seconds"]

@@ -65,8 +65,12 @@ class Rows(keras.callbacks.Callback):
 
 def as_stream(arrays: tuple[Any, ...], batch_size: int, seed: int) -> tf.data.Dataset:
     """Return arrays as an endless stream, for epochs of a given number of steps."""
-    stream = tf.data.Dataset.from_tensor_slices(arrays).shuffle(count_samples(arrays), seed)
-    return stream.repeat().batch(batch_size)
+
+    def tuples(part: Any) -> Any:  # tf.data takes a list for one array
+        return tuple(map(tuples, part)) if isinstance(part, list | tuple) else part
+
+    stream = tf.data.Dataset.from_tensor_slices(tuples(arrays))
+    return stream.shuffle(count_samples(arrays), seed).repeat().batch(batch_size)
 
 
 def wound_forward(stream: Any, epochs: int, steps_per_epoch: int | None) -> Any:
@@ -82,10 +86,10 @@ def wound_forward(stream: Any, epochs: int, steps_per_epoch: int | None) -> Any:
     return stream
 
 
-def augmenter(change: Any) -> Callable[[Any], Any]:
+def augmenter(change: Any) -> Callable[[Any], Any] | None:
     """Return what changes a batch of inputs; grey images get a channel for it."""
     if change is None:
-        return lambda x: x
+        return None
     # A function of the user's may hold an ``if`` on a tensor, which needs AutoGraph.
     layer = isinstance(change, keras.Layer)
     call = partial(change, training=True) if layer else tf.function(change)

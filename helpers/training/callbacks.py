@@ -12,22 +12,19 @@ from helpers.live import EpochProgress
 from helpers.preprocessing import count_not_finite
 from helpers.training.data import NAMES, Task, TrainingError, leaves
 
-HOOKS = ("on_train_batch_begin", "on_train_batch_end", "on_batch_begin", "on_batch_end")
+HOOKS = [f"on_{kind}batch_{end}" for kind in ("train_", "test_", "") for end in ("begin", "end")]
 
 
 def listed(callbacks: Any) -> list[Callback]:
     """Return callbacks as a list: one alone, several, or a ``CallbackList``."""
-    if isinstance(callbacks, Callback):
-        return [callbacks]
-    return list(getattr(callbacks, "callbacks", callbacks or ()))
+    return keras.tree.flatten(getattr(callbacks, "callbacks", callbacks or []))
 
 
 def wants_batches(callback: Callback) -> bool:
     """Tell whether a callback looks at single batches."""
     by_epoch = {ModelCheckpoint: "save_freq", TensorBoard: "update_freq"}
-    for kind, frequency in by_epoch.items():
-        if isinstance(callback, kind):
-            return getattr(callback, frequency) != "epoch"
+    if type(callback) in by_epoch:
+        return getattr(callback, by_epoch[type(callback)]) != "epoch"
     own = (getattr(getattr(callback, name), "__func__", None) for name in HOOKS)
     return any(a is not getattr(Callback, name) for a, name in zip(own, HOOKS, strict=True))
 
@@ -54,10 +51,15 @@ class Watch(Callback):
     def see(self, logs: dict[str, Any]) -> None:
         """Note, as a part of the step, the first one after which something is not finite."""
         # Some processors' ReLU turns a NaN into 0: the loss looks sound, a weight does not.
-        sums = [logs.get("loss", 0.0), *map(tf.reduce_sum, self.model.trainable_variables)]
+        sums = [logs.get("loss", 0.0), *map(tf.reduce_sum, self._watched)]
         sound = tf.math.is_finite(tf.add_n([tf.cast(s, tf.float32) for s in sums]))
         step = self._step.assign_add(1)
         self._bad.assign(tf.where(sound | (self._bad > 0), self._bad, step))
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Watch the weights that begin as finite numbers."""
+        weights = self.model.trainable_variables
+        self._watched = [w for w in weights if np.isfinite(keras.ops.convert_to_numpy(w)).all()]
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Start the clock."""
@@ -77,14 +79,15 @@ class Watch(Callback):
         if int(self._bad) and not self._calm:
             where = f"epoch {self.epoch}, step {int(self._bad)}; {self._cause()}"
             raise TrainingError(f"The loss or a weight is not a finite number at {where}")
-        self.bar.update(taken, self.params["steps"], logs)
+        self.bar.update(taken, self.params["steps"], _numbers(logs))
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
         """Keep the results of the epoch, the loss first, the validation last."""
         order = sorted(logs, key=lambda k: (k.startswith("val_"), k.removeprefix("val_") != "loss"))
-        row = {name: float(logs[name]) for name in order}
+        # A metric, or a callback, may give an array or a text.
+        row = {k: getattr(logs[k], "tolist", lambda k=k: logs[k])() for k in order}
         self.rows.append(row | {"seconds": time.perf_counter() - self._start})
-        self.bar.end_epoch(row)
+        self.bar.end_epoch(_numbers(row))
 
     def samples_per_second(self) -> float:
         """Return the speed of the steps without the first call, which compiles; NaN for none."""
@@ -102,3 +105,11 @@ class Watch(Callback):
                 return f"{name} reaches {largest:g}: scale the data (helpers.preprocessing.scale)"
         rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
         return f"the learning rate may be too high ({rate:g}): try a tenth of it, or clipnorm=1"
+
+
+def _numbers(logs: dict[str, Any]) -> dict[str, float]:
+    return {
+        name: float(value)
+        for name, value in logs.items()
+        if isinstance(value, int | float | np.number)
+    }

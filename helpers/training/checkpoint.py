@@ -118,7 +118,7 @@ class Checkpoint(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Write the file."""
-        arrays = {f"v {name}": keras.ops.convert_to_numpy(v) for name, v in self._variables.items()}
+        arrays = {f"v {name}": _storable(v) for name, v in self._variables.items()}
         kept: dict[str, dict[str, Any]] = {}
         for name, callback in self._callbacks.items():
             kept[name] = {key: getattr(callback, key) for key in REMEMBERED[_kind(callback)]}
@@ -135,6 +135,11 @@ class Checkpoint(keras.callbacks.Callback):
         buffer = io.BytesIO()
         np.savez(buffer, about=np.array(json.dumps(content)), **arrays)
         write_atomically(self._path, buffer.getvalue())
+
+
+def _storable(variable: Any) -> np.ndarray:
+    array = keras.ops.convert_to_numpy(variable)
+    return array.astype("float32") if variable.dtype == "bfloat16" else array  # NumPy has none
 
 
 def _kind(callback: Any) -> type | None:

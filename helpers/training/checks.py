@@ -9,9 +9,8 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
-from helpers.layers import flat_layers
+from helpers.layers import flat_layers, loss_name
 from helpers.training.data import Task, TrainingError, leaves
-from helpers.training.objective import loss_name
 
 # Layers for which bytes are what they should be: they scale them, or look them up.
 TAKE_BYTES = (layers.Rescaling, layers.Normalization, layers.Embedding)
@@ -59,7 +58,7 @@ def streams(
             raise TrainingError(f"The stream never ends; pass {name}=, or do not repeat it")
         if length == 0:
             raise TrainingError("The stream is empty; expected at least one batch")
-    known = isinstance(task.train, tf.data.Dataset | keras.utils.PyDataset | tuple)
+    known = isinstance(task.train, tf.data.Dataset | tuple)
     ends = steps is not None and task.is_stream and task.steps(None) is not None
     if checkpoint is not None and (ends or not known):
         raise TrainingError(

@@ -2,11 +2,13 @@
 
 import inspect
 import warnings
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import keras
 import numpy as np
+import pandas as pd
 import tensorflow as tf
 
 from helpers.datasets import Dataset, StreamingDataset
@@ -42,7 +44,11 @@ class Task:
     def batch(self) -> tuple[Any, ...]:
         """Return the arrays, or what a stream says of its batches (a generator says nothing)."""
         if isinstance(self.train, tf.data.Dataset):
-            return unpack(self.train.element_spec)
+            spec = self.train.element_spec
+            longer = (
+                isinstance(spec, tuple) and len(spec) > 3
+            )  # as a step of the user's may want it
+            return (None,) * 3 if longer else unpack(spec)
         if isinstance(self.train, keras.utils.PyDataset):
             return unpack(self.train[0])
         return (None,) * 3 if self.is_stream else unpack(self.train)
@@ -89,7 +95,12 @@ def make_task(data: Any, split: float | None, validation_data: Any, seed: int) -
 
 def count_samples(arrays: tuple[Any, ...]) -> int:
     """Return how many samples arrays hold."""
-    return leaves(arrays)[0].shape[0]
+    return first(arrays).shape[0]
+
+
+def first(structure: Any) -> Any:
+    """Return the first array of a structure; an optional input may be None."""
+    return next(a for a in leaves(structure) if a is not None)
 
 
 def _held_out(data: Any, split: float | None, validation: Any) -> Any:
@@ -129,7 +140,7 @@ def _form(data: Any) -> Any:
         raise TrainingError(f"{several} have {sorted(lengths)} samples; expected as many of each")
     if lengths == {0}:
         raise TrainingError("There is no sample to train on")
-    for array in leaves(arrays[0]):
+    for array in (a for a in leaves(arrays[0]) if a is not None):
         if bad := count_not_finite(array):
             # A network may know what to do with them; if not, the first step that fails is named.
             said = f"x holds NaN or infinity in {bad} of {len(array)} samples; drop or fill them"
@@ -140,18 +151,27 @@ def _form(data: Any) -> Any:
 def _arrays(part: Any, name: str) -> Any:
     """Return arrays as Keras takes them: what is nested stays so, lists of numbers become one."""
     if isinstance(part, list | tuple) and all(np.isscalar(v) for v in leaves(part)):
-        part = np.asarray(part)
+        return _array(part, name)
     return each(lambda a: None if a is None else _array(a, name), part)
 
 
 def _array(values: Any, name: str) -> np.ndarray:
     sparse = hasattr(values, "toarray") or isinstance(values, tf.SparseTensor | tf.RaggedTensor)
-    array = np.empty(()) if sparse else np.asarray(values)
-    texts = array.dtype != object or all(isinstance(value, str) for value in array.flat)
-    if array.ndim == 0 or not texts:
+    array = np.empty(())
+    with suppress(ValueError, TypeError):  # rows of different lengths
+        array = array if sparse else np.asarray(values)
+        if _holds_objects(array):
+            array = array.astype(keras.config.floatx())  # columns of several types
+    if array.ndim == 0 or array.dtype.kind not in "fiubOUS" or _holds_objects(array):
         raise TrainingError(
             f"{name} is a {type(values).__name__}; expected dense arrays of numbers or texts, with "
             "a row for each sample, or a tf.data.Dataset of batches"
         )
-    # Keras's fit takes 64 bits for 32, too.
-    return array.astype(keras.config.floatx()) if array.dtype == np.float64 else array
+    if isinstance(values, pd.Series):  # a column, as fit has it
+        array = array[:, None]
+    # fit brings all floating-point numbers to one type, too.
+    return array.astype(keras.config.floatx()) if array.dtype.kind == "f" else array
+
+
+def _holds_objects(array: np.ndarray) -> bool:
+    return array.dtype == object and not all(isinstance(value, str) for value in array.flat)

@@ -1,5 +1,6 @@
 """``train``: what is prepared for Keras's ``fit``, and what is put right after it."""
 
+import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,7 +20,7 @@ from helpers.training.checkpoint import Checkpoint
 from helpers.training.data import TrainingError, make_task
 from helpers.training.planning import Plan, steps_in_a_call
 from helpers.training.planning import plan as make_plan
-from helpers.training.step import build, has_own_step, own_steps
+from helpers.training.step import build, fitting, has_own_step, own_steps
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,7 @@ def train(
     task = make_task(data, validation_split, validation_data, seed)
     checks.streams(task, batch_size, steps_per_epoch, validation_steps, checkpoint)
     batch_size = None if task.is_stream else batch_size or 128
-    build(model, task)
+    build(model, task, batch_size)
     loss = objective.default_loss(model, task) if loss is None else loss
     metrics = objective.default_metrics(loss) if metrics is None else metrics
     checks.labels(model, loss, task)
@@ -151,11 +152,14 @@ def train(
         source = rows.numbers()
     watch = Watch(task, batch_size, epochs, callbacks, shown=progress)
     watch.bar.note(str(plan))
-    model.compile(
-        objective.build_optimizer(optimizer, learning_rate, plan.precision), loss=loss,
-        metrics=metrics, jit_compile=has_own_step(model) and plan.xla == "step",
-    )  # fmt: skip
-    model.optimizer.build(model.trainable_variables)
+    with fitting(model):
+        model.compile(
+            objective.build_optimizer(optimizer, learning_rate, plan.precision), loss=loss,
+            metrics=metrics, jit_compile=has_own_step(model) and plan.xla == "step",
+            run_eagerly=model.run_eagerly,
+        )  # fmt: skip
+    if model.built:
+        model.optimizer.build(model.trainable_variables)
     seed_layers(model, seed)
     seed_layers(augmentation, seed + 1)
     hooks, first = [*([rows] if rows else []), *callbacks, watch], 0
@@ -172,16 +176,20 @@ def train(
         first = saved.read(epochs)
         source = source if rows else wound_forward(source, first, steps_per_epoch)
     a_call = plan.steps_per_execution or steps_in_a_call(model, batch_size or 32, plan.on_gpu)
-    singly = any(map(wants_batches, callbacks))
+    # fit takes whole calls only: where it is told how many steps, they have to come out even.
+    if even := math.gcd(steps_per_epoch or 0, validation_steps or 0):
+        a_call = max(n for n in range(1, a_call + 1) if even % n == 0)
+    if any(map(wants_batches, callbacks)):
+        a_call = 1
     steps_of_ours = own_steps(model, plan, rows, augmenter(augmentation), watch)
     with _explained(watch, batch_size, steps), steps_of_ours:
         # Set here and not by compile, which a saved model would keep.
-        model.steps_per_execution = 1 if singly else min(a_call, steps or a_call)
+        model.steps_per_execution = min(a_call, steps or a_call)
         model.fit(
             source, epochs=epochs, initial_epoch=first, verbose=0, callbacks=hooks, shuffle=False,
             class_weight=class_weights, steps_per_epoch=steps_per_epoch,
             validation_data=task.validation, validation_steps=validation_steps,
-            validation_batch_size=512 if isinstance(task.validation, tuple) else None,
+            validation_batch_size=batch_size if isinstance(task.validation, tuple) else None,
         )  # fmt: skip
     history = pd.DataFrame(watch.rows, pd.RangeIndex(1, len(watch.rows) + 1, name="epoch"))
     return TrainingResult(history, plan, watch.samples_per_second(), model)

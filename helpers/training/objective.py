@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from sklearn.utils.class_weight import compute_sample_weight
 
-from helpers.layers import output_activation
+from helpers.layers import loss_name, output_activation
 from helpers.training.data import Task, TrainingError, leaves
 
 SPARSE = keras.losses.SparseCategoricalCrossentropy
@@ -18,12 +18,12 @@ def default_loss(model: keras.Model, task: Task) -> str | keras.Loss | None:
     None for a model with a training step or a loss of its own.
     """
     labels, outputs = task.parts()[1], leaves(getattr(model, "outputs", None) or [])
-    if len(labels) == len(outputs) == 1 and (loss := _certain(model, labels[0], outputs[0])):
-        return loss
     kind, plain = type(model), keras.Model
     own = kind.train_step is not plain.train_step or kind.compute_loss is not plain.compute_loss
     if own or not (labels or task.is_stream):
         return None
+    if len(labels) == len(outputs) == 1 and (loss := _certain(model, labels[0], outputs[0])):
+        return loss
     about = f" of {len(outputs)}, one for each output," if len(outputs) > 1 else ""
     if len(labels) == len(outputs) == 1:
         about = (
@@ -62,17 +62,12 @@ def is_one_hot(y: Any) -> bool:
     return bool(((y == 0) | (y == 1)).all() and (y.sum(axis=-1) == 1).all())
 
 
-def loss_name(loss: Any) -> str:
-    """Return a loss's name, such as ``"mean_squared_error"``."""
-    return loss if isinstance(loss, str) else getattr(loss, "name", "")
-
-
 def default_metrics(loss: Any) -> list[str] | None:
     """Choose the usual metric for a loss."""
-    if loss is None or isinstance(loss, dict | list | tuple):
-        return None
-    classes = any(kind in loss_name(loss) for kind in ("crossentropy", "hinge"))
-    return ["accuracy"] if classes else ["mae"]
+    name = "" if isinstance(loss, dict | list | tuple) else loss_name(loss)
+    if "crossentropy" in name or "hinge" in name:
+        return ["accuracy"]
+    return ["mae"] if name.startswith("mean_") or name in ("huber", "log_cosh") else None
 
 
 def build_optimizer(optimizer: Any, learning_rate: Any, precision: str) -> Any:
@@ -83,10 +78,18 @@ def build_optimizer(optimizer: Any, learning_rate: Any, precision: str) -> Any:
         raise TrainingError(
             f"optimizer is {optimizer!r}; expected a Keras optimizer or its name, such as 'adam'"
         ) from None
-    config = given.get_config()
-    if learning_rate is not None:
-        config["learning_rate"] = learning_rate
-    fresh = type(given).from_config(config)
+    if learning_rate is None and not given.built and precision != "mixed_float16":
+        return given
+    try:
+        config = given.get_config()
+        if learning_rate is not None:
+            config["learning_rate"] = learning_rate
+        fresh = type(given).from_config(config)
+    except (NotImplementedError, ValueError, TypeError) as error:
+        raise TrainingError(
+            f"A fresh copy of the optimizer {given.name!r} cannot be made ({error}); pass a new "
+            "one to every call, with its learning rate in it"
+        ) from None
     for name in ("_exclude_from_weight_decay", "_exclude_from_weight_decay_pattern"):
         if name in vars(given):  # no part of the configuration; a test holds on to the names
             setattr(fresh, name, getattr(given, name))
@@ -104,22 +107,34 @@ def weighted_by_class(class_weight: Any, model: keras.Model, task: Task) -> tupl
         return task.train, None
     if not isinstance(class_weight, dict | str):
         class_weight = dict(enumerate(class_weight))
+    outputs = leaves(getattr(model, "outputs", None) or [])
+    units = (outputs[0].shape[-1] or 0) if len(outputs) == 1 else 0
+    text = isinstance(class_weight, str)
+    if text and (task.is_stream or class_weight != "balanced"):
+        raise TrainingError(
+            f"class_weight is {class_weight!r}; expected a weight for each class, such as "
+            "{0: 1.0, 1: 5.0}, or 'balanced' with arrays"
+        )
+    if not text and units > 1 and class_weight and max(class_weight) >= units:
+        raise TrainingError(
+            f"class_weight names class {max(class_weight)}; the model knows 0 … {units - 1}"
+        )
     if task.is_stream:
-        if isinstance(class_weight, str):
-            raise TrainingError(f"class_weight={class_weight!r} needs arrays; pass a dict")
-        units = (getattr(model, "output_shape", None) or [0])[-1] or 0
         # fit has no default for a class above the highest that is named.
         return task.train, dict.fromkeys(range(units), 1.0) | class_weight
-    labels = leaves(task.train[1:])
+    labels = [a for a in leaves(task.train[1:]) if a is not None]
     if len(labels) != 1:
         raise TrainingError(
             f"class_weight got {len(labels)} arrays beside x; expected the labels of one output, "
             "and no other weights"
         )
-    y = labels[0].argmax(axis=-1) if is_one_hot(labels[0]) else labels[0]
-    y = y[..., 0] if y.ndim > 1 and y.shape[-1] == 1 else y
-    try:
-        weights = compute_sample_weight(class_weight, y.ravel())
-    except ValueError as error:
-        raise TrainingError(f"class_weight is {class_weight!r}: {error}") from None
-    return (*task.train, weights.reshape(y.shape).astype("float32")), None
+    y = labels[0]
+    if is_one_hot(y) or (y.dtype.kind == "f" and y.ndim > 1 and y.shape[-1] > 1):
+        y = y.argmax(axis=-1)
+    y = np.round(y[..., 0] if y.ndim > 1 and y.shape[-1] == 1 else y).astype(int)
+    if class_weight == "balanced":
+        weights = compute_sample_weight("balanced", y.ravel()).reshape(y.shape)
+    else:
+        kinds, places = np.unique(y, return_inverse=True)
+        weights = np.array([class_weight.get(int(kind), 1.0) for kind in kinds])[places]
+    return (*task.train[:2], weights.reshape(y.shape).astype("float32")), None

@@ -11,9 +11,14 @@ from keras import layers
 
 from helpers.errors import CourseError, nearest
 from helpers.hardware import Hardware, detect, usable_gpus
-from helpers.layers import flat_layers, output_layers, seed_generators
+from helpers.layers import flat_layers, loss_name, output_layers, seed_generators
 
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+CROSSENTROPIES = [
+    f"{kind}_crossentropy" for kind in ("binary", "categorical", "sparse_categorical")
+]
+# Losses that look at each sample alone.
+PER_SAMPLE = (*CROSSENTROPIES, "mean_squared_error", "mean_absolute_error", "hinge", "huber")
 # What XLA compiles: nothing, the update of the weights, or the gradients too.
 XLA = ("none", "update", "step")
 # Where a processor has these, TensorFlow gives such numbers to oneDNN, and crashes if that may not
@@ -164,12 +169,15 @@ def can_be_sharded(model: keras.Model, loss: Any) -> bool:
         "dropout",
         "recurrent_dropout",
         "stddev",
-        "activity_regularizer",
         "mask_zero",
+        "activity_regularizer",
     )
+    models = [part for part in (model, *parts) if isinstance(part, keras.Model)]
+    made = [operation for m in models for operation in getattr(m, "operations", ())]
     return (
         all(map(_is_keras, (model, *parts)))
-        and not any(isinstance(part, layers.Masking) for part in parts)
+        and all(isinstance(operation, keras.Layer) for operation in made)
+        and not any(isinstance(part, layers.Masking | layers.Lambda) for part in parts)
         and not any(getattr(part, name, None) for part in parts for name in harmful)
         and all(id(v) in states for v in model.non_trainable_variables)
         and all(map(_is_a_mean, keras.tree.flatten(loss)))
@@ -181,11 +189,14 @@ def _is_keras(thing: Any) -> bool:
 
 
 def _is_a_mean(loss: Any) -> bool:
-    """Tell whether a loss is Keras's mean over the samples."""
-    if not isinstance(loss, keras.Loss):
-        return loss is None or isinstance(loss, str)
-    skips = getattr(loss, "ignore_class", None) is not None
-    return _is_keras(loss) and loss.reduction == "sum_over_batch_size" and not skips
+    """Tell whether a loss is Keras's mean over the samples, and looks at each of them alone."""
+    if isinstance(loss, keras.Loss):
+        skips = getattr(loss, "ignore_class", None) is not None
+        if not _is_keras(loss) or loss.reduction != "sum_over_batch_size" or skips:
+            return False
+    elif not isinstance(loss, str):
+        return loss is None
+    return loss_name(loss) in PER_SAMPLE
 
 
 def _choose_device(machine: Hardware) -> tuple[str, str, dict[str, Any] | None]:

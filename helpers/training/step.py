@@ -1,5 +1,6 @@
 """The step that ``fit`` takes for each batch. Read it beside the loop of lesson 04."""
 
+import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -8,13 +9,11 @@ from inspect import signature
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from helpers.dropout import quick_dropout
-from helpers.layers import in_precision
-from helpers.training.data import Task, TrainingError, each, leaves, unpack
-from helpers.training.objective import loss_name
+from helpers.layers import in_precision, loss_name
+from helpers.training.data import Task, TrainingError, each, first, unpack
 from helpers.training.planning import Plan
 
 by_xla = partial(tf.function, autograph=False, jit_compile=True)
@@ -24,12 +23,15 @@ MIN_SHARD = 16  # samples; fewer are not worth a core of their own
 def gradient_step(model: keras.Model, plan: Plan) -> Callable[..., dict[str, Any]]:
     """Return a step that computes what ``keras.Model.train_step`` does, as the plan says."""
     # A subclass whose call does not name it gets no ``training``, and then none of its layers.
-    training = {"training": True} if "training" in signature(model.call).parameters else {}
+    training, in_loss = (
+        {"training": True} if "training" in signature(function).parameters else {}
+        for function in (model.call, model.compute_loss)
+    )
 
     def gradients(x: Any, y: Any, weight: Any) -> tuple[tf.Tensor, Any, list[Any]]:
         with tf.GradientTape() as tape:
             predicted = model(x, **training)
-            loss = model.compute_loss(x, y, predicted, weight)
+            loss = model.compute_loss(x, y, predicted, weight, **in_loss)
             scaled = model.optimizer.scale_loss(loss)
         return loss, predicted, tape.gradient(scaled, model.trainable_variables)
 
@@ -45,8 +47,8 @@ def gradient_step(model: keras.Model, plan: Plan) -> Callable[..., dict[str, Any
             quick_update(slopes)
         else:
             warnings.warn("The model has no variable to train", stacklevel=2)
-        for metric in (m for m in model.metrics if m.name == "loss"):
-            metric.update_state(loss, sample_weight=tf.shape(leaves(x)[0])[0])
+        # It has no public name, and a metric of the user's may have its name.
+        model._loss_tracker.update_state(loss, sample_weight=tf.shape(first(x))[0])
         return model.compute_metrics(x, y, predicted, weight)
 
     return step
@@ -56,7 +58,7 @@ def in_shards(gradients: Callable[..., Any], most: int) -> Callable[..., Any]:
     """Let equal parts of a batch be computed side by side, one on each core, and averaged."""
 
     def side_by_side(*batch: Any) -> Any:
-        rows = leaves(batch)[0].shape[0] or 1
+        rows = first(batch).shape[0] or 1
         counts = range(1, min(most, rows // MIN_SHARD) + 1)
         count = max((n for n in counts if rows % n == 0), default=1)
         if count == 1:
@@ -89,7 +91,7 @@ def has_own_step(model: keras.Model) -> bool:
 
 @contextmanager
 def own_steps(
-    model: keras.Model, plan: Plan, rows: Any, augment: Callable[..., Any], watch: Any
+    model: keras.Model, plan: Plan, rows: Any, augment: Callable[..., Any] | None, watch: Any
 ) -> Iterator[None]:
     """Let ``fit`` take our steps while this lasts: of batches by number, and as the plan says."""
     held = {n: f for n, f in vars(model).items() if n in ("train_step", "test_step")}
@@ -97,8 +99,10 @@ def own_steps(
     by_gradient = None if has_own_step(model) else gradient_step(model, plan)
 
     def take(batch: Any, quick: bool = True) -> dict[str, Any]:
+        if not by_gradient and not augment and rows is None:
+            return own(batch)
         x, y, weight = unpack(batch)
-        x = augment(x)
+        x = augment(x) if augment else x
         if by_gradient:
             return by_gradient(x, y, weight, quick)
         return own(keras.utils.pack_x_y_sample_weight(x, y, weight))
@@ -106,7 +110,9 @@ def own_steps(
     def train_step(batch: Any) -> dict[str, Any]:
         with as_planned(model, plan):
             by_size = plan.xla == "step" and by_gradient is not None
-            logs = rows.feed(batch, take, by_size) if rows else take(batch)
+            # A callback may train on a batch of its own.
+            numbered = rows and getattr(batch, "shape", None) == ()
+            logs = rows.feed(batch, take, by_size) if numbered else take(batch)
             watch.see(logs)
         return logs
 
@@ -149,13 +155,18 @@ def fitting(model: keras.Model) -> Iterator[None]:
     except (ValueError, TypeError, RuntimeError, tf.errors.OpError) as error:
         raise TrainingError(
             f"The model {model.name!r} does not fit the data with loss "
-            f"{loss_name(getattr(model, 'loss', None))!r}: {' '.join(str(error).split())[:400]}"
+            f"{loss_name(getattr(model, 'loss', None))!r}: {one_line(error)}"
         ) from error
 
 
-def build(model: keras.Model, task: Task) -> None:
-    """Build a model that is not, from two samples, or from zeros of the form of a stream's."""
-    if model.built:
+def one_line(error: Exception) -> str:
+    """Return what an error says, without line breaks and colours."""
+    return " ".join(re.sub(r"\x1b\[[0-9;]*m", "", str(error)).split())[:400]
+
+
+def build(model: keras.Model, task: Task, batch_size: int | None) -> None:
+    """Build a model that is not, for the form of the data; nothing is computed."""
+    if model.built or (has_own_step(model) and type(model).call is keras.Model.call):
         return
     if (x := task.batch()[0]) is None:
         raise TrainingError(
@@ -163,9 +174,11 @@ def build(model: keras.Model, task: Task) -> None:
             "batch, or begin it with keras.Input(shape)"
         )
 
-    def two(a: Any) -> Any:
-        known = isinstance(a, np.ndarray)
-        return a[:2] if known else tf.zeros([2, *(n or 1 for n in a.shape[1:])], a.dtype)
+    def form(a: Any) -> keras.KerasTensor:
+        text = getattr(a.dtype, "kind", "") in tuple("OUS")
+        kind = "string" if text else keras.backend.standardize_dtype(a.dtype)
+        rows = min(batch_size, len(a)) if batch_size else a.shape[0]
+        return keras.KerasTensor((rows, *a.shape[1:]), kind)
 
     with fitting(model):
-        model(each(two, x))
+        model(each(form, x))
