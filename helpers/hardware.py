@@ -82,10 +82,13 @@ def detect() -> Hardware:
 
 
 def _cores() -> int:
-    from joblib import cpu_count  # knows of taskset, job schedulers and containers
-
-    threads = os.environ.get("TF_NUM_INTRAOP_THREADS", "")  # a sweep allows fewer
-    return min(cpu_count(), int(threads)) if threads.isdigit() and int(threads) else cpu_count()
+    # Job schedulers and taskset allow fewer cores than the machine has, a sweep fewer threads.
+    if hasattr(os, "sched_getaffinity"):
+        allowed = len(os.sched_getaffinity(0))
+    else:
+        allowed = os.cpu_count() or 1
+    threads = os.environ.get("TF_NUM_INTRAOP_THREADS", "")
+    return min(allowed, int(threads)) if threads.isdigit() and int(threads) else allowed
 
 
 def _allowed() -> tuple[str, ...]:

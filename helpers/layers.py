@@ -30,7 +30,8 @@ def _parts(whole: Any, seen: set[int]) -> Iterator[Any]:
     held: list[Any] = list(vars(whole).values())
     if isinstance(whole, keras.Model):  # which holds much else
         kinds = keras.Layer | keras.random.SeedGenerator | list
-        held = whole.layers + [v for v in held if isinstance(v, kinds)]
+        own = [] if isinstance(whole, keras.Sequential) else held  # which holds its graph, too
+        held = whole.layers + [v for v in own if isinstance(v, kinds)]
     for part in keras.tree.flatten(held):
         if isinstance(part, keras.Layer | keras.random.SeedGenerator) and id(part) not in seen:
             seen.add(id(part))
