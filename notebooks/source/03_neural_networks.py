@@ -490,7 +490,7 @@ for _ in range(200):
         sides.append(backward(moved, few, few_y)[0])
     gaps.append(abs((sides[0] - sides[1]) / 2e-6 - slopes[which][place]))
 
-# %%
+# %% tags=["nbval-ignore-output"]
 print(
     f"largest difference {max(gaps):.1e}, largest slope {max(np.abs(s).max() for s in slopes):.1e}"
 )
