@@ -11,22 +11,26 @@ from helpers.files import ROOT
 
 MUTANTS = {
     "gradients doubled": (
-        "step.py",
-        "tape.gradient(scaled, model.trainable_variables)",
-        "tape.gradient(2.0 * scaled, model.trainable_variables)",
+        "training/step.py",
+        "model.optimizer.scale_loss(loss)",
+        "model.optimizer.scale_loss(2.0 * loss)",
     ),
     "sample weights ignored": (
-        "step.py",
-        "model.compute_loss(x, y, predicted, weight)",
-        "model.compute_loss(x, y, predicted, None)",
+        "training/step.py",
+        "model.compute_loss(x, y, predicted, weight,",
+        "model.compute_loss(x, y, predicted, None,",
     ),
-    "dropout off": ("step.py", '{"training": True} if', '{"training": False} if'),
+    "dropout off": ("dropout.py", "    if not training:", "    if True:"),
     "the order of an epoch repeated": (
-        "batches.py",
+        "training/batches.py",
         "seed, rows = [self._seed, epoch + 1]",
         "seed, rows = [self._seed, 1]",
     ),
-    "a scheduler called twice": ("loop.py", "*callbacks, watch]", "*callbacks, *callbacks, watch]"),
+    "a scheduler called twice": (
+        "training/loop.py",
+        "*callbacks, watch]",
+        "*callbacks, *callbacks, watch]",
+    ),
 }
 
 
@@ -37,7 +41,7 @@ def test_a_fault_in_the_training_is_noticed(name, tmp_path):
     for part in ("helpers", "tests", "docs", "pyproject.toml"):
         copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copy
         copy(ROOT / part, tmp_path / part)
-    path = tmp_path / "helpers" / "training" / file
+    path = tmp_path / "helpers" / file
     text = path.read_text(encoding="utf-8")
     assert text.count(before) == 1
     path.write_text(text.replace(before, after), encoding="utf-8")
@@ -48,5 +52,4 @@ def test_a_fault_in_the_training_is_noticed(name, tmp_path):
     done = subprocess.run(
         [*command, *tests], cwd=tmp_path, env=environment, capture_output=True, text=True
     )
-    assert done.returncode == 1, done.stdout[-2000:]
-    assert "1 failed" in done.stdout
+    assert done.returncode == 1, done.stdout[-2000:]  # a test has failed, and no import
