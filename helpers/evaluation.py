@@ -36,7 +36,18 @@ def predict(model: keras.Model, x: np.ndarray) -> np.ndarray:
         Probabilities of the classes: an output without softmax or sigmoid goes through one here,
         and a single sigmoid becomes two columns. Of a regression, its numbers.
     """
-    return _outputs(model, (x[i : i + BATCH] for i in range(0, len(x), BATCH)))[1]
+    return _outputs(model, _batches(model, x))[1]
+
+
+def _batches(model: keras.Model, x: Any) -> Iterator[np.ndarray]:
+    outputs = len(getattr(model, "outputs", None) or [x])
+    if isinstance(x, dict | list | tuple) or outputs > 1:
+        raise CourseError(
+            f"x is {type(x).__name__}, and the model has {outputs} outputs; expected one array and "
+            "one output: use the model's own evaluate for several"
+        )
+    x = np.asarray(x)
+    return (x[i : i + BATCH] for i in range(0, len(x), BATCH))
 
 
 def _outputs(model: keras.Model, batches: Iterable[Any]) -> tuple[str, np.ndarray]:
@@ -285,7 +296,7 @@ def evaluate(model: keras.Model, data: Any) -> Evaluation | SeveralLabels | Regr
         y = np.concatenate(labels)
     else:
         x, y = (data.x_test, data.y_test) if isinstance(data, Dataset) else data
-        kind, output = _outputs(model, (x[i : i + BATCH] for i in range(0, len(x), BATCH)))
+        kind, output = _outputs(model, _batches(model, x))
     names = () if isinstance(data, tuple) else data.class_names
     y, classes = np.asarray(y), output.shape[-1]
     y = y.astype(int) if y.dtype == bool else y

@@ -266,3 +266,12 @@ def test_labels_that_do_not_fit_are_refused():
             CourseError, match=r"The model has 3 outputs \(classes\), the labels are"
         ):
             evaluate(head(3, "softmax", None), (X, y))
+
+
+def test_several_inputs_or_outputs_are_refused_in_one_line():
+    model = head(3, "softmax", None)
+    two = keras.Model(model.inputs, [model.outputs[0], layers.Dense(1)(model.inputs[0])])
+    for network, x in ((model, [X, X]), (two, X)):
+        with pytest.raises(CourseError, match="expected one array and one output") as error:
+            evaluate(network, (x, CLASSES))
+        assert "\n" not in str(error.value)
