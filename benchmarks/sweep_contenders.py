@@ -62,10 +62,10 @@ def by_course_run(folder: str) -> None:
 
 def preload() -> float:
     """Have the packages preloaded, as an open JupyterLab has; return the seconds that it took."""
-    from helpers.warm_kernels.connection import lease
+    from helpers.warm_kernels import owner
 
     start = time.perf_counter()
-    preload.lease = lease()
+    owner.begin(patient=True).require(os.environ)
     return time.perf_counter() - start
 
 
@@ -109,8 +109,6 @@ def main() -> None:
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # who sets it pays for it everywhere
     way, notebook, folder, count = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])
     fixed = json.loads(sys.argv[5])
-    if "preloaded" not in way:  # none that another one left can serve this one
-        os.environ["COURSE_WARM_LINGER"] = str(5 + os.getpid() / 1e6)
     report: dict[str, float] = {"preparing": preload() if "preloaded" in way else 0.0}
     if way == "many":
         report = many(notebook, folder, count)

@@ -109,7 +109,7 @@ def _kernel() -> Finding:
 
 def _warmth(metadata: dict[str, Any]) -> str:
     """Tell whether kernels start with their packages imported."""
-    from helpers.warm_kernels.connection import WarmUnavailable, require_forking
+    from helpers.warm_kernels.owner import WarmUnavailable, require_forking
     from helpers.warm_kernels.install import PROVISIONER
 
     if metadata.get("kernel_provisioner", {}).get("provisioner_name") != PROVISIONER:

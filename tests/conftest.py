@@ -16,8 +16,8 @@ from PIL import Image
 from helpers.datasets import catalog
 from helpers.hardware import detect
 from helpers.training.planning import NEEDED
-from helpers.warm_kernels import connection
-from helpers.warm_kernels.connection import WarmUnavailable
+from helpers.warm_kernels import owner
+from helpers.warm_kernels.owner import WarmUnavailable
 
 COURSE_DATA = os.environ.get("COURSE_DATA")
 
@@ -67,18 +67,16 @@ def processes():
 
 @pytest.fixture(scope="session")
 def preloaded():
-    """Keep one preloaded process, which all such tests share, until the last of them."""
-    with pytest.MonkeyPatch.context() as patch, contextlib.ExitStack() as held:
+    """Start the preloaded process of this worker; it ends with the worker."""
+    with pytest.MonkeyPatch.context() as patch:
         use_warm_kernels(patch)
-        with contextlib.suppress(WarmUnavailable):  # there they are ordinary kernels
-            held.enter_context(connection.lease())
-        patch.undo()
-        yield
+        with contextlib.suppress(WarmUnavailable):  # there they are cold kernels
+            owner.begin(patient=True)
 
 
 @pytest.fixture
 def warm_kernels(preloaded, monkeypatch):
-    """Let kernels be forked from the preloaded process."""
+    """Let kernels be forked from the preloaded process of this worker."""
     use_warm_kernels(monkeypatch)
 
 

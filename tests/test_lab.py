@@ -7,7 +7,9 @@ import subprocess
 import sys
 import time
 
+import psutil
 import pytest
+import requests
 
 from helpers.files import notebooks_dir
 
@@ -23,6 +25,11 @@ def lab(tmp_path, warm_kernels):
             cell["source"] = source.replace('"mnist"', '"digits"')
         if cell["cell_type"] == "code":
             cell.update(outputs=[], execution_count=None)
+    own_plot = "import matplotlib.pyplot as plt\nplt.plot([1, 3, 2]);"
+    content["cells"].append(
+        {"cell_type": "code", "source": own_plot, "metadata": {}, "outputs": [],
+         "execution_count": None, "id": "own-plot"}
+    )  # fmt: skip
     (tmp_path / name).write_text(json.dumps(content), encoding="utf-8")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -30,7 +37,7 @@ def lab(tmp_path, warm_kernels):
     command = [
         sys.executable, "-m", "jupyterlab", "--no-browser", f"--port={port}", "--allow-root",
         "--IdentityProvider.token=", "--LabApp.expose_app_in_browser=True",
-        f"--ServerApp.root_dir={tmp_path}",
+        f"--ServerApp.root_dir={tmp_path}", "--ServerApp.disable_check_xsrf=True",
     ]  # fmt: skip
     log = (tmp_path / "lab.log").open("w")
     own = {f"JUPYTER_{kind}_DIR": str(tmp_path / kind) for kind in ("CONFIG", "DATA", "RUNTIME")}
@@ -42,11 +49,25 @@ def lab(tmp_path, warm_kernels):
                 if probe.connect_ex(("127.0.0.1", port)) == 0:
                     break
             time.sleep(0.1)
+        wait_until_warm(server.pid, f"http://127.0.0.1:{port}/api/kernels")
         yield f"http://127.0.0.1:{port}/lab/tree/{name}?reset"
     finally:
         server.terminate()
         server.wait(30)
         log.close()
+
+
+def wait_until_warm(server: int, kernels: str) -> None:
+    """Start kernels until one of them is no child of the server."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        kernel = requests.post(kernels, json={"name": "python3"}, timeout=60).json()
+        forked = [p for c in psutil.Process(server).children() for p in c.children()]
+        requests.delete(f"{kernels}/{kernel['id']}", timeout=60)
+        if forked:
+            return
+        time.sleep(1)
+    raise AssertionError("no kernel of the server was forked")
 
 
 def wait_for(browser, script: str, seconds: float):
@@ -80,6 +101,7 @@ def test_run_all_cells(browser, lab, tmp_path):
     text = "\n".join("".join(o.get("text", "")) for o in outputs)
     assert text.count("✓") >= 5
     assert "✗" not in text
+    assert any("image/png" in o.get("data", {}) for o in cells[-1]["outputs"])
     wait_for(
         browser,
         "const i = document.querySelector('.jp-OutputArea-output img');"

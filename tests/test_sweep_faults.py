@@ -32,6 +32,7 @@ SEED = int(os.environ.get("COURSE_FAULTS_SEED", random.randrange(10**6)))
 BODY = """\
 import json, os, time
 from pathlib import Path
+import keras  # so that the sweep waits until its kernels are forked with it
 from helpers.runs import record
 hanging = Path(os.environ["SWEEP_HANGING"])
 hangs = hanging.exists() and number in json.loads(hanging.read_text())
@@ -43,15 +44,11 @@ while time.monotonic() < end:
         pass  # a cell that does not even heed an interrupt
 record(dataset="made", square=number**2)
 """
-# By the time to linger a preloaded process belongs to one test process only.
-MARK = {
-    "SWEEP_MARK": f"sweep-{os.getpid()}-{SEED}",
-    "COURSE_WARM_LINGER": str(31 + os.getpid() / 1e6),
-}
+MARK = {"SWEEP_MARK": f"sweep-{os.getpid()}-{SEED}"}
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="kernels are forked on Linux only"),
-    pytest.mark.xdist_group("faults"),  # they share a preloaded process of their own
+    pytest.mark.xdist_group("faults"),  # each preloads: one at a time
 ]
 
 
@@ -73,8 +70,7 @@ class Sweep:
         command = [sys.executable, "-m", "helpers", "sweep", str(self._notebook), "-g",
                    f"number={numbers}", "--jobs", "2", "--out", str(self.out)]  # fmt: skip
         env = os.environ | MARK | {"SWEEP_HANGING": str(self.hanging)}
-        for name in ("COURSE_WARM", "KERAS_HOME"):  # else each test would preload for itself
-            env.pop(name, None)
+        env.pop("COURSE_WARM", None)
         course = subprocess.Popen(
             [*command, *options], env=env, cwd=self._folder,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
@@ -145,16 +141,18 @@ def marked() -> list[psutil.Process]:
 
 
 def is_preloaded(process: psutil.Process) -> bool:
-    """Tell the preloaded process, which may linger, from the kernels that are forked from it."""
+    """Tell the preloaded process from the kernels that are forked from it."""
     with contextlib.suppress(psutil.Error):
-        command = " ".join(process.cmdline())
-        return "warm_kernels.preload" in command and process.ppid() == 1
+        forks = [
+            "warm_kernels.preload" in " ".join(p.cmdline()) for p in (process, process.parent())
+        ]
+        return forks == [True, False]
     return False
 
 
 def assert_nothing_left() -> None:
     deadline = time.monotonic() + 30
-    while left := [p for p in marked() if p.is_running() and not is_preloaded(p)]:
+    while left := [p for p in marked() if p.is_running()]:
         assert time.monotonic() < deadline, [(p.pid, p.cmdline(), p.status()) for p in left]
         time.sleep(0.2)
 

@@ -7,12 +7,10 @@ import resource
 import shutil
 import signal
 import socket
-import struct
 import subprocess
 import sys
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import nbformat
@@ -20,13 +18,11 @@ import psutil
 import pytest
 from jupyter_client.manager import KernelManager
 
-import helpers
 from helpers.runs.execute import run_notebook
 from helpers.runs.notebook import read_notebook
 from helpers.runs.results import Run
-from helpers.warm_kernels import connection, install
-from helpers.warm_kernels.process import LIVING, ForkedProcess
-from helpers.warm_kernels.provisioner import WarmProvisioner
+from helpers.warm_kernels import install, owner
+from helpers.warm_kernels.provisioner import ForkedProcess, WarmProvisioner
 
 pytestmark = pytest.mark.skipif(
     not hasattr(os, "pidfd_open"), reason="kernels are forked on Linux only"
@@ -101,15 +97,25 @@ def preloaded_of(kernel) -> psutil.Process:
     return psutil.Process(kernel.process.pid).parent()
 
 
-def preloaded_with(linger: str) -> list[int]:
-    """Return the preloaded processes with this setting, without those that only start one."""
+def preloaded_below(pid: int) -> list[psutil.Process]:
+    """Return the preloaded processes that a process has started."""
     found = []
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error, ProcessLookupError):
-            ours = "helpers.warm_kernels.preload" in process.cmdline()
-            if ours and process.environ().get("COURSE_WARM_LINGER") == linger:
-                found += [process.pid] * (os.getsid(process.pid) == process.pid)
+    with contextlib.suppress(psutil.Error):
+        for process in psutil.Process(pid).children(recursive=True):
+            if "helpers.warm_kernels.preload" in " ".join(process.cmdline()):
+                found.append(process)
     return found
+
+
+@pytest.fixture
+def nobody(monkeypatch):
+    """Make this process one that has not started a kernel yet."""
+    monkeypatch.setattr(owner, "_current", None)
+    monkeypatch.setattr(owner, "_asked", False)
+    yield
+    if owner._current is not None:
+        owner._current.process.kill()
+        owner._current.process.wait()
 
 
 def gone(pid: int, seconds: float = 30) -> bool:
@@ -127,9 +133,9 @@ def gone(pid: int, seconds: float = 30) -> bool:
 def test_a_kernel_is_forked_with_the_packages(start):
     kernel = start()
     assert isinstance(kernel.process, ForkedProcess)
-    assert "helpers.warm_kernels.preload" in preloaded_of(kernel).cmdline()
-    code = "import sys; print(all(n in sys.modules for n in ('tensorflow', 'keras', 'seaborn')))"
-    assert kernel.run(code) == "True"
+    assert "helpers.warm_kernels.preload" in " ".join(preloaded_of(kernel).cmdline())
+    code = "import sys; print(all(sys.meta_path[0].find_spec(n) for n in {}))"
+    assert kernel.run(code.format("('tensorflow', 'keras', 'seaborn')")) == "True"
     assert kernel.run("print(__name__)") == "__main__"
     assert kernel.run("import matplotlib; print(matplotlib.get_backend())").endswith(
         ".backend_inline"
@@ -211,7 +217,6 @@ def test_shutdown_leaves_nothing(start):
     kernel.close()
     assert gone(process.pid)
     assert gone(child.pid)
-    assert process not in LIVING
 
 
 def test_death_is_noticed(start):
@@ -221,23 +226,27 @@ def test_death_is_noticed(start):
     assert not kernel.manager.is_alive()
 
 
-def test_a_kernel_ends_with_who_asked_for_it():
+def test_a_kernel_and_the_preloaded_process_end_with_who_asked_for_them():
     code = (
         "import time; from jupyter_client.manager import KernelManager\n"
+        "from helpers.warm_kernels import owner\n"
+        "owner.begin(patient=True)\n"
         "manager = KernelManager(kernel_name='python3'); manager.start_kernel()\n"
         "print(manager.provisioner.process.pid, flush=True); time.sleep(600)"
     )
     client = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     pid = int(client.stdout.readline())
-    assert not gone(pid, 1)
+    preloaded = psutil.Process(pid).parent()
+    assert preloaded in preloaded_below(client.pid)
     client.kill()
     client.wait()
     client.stdout.close()
     assert gone(pid)
+    assert gone(preloaded.pid)
 
 
-def test_kernels_survive_the_preloaded_process(start, monkeypatch):
-    monkeypatch.setenv("COURSE_WARM_LINGER", "3.5")  # a value of its own is a process of its own
+def test_kernels_survive_the_preloaded_process_and_the_next_has_another(nobody, start):
+    owner.begin(patient=True)
     kernel = start()
     first = preloaded_of(kernel)
     first.kill()
@@ -245,62 +254,55 @@ def test_kernels_survive_the_preloaded_process(start, monkeypatch):
     assert kernel.run("print('still here')") == "still here"
     other = start()
     assert isinstance(other.process, ForkedProcess)
+    assert preloaded_of(other).pid != first.pid
     pid = kernel.process.pid
     kernel.close()
     assert gone(pid)
 
 
-def test_one_process_for_all_and_none_when_nobody_needs_it(monkeypatch):
-    monkeypatch.setenv("COURSE_WARM_LINGER", "0.75")
-    with ThreadPoolExecutor(3) as pool:
-        leases = list(pool.map(lambda _: connection.lease(), range(3)))
-    running = preloaded_with("0.75")
-    assert len(running) == 1
-    time.sleep(1.5)
-    assert not gone(running[0], 0.2)
-    for one in leases:
-        one.close()
-    assert gone(running[0])
+def test_one_kernel_alone_preloads_nothing_and_none_waits(nobody, start, caplog):
+    with caplog.at_level("INFO"):
+        kernels = [start(), start(), start()]
+    assert [type(kernel.process) for kernel in kernels[:2]] == [subprocess.Popen] * 2
+    reasons = [r.message for r in caplog.records if "cold kernel" in r.message]
+    assert "the first one of this process" in reasons[0]
+    assert "still being imported" in reasons[1]
+    owner.current().patient = True
+    assert isinstance(start().process, ForkedProcess)
 
 
-def test_jupyter_server_prepares_for_its_first_kernel(tmp_path, monkeypatch):
-    monkeypatch.setenv("COURSE_WARM_LINGER", "0.5")
+def test_jupyter_server_prepares_for_its_first_kernel(tmp_path):
     own = {f"JUPYTER_{kind}_DIR": str(tmp_path / kind) for kind in ("CONFIG", "DATA", "RUNTIME")}
     command = [sys.executable, "-m", "jupyter_server", "--no-browser", "--allow-root", "--port=0"]
     with (tmp_path / "log").open("w") as log:
         server = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, **own})
     try:
         deadline = time.monotonic() + 60
-        while not (found := preloaded_with("0.5")):
+        while not (found := preloaded_below(server.pid)):
             assert time.monotonic() < deadline, (tmp_path / "log").read_text()
             time.sleep(0.1)
     finally:
         server.terminate()
         server.wait(30)
-    (pid,) = found
-    assert gone(pid, 60)  # it may still have been importing
+    assert gone(found[0].pid, 60)  # it may still have been importing
 
 
-def test_another_environment_is_another_process(tmp_path, monkeypatch):
-    env = {"PATH": "/bin", "KERAS_BACKEND": "tensorflow"}
-    key = connection._key(env)
-    assert connection._key({**env, "CUDA_VISIBLE_DEVICES": "1", "TF_CONFIG": "{}"}) == key
-    assert connection._key({**env, "OMP_NUM_THREADS": "1"}) == key
-    assert connection._key({**env, "KERAS_BACKEND": "jax"}) != key
+@pytest.mark.parametrize("name", ["KERAS_BACKEND", "PYTHONHASHSEED", "HOME", "MPLBACKEND"])
+def test_another_environment_is_a_cold_kernel(start, caplog, tmp_path, name):
+    with caplog.at_level("INFO"):
+        kernel = start(env=os.environ | {name: str(tmp_path) if name == "HOME" else "7"})
+    assert isinstance(kernel.process, subprocess.Popen)
+    assert f"{name} is not as it was" in caplog.text
+
+
+def test_packages_that_are_installed_meanwhile_make_a_kernel_cold(tmp_path, monkeypatch):
     packages = tmp_path / "site-packages"
     packages.mkdir()
     monkeypatch.setattr(sys, "path", [*sys.path, str(packages)])
-    key = connection._key(env)
+    before = owner.depends_on(os.environ)
     time.sleep(0.02)
-    (packages / "newer-1.0.dist-info").mkdir()  # as when a package is installed
-    assert connection._key(env) != key
-
-
-def test_kernels_of_a_kernel_come_from_the_same_process(start):
-    shell = {name: value for name, value in os.environ.items() if name not in helpers.ENVIRONMENT}
-    kernel = start(env=shell)
-    code = "import os; from helpers.warm_kernels.connection import _key; print(_key(os.environ))"
-    assert kernel.run(code) == connection._key(shell) == connection._key(os.environ)
+    (packages / "newer-1.0.dist-info").mkdir()
+    assert owner.depends_on(os.environ) != before
 
 
 def test_threads_are_those_of_the_kernel(start):
@@ -326,35 +328,48 @@ def test_a_kernel_has_the_cores_and_limits_of_who_asks(start):
     assert second.run(code).split() == ["1", "0"]
 
 
-def test_a_client_that_dies_while_it_asks_costs_nothing():
-    def process(connection):
-        about = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
-        return struct.unpack("3i", about)[0]
+@pytest.mark.parametrize("request_", [b"", b"5\n", b"[" * 200_000 + b"\n"])
+def test_a_request_that_makes_no_sense_ends_itself_only(start, request_):
+    before = preloaded_of(start())
+    ours, other = socket.socketpair()
+    with ours, other:
+        channel = owner.current().channel
+        socket.send_fds(channel, [b"k"], [other.fileno(), 1, 2])
+        ours.sendall(request_)
+        ours.shutdown(socket.SHUT_WR)
+    assert preloaded_of(start()) == before
 
-    with connection.lease() as held:
-        for _ in range(5):
-            with connection.connect(os.environ) as asking:
-                asking.sendall(b'{"lease": true}\n')
-        with connection.lease() as again:
-            assert process(again) == process(held)
+
+def test_umask_is_that_of_who_asks(start, tmp_path):
+    before = os.umask(0o077)
+    try:
+        kernel = start(cwd=str(tmp_path))
+    finally:
+        os.umask(before)
+    kernel.run("open('private', 'w').close()")
+    assert (tmp_path / "private").stat().st_mode & 0o777 == 0o600
 
 
-def test_ordinary_kernels_where_forking_is_not_possible(start, monkeypatch, caplog):
+def test_cold_kernels_where_forking_is_not_possible(start, monkeypatch, caplog):
     monkeypatch.setenv("COURSE_WARM", "0")
     with caplog.at_level("INFO"):
         kernel = start()
     assert isinstance(kernel.process, subprocess.Popen)
-    assert "An ordinary kernel is started: COURSE_WARM=0" in caplog.text
-    assert not [r for r in caplog.records if r.levelname == "WARNING" and "ordinary" in r.message]
+    assert "A cold kernel is started: COURSE_WARM=0" in caplog.text
+    assert not [r for r in caplog.records if r.levelname == "WARNING" and "cold" in r.message]
     assert kernel.run("print(1)") == "1"
 
 
-def test_ordinary_kernels_where_a_package_cannot_be_imported(start, tmp_path, monkeypatch, caplog):
+def test_cold_kernels_where_a_package_cannot_be_imported(
+    nobody, start, tmp_path, monkeypatch, caplog
+):
     (tmp_path / "seaborn.py").write_text("raise ImportError('broken on purpose')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    owner.begin(patient=True)
     with caplog.at_level("INFO"):
-        kernel = start(env={**os.environ, "PYTHONPATH": str(tmp_path)})
+        kernel = start()
     assert isinstance(kernel.process, subprocess.Popen)
-    (said,) = [r for r in caplog.records if "ordinary kernel" in r.message]
+    (said,) = [r for r in caplog.records if "cold kernel" in r.message]
     assert said.levelname == "WARNING"
     assert "ImportError: broken on purpose" in said.message
     assert kernel.run("print(1)") == "1"

@@ -13,10 +13,11 @@ from helpers.runs.cluster import connected, count_threads
 from helpers.runs.execute import run_notebook
 from helpers.runs.executor import Interrupted, LocalExecutor, as_completed, default_jobs
 from helpers.runs.keys import keyed_runs
+from helpers.runs.notebook import Notebook
 from helpers.runs.progress import Progress
 from helpers.runs.report import PAGE
 from helpers.runs.results import FAILED, INTERRUPTED, Run, RunResult, result_of
-from helpers.warm_kernels.connection import preloading
+from helpers.warm_kernels.owner import begin_for
 
 
 def run_notebooks(
@@ -95,7 +96,9 @@ def run_all(
     """
     calls: dict[Future[RunResult], Run] = {}
     try:
-        with executor_for(scheduler, jobs, len(runs), bar, meanwhile) as (executor, _):
+        notebooks = [run.notebook for run in runs]
+        where = executor_for(scheduler, jobs, len(runs), bar, notebooks, meanwhile)
+        with where as (executor, _):
             for run in runs:
                 calls[executor.submit(work, run)] = run
             for call in as_completed(calls):
@@ -114,6 +117,7 @@ def executor_for(
     jobs: int | None,
     most: int,
     bar: Progress,
+    notebooks: Sequence[Notebook],
     meanwhile: Callable[[], object] = lambda: None,
 ) -> Iterator[tuple[Executor, int]]:
     """Return what executes runs, and how many at a time: ``most``, or what there is room for.
@@ -126,13 +130,16 @@ def executor_for(
         Runs at a time on this machine; by default one for each GPU, else one for each core.
     bar
         Is told how many, and closed at the end.
+    notebooks
+        What is run. Where one of them needs Keras, kernels wait until it is imported beforehand.
     meanwhile
         Called in a thread of its own, whose end is waited for.
     """
     try:
         if scheduler is None:
             width = max(1, min(jobs or default_jobs(), most))
-            with preloading(), _beside(meanwhile), LocalExecutor(width, bar.cell) as executor:
+            begin_for("\n".join(notebook.code) for notebook in notebooks)
+            with _beside(meanwhile), LocalExecutor(width, bar.cell) as executor:
                 bar.started(width)
                 yield executor, width
             return

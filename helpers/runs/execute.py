@@ -72,7 +72,9 @@ def run_notebook(
     error = cell = traceback = None
     failure: dict[str, Any] = {}  # what nbclient says of a cell that failed
     try:
-        _execute(notebook, timeout, share.environment, {
+        # As in JupyterLab, so that what starts the kernel can look at the notebook.
+        environment = {**share.environment, "JPY_SESSION_NAME": str(run.notebook.path)}
+        _execute(notebook, timeout, environment, {
             "on_cell_executed": lambda **_: share.on_cell(run), "on_cell_error": failure.update,
         })  # fmt: skip
     except nbclient.exceptions.CellExecutionError as failed:

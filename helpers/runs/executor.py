@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 
 from helpers.hardware import Hardware, detect
-from helpers.warm_kernels.process import LIVING
+from helpers.warm_kernels.owner import current
 
 THREADS = (
     *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"),
@@ -151,12 +151,13 @@ def as_completed(futures: Iterable[Future[Any]]) -> Iterator[Future[Any]]:
         yield from done
 
 
-def _kernels() -> list[Any]:
-    """Return this process's children, and the kernels that were forked for it elsewhere."""
-    found: list[Any] = list(LIVING)
+def _kernels() -> list[psutil.Process]:
+    """Return the processes below this one, without the one that forks kernels."""
+    preloaded = current()
+    own = preloaded.process.pid if preloaded else None
     with contextlib.suppress(psutil.Error, OSError):
-        found += psutil.Process().children(recursive=True)
-    return found
+        return [p for p in psutil.Process().children(recursive=True) if p.pid != own]
+    return []
 
 
 def default_jobs() -> int:

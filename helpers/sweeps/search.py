@@ -198,7 +198,9 @@ def search(
                     kept=trials - left, total=left, names=list(space.choices), objective=objective,
                     shown=progress,
                 )  # fmt: skip
-                runs = executor_for(scheduler, jobs, left * repeat, bar, import_early)
+                runs = executor_for(
+                    scheduler, jobs, left * repeat, bar, [space.notebook], import_early
+                )
                 with runs as (executor, width):
                     for result in searching.run(executor, left, -(-width // repeat)):
                         bar.ended(result)

@@ -1,10 +1,15 @@
 """Jupyter kernels that start warm: forked from a process that has imported the slow packages.
 
 Importing TensorFlow and its company takes about ten seconds, forking a process that has done so a
-few hundredths. ``provisioner`` is what Jupyter calls to start a kernel; ``preload`` is the process
-that kernels are forked from, one on each host; ``connection`` finds or starts it; ``process`` is a
-forked kernel as its caller sees it; ``install`` tells Jupyter. Where forking is not possible,
-kernels start as ever.
+few hundredths. ``provisioner`` is what Jupyter calls to start a kernel; ``owner`` starts the one
+preloaded process of this process and asks it for kernels; ``preload`` is that process, and
+``hidden`` gives a kernel its modules when it imports them. Where forking is not possible, and until
+the packages are imported, kernels start cold.
+
+It is a process of our own and no forkserver of ``multiprocessing``, which would run the caller's
+script again in every kernel, refuses to work in the workers of Dask (daemonic processes), blocks
+until the packages are imported, passes over those that fail, and never calls what a notebook has
+registered with ``atexit``.
 """
 
 from typing import Any
@@ -15,15 +20,10 @@ def _jupyter_server_extension_points() -> list[dict[str, str]]:
 
 
 def _load_jupyter_server_extension(app: Any) -> None:
-    """Prepare for the first kernel while the browser still opens, and stay ready."""
-    import threading
+    """Have the packages imported while the browser still opens."""
+    from helpers.warm_kernels.owner import WarmUnavailable, begin
 
-    from helpers.warm_kernels.connection import WarmUnavailable, lease
-
-    def prepare() -> None:
-        try:
-            app.course_lease = lease()
-        except WarmUnavailable as reason:
-            app.log.info("Kernels start as ever: %s", reason)
-
-    threading.Thread(target=prepare, daemon=True).start()
+    try:
+        begin()
+    except WarmUnavailable as reason:
+        app.log.info("Kernels start cold: %s", reason)
