@@ -109,8 +109,8 @@ def _kernel() -> Finding:
 
 def _warmth(metadata: dict[str, Any]) -> str:
     """Tell whether kernels start with their packages imported."""
-    from helpers.warm_kernels.owner import WarmUnavailable, require_forking
     from helpers.warm_kernels.install import PROVISIONER
+    from helpers.warm_kernels.owner import WarmUnavailable, require_forking
 
     if metadata.get("kernel_provisioner", {}).get("provisioner_name") != PROVISIONER:
         return "starting cold (python -m helpers.warm_kernels.install makes it start warm)"

@@ -172,7 +172,7 @@ def width_of(address: str) -> int:
     """Return how many runs go side by side on a cluster, as soon as its two workers are there."""
     deadline = time.monotonic() + 60
     while True:
-        with executor_for(address, 7, 9, Progress(shown=False)) as (_, width):
+        with executor_for(address, 7, 9, Progress(shown=False), []) as (_, width):
             if width > 1 or time.monotonic() > deadline:
                 return width
 

@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 import nbformat
+import papermill
 import psutil
 import pytest
 from jupyter_client.manager import KernelManager
@@ -295,6 +296,12 @@ def test_another_environment_is_a_cold_kernel(start, caplog, tmp_path, name):
     assert f"{name} is not as it was" in caplog.text
 
 
+def test_a_long_temporary_folder_costs_nothing(start, tmp_path):
+    long = tmp_path / ("x" * 120)
+    long.mkdir()
+    assert isinstance(start(env=os.environ | {"TMPDIR": str(long)}).process, ForkedProcess)
+
+
 def test_packages_that_are_installed_meanwhile_make_a_kernel_cold(tmp_path, monkeypatch):
     packages = tmp_path / "site-packages"
     packages.mkdir()
@@ -414,6 +421,42 @@ def test_runs_are_warm(tmp_path):
     assert (first["error"], second["error"]) == (None, None)
     assert first["metrics"] == second["metrics"]
     assert "preload" in " ".join(psutil.Process(first["metrics"]["parent"]).cmdline())
+
+
+PLOT = "import matplotlib.pyplot as plt\nplt.plot([1, 3, 2])\nplt.show()"
+
+
+def pictures(path: Path) -> int:
+    cells = nbformat.read(path, as_version=4).cells
+    return sum("image/png" in o.get("data", {}) for cell in cells for o in cell.outputs)
+
+
+def test_a_plain_plot_is_shown_by_every_way_of_running(start, tmp_path):
+    assert isinstance(start().process, ForkedProcess)
+    path = notebook(tmp_path / "plot.ipynb", PLOT)
+    assert run_notebook(Run(read_notebook(path)), tmp_path / "run")["error"] is None
+    assert pictures(tmp_path / "run" / "plot.ipynb") == 1
+    assert "data:image/png" in (tmp_path / "run" / "plot.html").read_text()
+    papermill.execute_notebook(
+        path, tmp_path / "papermill.ipynb", kernel_name="python3", progress_bar=False
+    )
+    assert pictures(tmp_path / "papermill.ipynb") == 1
+
+
+@pytest.mark.parametrize("shown", [True, False])
+def test_nbval_sees_a_plain_plot(tmp_path, shown):
+    path = notebook(tmp_path / "plot.ipynb", PLOT)
+    content = nbformat.read(path, as_version=4)
+    plot = {"image/png": "", "text/plain": "<Figure size 640x480 with 1 Axes>"}
+    content.cells[0].execution_count = 1
+    content.cells[0].outputs = [nbformat.v4.new_output("display_data", plot)] if shown else []
+    nbformat.write(content, path)
+    (tmp_path / "conftest.py").write_text(
+        "from helpers.warm_kernels import owner\nowner.begin(patient=True)\nowner._asked = True"
+    )
+    command = [sys.executable, "-m", "pytest", "--nbval", "-p", "no:cacheprovider", str(path)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == (0 if shown else 1), done.stdout
 
 
 def test_a_run_s_kernel_ends_when_it_is_asked_to_and_leaves_no_thread(tmp_path, monkeypatch):
