@@ -5,6 +5,7 @@ import platform
 import shutil
 import subprocess
 import warnings
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -24,6 +25,7 @@ FIRST = {
     "amx_bf16": "AVX512_CORE_AMX",
 }
 FEATURES = tuple(FIRST)
+GROUPS, OWN_GROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 KINDS = {"amx_bf16": "AMX", "avx512_bf16": "bfloat16", "avx512f": "AVX-512", "avx2": "AVX2"}
 
 
@@ -36,12 +38,12 @@ class Hardware:
     cpu : str
         The processor's name.
     cores : int
-        Cores that this process may use.
+        Cores that this process may use, by its affinity and its control group (a container's).
     features : tuple of str
         Those of ``FEATURES`` that the processor has (known on Linux only), and that
         ``ONEDNN_MAX_CPU_ISA`` leaves it.
     memory : int
-        Bytes of main memory.
+        Bytes of main memory that it may use.
     gpus : tuple of str
         Names of the NVIDIA GPUs.
     withheld : tuple of str
@@ -75,7 +77,7 @@ def detect() -> Hardware:
         cpu=name,
         cores=_cores(),
         features=tuple(f for f in present if f in allowed),
-        memory=psutil.virtual_memory().total,
+        memory=min([psutil.virtual_memory().total, *_group_limits("memory")]),
         gpus=_gpus(),
         withheld=tuple(f for f in present if f not in allowed),
     )
@@ -88,7 +90,32 @@ def _cores() -> int:
     else:
         allowed = os.cpu_count() or 1
     threads = os.environ.get("TF_NUM_INTRAOP_THREADS", "")
-    return min(allowed, int(threads)) if threads.isdigit() and int(threads) else allowed
+    given = [int(threads)] if threads.isdigit() and int(threads) else []
+    return min([allowed, *given, *_group_limits("cpu")])
+
+
+def _group_limits(kind: str) -> list[int]:
+    """Return the limits of this process's control groups: cores (``"cpu"``) or bytes."""
+    files = {
+        "cpu": ("cpu.max", "cpu.cfs_quota_us"),
+        "memory": ("memory.max", "memory.limit_in_bytes"),
+    }
+    limits = []
+    with suppress(OSError):  # other systems have no control groups
+        for line in OWN_GROUPS.read_text(encoding="utf-8").splitlines():
+            _, controllers, path = line.split(":", 2)
+            if controllers and kind not in controllers.split(","):
+                continue
+            root = GROUPS / kind if controllers else GROUPS
+            for folder in (root, root / path.lstrip("/")):
+                for name in files[kind]:
+                    with suppress(OSError, ValueError):
+                        amount, *period = (folder / name).read_text().split()
+                        if name == "cpu.cfs_quota_us":
+                            period = [(folder / "cpu.cfs_period_us").read_text()]
+                        if amount.isdigit():
+                            limits.append(max(1, int(amount) // int(period[0] if period else 1)))
+    return limits
 
 
 def _allowed() -> tuple[str, ...]:

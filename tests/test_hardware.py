@@ -51,9 +51,37 @@ def recurrent(**options):
 def test_detect_agrees_with_the_system():
     found = hardware.detect()
     assert 1 <= found.cores <= os.cpu_count()
-    assert found.memory == os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    assert 0 < found.memory <= os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     assert found.cpu
     assert set(found.features) <= set(hardware.FEATURES)
+
+
+@pytest.mark.parametrize(
+    ("files", "cores", "memory"),
+    [
+        ({"cpu.max": "150000 100000", "memory.max": "1073741824"}, 1, 2**30),
+        ({"cpu.max": "max 100000", "memory.max": "max"}, 64, 2**40),
+        ({"cpu/cpu.cfs_quota_us": "300000", "cpu/cpu.cfs_period_us": "100000",
+          "memory/memory.limit_in_bytes": "2147483648"}, 3, 2**31),
+        ({"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000",
+          "memory/memory.limit_in_bytes": "9223372036854771712"}, 64, 2**40),
+    ],
+)  # fmt: skip
+def test_a_container_has_what_its_control_group_allows(tmp_path, monkeypatch, files, cores, memory):
+    import psutil
+
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text + "\n")
+    (tmp_path / "own").write_text("4:memory:/a\n1:cpu:/\n0::/\n")
+    monkeypatch.setattr(hardware, "GROUPS", tmp_path)
+    monkeypatch.setattr(hardware, "OWN_GROUPS", tmp_path / "own")
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(64)), raising=False)
+    monkeypatch.delenv("TF_NUM_INTRAOP_THREADS", raising=False)
+    total = type("memory", (), {"total": 2**40})
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: total)
+    found = hardware.detect()
+    assert (found.cores, found.memory) == (cores, memory)
 
 
 ALL = hardware.FEATURES
