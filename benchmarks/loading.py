@@ -1,4 +1,4 @@
-"""Loading and describing data, beside what a student would otherwise write.
+"""Loading data, beside what a student would otherwise write.
 
 Memory is the peak of the process.
 """
@@ -23,25 +23,7 @@ peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 print(json.dumps({{"seconds": seconds, "peak_mb": peak}}))
 """
 
-IMAGES = """
-import numpy as np
-x = np.random.default_rng(0).integers(0, 256, (60_000, 28, 28)).astype(np.uint8)
-"""
-
 CASES = {
-    "describe 60,000 images": {
-        "helpers": (
-            IMAGES + "from helpers.statistics import describe, find_duplicates\n"
-            "from helpers.preprocessing import moments",
-            "describe(x); moments(x); find_duplicates(x)",
-        ),
-        "NumPy in float64": (
-            IMAGES,
-            "f = x.astype(float); f.mean(), f.std(), f.min(), f.max(), "
-            "np.quantile(f, [.25, .5, .75]); f.mean(axis=0), f.std(axis=0); "
-            "np.unique(x.reshape(len(x), -1), axis=0)",
-        ),
-    },
     "load a folder of images": {
         "helpers": (
             "from helpers.datasets import load_dataset",

@@ -1,55 +1,19 @@
-"""Make data fit for learning: clean, scale, split, encode, augment.
+"""Make data fit for learning: scale, encode, augment.
 
-What is learned from data (a minimum, a mean) is learned from the training set alone and applied to
-both sets: a test set that has shaped its own preprocessing is no test.
+What is learned from data (a minimum, an alphabet) is learned from the training set alone and
+applied to all parts: a test set that has shaped its own preprocessing is no test.
 """
 
 import io
-import math
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from helpers.datasets import Dataset
-from helpers.datasets.sampling import holdout
 from helpers.errors import DatasetError
 
 if TYPE_CHECKING:
     import keras
-    import pandas as pd
-
-BLOCK = 32 << 20  # bytes of float64: copies are made of a block at a time, never of a whole set
-
-
-def blocks(x: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield consecutive samples in views that take up to 32 MB as float64."""
-    rows = max(1, BLOCK // (8 * max(1, math.prod(x.shape[1:]))))
-    for start in range(0, len(x), rows):
-        yield x[start : start + rows]
-
-
-def moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the mean and standard deviation of each feature, in one pass without a float copy.
-
-    Parameters
-    ----------
-    x : ndarray of numbers, shape (n, ...)
-
-    Returns
-    -------
-    mean, std : ndarray of float64, shape (...)
-        The population standard deviation (divided by n). Each block of samples is centred by the
-        mean of the first, so that large offsets cost no precision.
-    """
-    offset = next(blocks(x)).mean(axis=0, dtype=np.float64)
-    total, squares = np.zeros(x.shape[1:]), np.zeros(x.shape[1:])
-    for block in blocks(x):
-        centred = block - offset
-        total += centred.sum(axis=0)
-        squares += np.einsum("i...,i...->...", centred, centred)
-    shift = total / len(x)
-    return offset + shift, np.sqrt(np.maximum(squares / len(x) - shift**2, 0))
 
 
 def count_not_finite(array: np.ndarray) -> int:
@@ -82,36 +46,6 @@ def scale(data: Dataset) -> Dataset:
     return _convert_rows(data, MinMaxScaler())
 
 
-def standardize(data: Dataset) -> Dataset:
-    """Bring features to mean 0 and standard deviation 1 in the training set, as float32.
-
-    Images keep the contrast between their pixels: they share one mean and one standard deviation
-    (colour images: one for each channel). In tables every column has its own.
-
-    Raises
-    ------
-    DatasetError
-        If the set holds texts.
-    """
-    if data.kind != "images":
-        from sklearn.preprocessing import StandardScaler
-
-        return _convert_rows(data, StandardScaler())
-    pixel_mean, pixel_std = moments(data.x_train)
-    axes = (0, 1)  # height and width; a third axis, the channels, stays apart
-    mean = pixel_mean.mean(axis=axes)
-    # Law of total variance: the mean of the pixels' variances plus the variance of their means.
-    std = np.sqrt((pixel_std**2).mean(axis=axes) + pixel_mean.var(axis=axes))
-    std = np.where(std > 0, std, 1)  # a constant channel becomes 0
-
-    def transform(x: np.ndarray) -> np.ndarray:
-        result = np.multiply(x, (1 / std).astype(np.float32), dtype=np.float32)
-        result -= (mean / std).astype(np.float32)
-        return result
-
-    return data.convert(transform)
-
-
 def _convert_rows(data: Dataset, scaler: Any) -> Dataset:
     if data.kind == "text":
         raise DatasetError(f"{data.name} holds texts; expected images or a table")
@@ -124,71 +58,6 @@ def _convert_rows(data: Dataset, scaler: Any) -> Dataset:
         return flat.astype(np.float32).reshape(-1, *shape)
 
     return data.convert(transform)
-
-
-class Splits(NamedTuple):
-    """Three disjoint parts of one set."""
-
-    x_train: np.ndarray
-    y_train: np.ndarray
-    x_validation: np.ndarray
-    y_validation: np.ndarray
-    x_test: np.ndarray
-    y_test: np.ndarray
-
-
-def split(
-    x: np.ndarray,
-    y: np.ndarray,
-    *,
-    validation_size: float = 0.1,
-    test_size: float = 0.2,
-    seed: int = 0,
-) -> Splits:
-    """Split samples into training, validation and test parts that have the same class shares.
-
-    Parameters
-    ----------
-    x, y
-        Samples and their classes, of equal length.
-    validation_size, test_size
-        Shares of the whole; the rest is for training.
-    seed
-        Same seed, same split.
-
-    Raises
-    ------
-    DatasetError
-        If the shares leave nothing for training, or a class is too small to be in every part.
-    """
-    if len(x) != len(y):
-        raise DatasetError(f"x has {len(x)} samples and y has {len(y)}; expected equal lengths")
-    if validation_size + test_size >= 1:
-        raise DatasetError(
-            f"validation_size={validation_size} and test_size={test_size} leave nothing to train "
-            "on; expected a sum below 1"
-        )
-    rest, test = holdout(y, test_size, seed)
-    kept, validation = holdout(y[rest], validation_size / (1 - test_size), seed)
-    train, validation = rest[kept], rest[validation]
-    return Splits(x[train], y[train], x[validation], y[validation], x[test], y[test])
-
-
-def one_hot(y: np.ndarray, class_count: int) -> np.ndarray:
-    """Encode class numbers as rows with a single 1, float32 of shape (n, class_count).
-
-    Raises
-    ------
-    DatasetError
-        If a label is not in 0 … class_count-1.
-    """
-    y = np.asarray(y)
-    if y.dtype.kind not in "ui" or (len(y) and not 0 <= y.min() <= y.max() < class_count):
-        raise DatasetError(
-            f"one_hot received labels of dtype {y.dtype} from {y.min(initial=0)} to "
-            f"{y.max(initial=0)}; expected integers 0 … {class_count - 1}"
-        )
-    return np.eye(class_count, dtype=np.float32)[y]
 
 
 def encode_letters(data: Dataset, length: int = 20) -> Dataset:
@@ -227,70 +96,6 @@ def encode_letters(data: Dataset, length: int = 20) -> Dataset:
     return data.convert(encode).replace(feature_names=tuple(alphabet))
 
 
-def add_channel(
-    x: np.ndarray, data_format: Literal["channels_last", "channels_first"] = "channels_last"
-) -> np.ndarray:
-    """Give grey images ``(n, h, w)`` the channel axis that convolutions expect; a view, no copy.
-
-    Colour images ``(n, h, w, 3)`` keep their channels, moved to the front if so asked.
-
-    Raises
-    ------
-    DatasetError
-        If ``data_format`` is neither of Keras's two.
-    """
-    if data_format not in {"channels_last", "channels_first"}:
-        raise DatasetError(
-            f"data_format={data_format!r}; expected 'channels_last' or 'channels_first'"
-        )
-    with_channel = x[..., np.newaxis] if x.ndim == 3 else x
-    return with_channel if data_format == "channels_last" else np.moveaxis(with_channel, -1, 1)
-
-
-def drop_missing(frame: "pd.DataFrame") -> "pd.DataFrame":
-    """Filter: keep the rows of a table without missing or infinite values."""
-    usable = frame.replace([np.inf, -np.inf], np.nan)
-    return frame[usable.notna().all(axis=1)].reset_index(drop=True)
-
-
-def fill_missing(
-    frame: "pd.DataFrame",
-    strategy: Literal["mean", "median", "most_frequent"] = "median",
-    *,
-    fit_on: "pd.DataFrame | None" = None,
-) -> "pd.DataFrame":
-    """Fill: replace missing values by a statistic of their column.
-
-    Parameters
-    ----------
-    frame
-        The table to fill. Columns of text are left as they are.
-    strategy
-        As in scikit-learn's ``SimpleImputer``.
-    fit_on
-        The table that the statistic is taken from, the training rows when ``frame`` is a test set;
-        ``frame`` itself if ``None``.
-
-    Raises
-    ------
-    DatasetError
-        If a column has no value at all to learn from.
-    """
-    from sklearn.impute import SimpleImputer
-
-    reference = (frame if fit_on is None else fit_on).replace([np.inf, -np.inf], np.nan)
-    columns = [name for name in frame.columns if frame[name].dtype.kind in "uif"]
-    empty = [name for name in columns if reference[name].isna().all()]
-    if empty:
-        raise DatasetError(f"column {empty[0]!r} has no value to fill from: drop the column")
-    gaps = [name for name in columns if not np.isfinite(frame[name].astype(float)).all()]
-    filled = frame.copy()
-    if gaps:  # columns without a gap keep their type, so that integer labels stay integers
-        imputer = SimpleImputer(strategy=strategy).fit(reference[gaps])
-        filled[gaps] = imputer.transform(frame[gaps].replace([np.inf, -np.inf], np.nan))
-    return filled
-
-
 def encode_image(image: np.ndarray, image_format: str = "png", quality: int = 75) -> bytes:
     """Compress one uint8 image ``(h, w)`` or ``(h, w, 3)``.
 
@@ -312,54 +117,6 @@ def encode_image(image: np.ndarray, image_format: str = "png", quality: int = 75
     grey = image[..., 0] if image.ndim == 3 and image.shape[-1] == 1 else image
     Image.fromarray(grey).save(buffer, image_format, **options)
     return buffer.getvalue()
-
-
-def decode_image(content: bytes) -> np.ndarray:
-    """Decompress an image that ``encode_image`` made."""
-    from PIL import Image
-
-    with Image.open(io.BytesIO(content), formats=("PNG", "JPEG")) as image:
-        return np.asarray(image)
-
-
-def compare_encodings(
-    images: np.ndarray, qualities: tuple[int, ...] = (95, 75, 50, 25, 10)
-) -> "pd.DataFrame":
-    """Encode and decode images as PNG and as JPEG: what does each byte saved cost?
-
-    Parameters
-    ----------
-    images : ndarray of uint8, shape (n, h, w) or (n, h, w, 3)
-    qualities
-        JPEG qualities to try.
-
-    Returns
-    -------
-    DataFrame
-        A row for each encoding: ``bytes`` (mean of an encoded image), ``ratio`` (raw size divided
-        by it), ``mean_error`` and ``max_error`` (absolute, in grey levels of 0 … 255), ``psnr``
-        (peak signal-to-noise ratio in dB; infinite where nothing is lost).
-    """
-    import pandas as pd
-
-    rows = []
-    for image_format, quality in [("png", None), *(("jpeg", q) for q in qualities)]:
-        encoded = [encode_image(image, image_format, quality or 75) for image in images]
-        decoded = np.stack([decode_image(content) for content in encoded])
-        difference = np.abs(decoded.astype(np.int16) - images)
-        squared = float(np.mean(difference.astype(np.float32) ** 2))
-        size = float(np.mean([len(content) for content in encoded]))
-        rows.append(
-            {
-                "encoding": image_format if quality is None else f"jpeg {quality}",
-                "bytes": size,
-                "ratio": images[0].nbytes / size,
-                "mean_error": float(difference.mean()),
-                "max_error": int(difference.max()),
-                "psnr": 10 * np.log10(255**2 / squared) if squared else np.inf,
-            }
-        )
-    return pd.DataFrame(rows).set_index("encoding")
 
 
 def augmentation(

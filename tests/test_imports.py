@@ -34,7 +34,7 @@ def test_light_imports(code):
 
 @pytest.mark.parametrize(
     "module",
-    ["datasets", "preprocessing", "statistics", "plots", "hardware", "environment", "runs.execute"],
+    ["datasets", "preprocessing", "plots", "hardware", "environment", "runs.execute"],
 )
 def test_modules_do_not_import_tensorflow(module):
     assert not modules_after(f"import helpers.{module}") & {"tensorflow", "keras"}

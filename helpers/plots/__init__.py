@@ -5,16 +5,10 @@ last expression of a cell or through ``display``, and that carries a description
 """
 
 from helpers.plots.data import (
-    class_balance,
     class_examples,
     correlation_heatmap,
     embedding,
-    encoding_tradeoff,
-    explained_variance,
-    feature_boxes,
-    mean_images,
     pair_plot,
-    pixel_distribution,
 )
 from helpers.plots.diagrams import (
     array_axes,
@@ -44,7 +38,6 @@ __all__ = [
     "CourseFigure",
     "array_axes",
     "calibration",
-    "class_balance",
     "class_examples",
     "confusion_matrix",
     "correlation_heatmap",
@@ -52,16 +45,12 @@ __all__ = [
     "curves",
     "descent_paths",
     "embedding",
-    "encoding_tradeoff",
-    "explained_variance",
-    "feature_boxes",
     "feature_maps",
     "graph_diagram",
     "heat_maps",
     "image_grid",
     "image_rows",
     "learning_curves",
-    "mean_images",
     "metric_by_parameter",
     "metric_heat_map",
     "network_diagram",
@@ -70,7 +59,6 @@ __all__ = [
     "pair_plot",
     "parallel_coordinates",
     "photo_predictions",
-    "pixel_distribution",
     "spread",
     "subplots",
 ]

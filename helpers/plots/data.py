@@ -12,12 +12,10 @@ from helpers.plots.figure import (
     MARKERS,
     CourseFigure,
     class_colour,
-    image_grid,
     new_figure,
     show_image,
     styled,
 )
-from helpers.statistics import class_counts, class_means, value_counts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,82 +50,6 @@ def class_examples(data: Dataset, per_class: int = 8) -> CourseFigure:
         )
     names = ", ".join(data.class_names)
     figure.alt = f"{per_class} training images of each class of {data.name}: {names}."
-    return figure
-
-
-@styled
-def class_balance(data: Dataset) -> CourseFigure:
-    """Draw how many samples each class has, in the training and in the test set."""
-    counts = class_counts(data)
-    figure = new_figure(8, 3.2)
-    axes = figure.subplots()
-    positions = np.arange(data.class_count)
-    for offset, part, hatch in ((-0.2, "train", ""), (0.2, "test", "//")):
-        label = f"{part} ({counts[part].sum():,})"
-        axes.bar(positions + offset, counts[part], 0.4, label=label, hatch=hatch, edgecolor="white")
-    even = len(data.y_train) / data.class_count
-    axes.axhline(even, color="black", linestyle="--", linewidth=1, label="train, if all were equal")
-    rotation = 45 if max(map(len, data.class_names)) > 5 else 0
-    axes.set_xticks(positions, data.class_names, rotation=rotation)
-    axes.set(xlabel="class", ylabel="samples", title=f"{data.name}: samples in each class")
-    axes.grid(visible=False, axis="x")
-    axes.set_ylim(top=counts["train"].max() * 1.25)
-    axes.legend(ncols=3, fontsize=9)
-    low, high = counts["train"].idxmin(), counts["train"].idxmax()
-    figure.alt = (
-        f"Bar chart of the samples in each class of {data.name}. Fewest in training: {low} "
-        f"({counts['train'].min():,}); most: {high} ({counts['train'].max():,})."
-    )
-    return figure
-
-
-@styled
-def pixel_distribution(data: Dataset) -> CourseFigure:
-    """Draw how often each pixel value occurs in the training images, on a logarithmic axis."""
-    _need_images(data)
-    figure = new_figure(8, 3)
-    axes = figure.subplots()
-    planes = [data.x_train]
-    labels, colours = ["grey"], ["0.35"]
-    if data.x_train.ndim == 4 and data.x_train.shape[-1] == 3:
-        planes = [data.x_train[..., channel] for channel in range(3)]
-        labels, colours = (
-            ["red", "green", "blue"],
-            [class_colour(3), class_colour(2), class_colour(0)],
-        )
-    for plane, label, colour, line in zip(planes, labels, colours, ("-", "--", ":"), strict=False):
-        share = value_counts(plane) / plane.size
-        axes.stairs(share, np.arange(257), label=label, color=colour, linestyle=line)
-    axes.set_yscale("log")
-    axes.set(
-        xlabel="pixel value (0 to 255)",
-        ylabel="share of all pixels",
-        title=f"{data.name}: distribution of pixel values",
-    )
-    if len(planes) > 1:
-        axes.legend()
-    counts = value_counts(data.x_train)
-    figure.alt = (
-        f"Histogram of the pixel values of {data.name}, logarithmic. The most frequent value is "
-        f"{counts.argmax()}, {counts.max() / counts.sum():.0%} of all pixels."
-    )
-    return figure
-
-
-@styled
-def mean_images(data: Dataset) -> CourseFigure:
-    """Show the mean training image of each class."""
-    _need_images(data)
-    means = class_means(data)
-    if data.x_train.dtype == np.uint8:
-        means = means.round().astype(np.uint8)
-    figure = image_grid(
-        means, data.class_names, columns=min(10, data.class_count), title="Mean image of each class"
-    )
-    figure.alt = (
-        f"The mean training image of each class of {data.name}: blurred prototypes, sharp where "
-        "the images of a class agree."
-    )
     return figure
 
 
@@ -298,89 +220,5 @@ def pair_plot(
     figure.legend(handles=handles, loc="outside right center")
     figure.alt = (
         f"Pair plot of {', '.join(names)} of {data.name}, by class ({', '.join(data.class_names)})."
-    )
-    return figure
-
-
-@styled
-def feature_boxes(data: Dataset) -> CourseFigure:
-    """Draw a box plot of each feature of a table, standardised so that one axis fits all.
-
-    Points beyond 1.5 interquartile ranges are drawn singly (Tukey, 1977).
-    """
-    if data.kind != "table":
-        raise DatasetError(f"{data.name} holds {data.kind}; box plots expect a table")
-    spread = data.x_train.std(axis=0)
-    values = (data.x_train - data.x_train.mean(axis=0)) / np.where(spread > 0, spread, 1)
-    names = data.feature_names or [f"feature {i}" for i in range(values.shape[1])]
-    figure = new_figure(7, 0.28 * values.shape[1] + 1.4)
-    axes = figure.subplots()
-    axes.boxplot(
-        values,
-        orientation="horizontal",
-        tick_labels=list(names),
-        flierprops={"ms": 3},
-        medianprops={"color": "black", "lw": 2},
-    )
-    axes.invert_yaxis()
-    axes.set(
-        xlabel="standard deviations from the mean", title=f"{data.name}: spread of each feature"
-    )
-    quartiles = np.quantile(values, [0.25, 0.75], axis=0)
-    reach = 1.5 * (quartiles[1] - quartiles[0])
-    beyond = ((values < quartiles[0] - reach) | (values > quartiles[1] + reach)).sum(axis=0)
-    figure.alt = (
-        f"Box plots of the {len(names)} standardised features of {data.name}. Most points beyond "
-        f"the whiskers: {names[beyond.argmax()]} ({beyond.max()})."
-    )
-    return figure
-
-
-@styled
-def explained_variance(explained: np.ndarray) -> CourseFigure:
-    """Draw the cumulated share of the variance that the first k principal components keep."""
-    cumulated = np.cumsum(explained)
-    figure = new_figure(7, 3)
-    axes = figure.subplots()
-    axes.plot(np.arange(1, len(cumulated) + 1), cumulated, marker=".")
-    axes.set(
-        xlabel="number of principal components",
-        ylabel="share of the variance kept",
-        title="How many numbers does a sample need?",
-        ylim=(0, 1.02),
-    )
-    figure.alt = (
-        f"Curve of the variance kept by the first k principal components: {cumulated[0]:.0%} by "
-        f"one, {cumulated[-1]:.0%} by {len(cumulated)}."
-    )
-    return figure
-
-
-@styled
-def encoding_tradeoff(table: "pd.DataFrame") -> CourseFigure:
-    """Draw size against error for each encoding that ``compare_encodings`` tried."""
-    figure = new_figure(7, 3.2)
-    axes = figure.subplots()
-    exact = table["mean_error"] == 0
-    axes.plot(
-        *table.loc[~exact, ["bytes", "mean_error"]].T.to_numpy(), "--o", color=class_colour(0)
-    )
-    axes.plot(
-        *table.loc[exact, ["bytes", "mean_error"]].T.to_numpy(), "s", color=class_colour(1), ms=8
-    )
-    for name, row in table.iterrows():
-        axes.annotate(
-            str(name), (row["bytes"], row["mean_error"]), xytext=(6, 4), textcoords="offset points"
-        )
-    axes.set(
-        xlabel="bytes an image",
-        ylabel="mean error (grey levels of 255)",
-        title="What does each byte saved cost?",
-    )
-    axes.margins(x=0.15, y=0.15)
-    smallest = table["bytes"].idxmin()
-    figure.alt = (
-        f"Size against error of {len(table)} encodings. Smallest: {smallest} "
-        f"({table['bytes'].min():.0f} bytes, mean error {table.loc[smallest, 'mean_error']:.1f})."
     )
     return figure

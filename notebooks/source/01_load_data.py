@@ -294,7 +294,7 @@ train_filled, test_filled = train_rows.fillna(medians), test_rows.fillna(medians
 print(f"{len(train_filled)} + {len(test_filled)} rows, {test_filled.isna().sum().sum()} holes")
 
 # %% [markdown]
-# `helpers.preprocessing.fill_missing(test, fit_on=train)` does the same. Filling has a price. All holes of a
+# Filling has a price. All holes of a
 # column get the same value, so the column looks less varied than it is (its standard deviation, the usual distance from the mean, gets smaller; section 4 has the formula):
 
 # %%
@@ -407,7 +407,7 @@ for name, x in (("scaled", scaled), ("standardised", standardised)):
     print(f"{name:13} {x.dtype}  min {x.min():.2f}  max {x.max():.2f}  mean {abs(x.mean()):.2f}")
 
 # %% [markdown]
-# `helpers.preprocessing.scale(data)` and `standardize(data)` do this for a whole data set.
+# `helpers.preprocessing.scale(data)` scales a whole data set; scikit-learn's `StandardScaler` standardises a table.
 #
 # *Remember: bring features to a common size, with numbers from the training data.*
 #

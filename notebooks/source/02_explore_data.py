@@ -111,9 +111,6 @@ means = {name: photo.reshape(-1, 3).mean(axis=0) for name, photo in photos.items
 pd.DataFrame(means, index=["red", "green", "blue"]).round(0)
 
 # %% [markdown]
-# `helpers.statistics.describe(x_train)` computes minimum, maximum, mean, standard deviation and the quantiles of 0.25, 0.5 and 0.75 without a copy of the data, and
-# `plots.pixel_distribution(data)` draws the histogram.
-#
 # *Remember: a histogram first, numbers second.*
 #
 # ## 2 · How good is guessing?
@@ -169,8 +166,6 @@ print(np.uint8([3]) - np.uint8([5]), "= 256 − 2")
 
 # %% [markdown]
 # (Here the means are decimal numbers, so all is well.) Read every accuracy against baselines like these two.
-# `plots.class_balance(data)` and
-# `plots.mean_images(data)` draw the pictures of this section.
 #
 # *Remember: state the baseline beside every score.*
 #
@@ -484,7 +479,7 @@ plots.image_grid(
 
 # %% [markdown]
 # Look at each of them. Is the label wrong? Is the image damaged? Or is the writing just unusual? Correct the
-# first, remove the second, and keep the third: unusual but right is what a model most needs to see. An image that is far from others is an **outlier**; `helpers.statistics.find_outliers` finds those whose surroundings are emptier than their neighbours' surroundings are.
+# first, remove the second, and keep the third: unusual but right is what a model most needs to see. An image that is far from others is an **outlier**; scikit-learn's `LocalOutlierFactor` finds those whose surroundings are emptier than their neighbours' surroundings are.
 #
 # *Remember: test a method on errors that you made yourself, then let a person decide.*
 #
@@ -687,8 +682,8 @@ print("k-means, five samples:", " ".join(f"{t:.2f}" for t in sorted(trials)))
 check(min(trials) > 0.2, "far above chance, all five times")
 
 # %% [markdown]
-# `helpers.statistics.compare_clusterings` runs one method of each kind on up to 20,000 samples. It also shows the **silhouette**:
-# how much nearer a point is to its own group than to the next one, from −1 to 1. It needs no labels.
+# Where there are no labels, scikit-learn's `silhouette_score` tells how much nearer a point is to its own group than to
+# the next one, from −1 to 1: this is the **silhouette**.
 #
 # *Remember: a clustering method finds the kind of group that it looks for, whether it is there or not.*
 #
@@ -772,7 +767,7 @@ reveal(guess, sparse_bytes / x_train.nbytes, "A pixel takes 1 byte, with its pos
 # value takes more bytes.
 #
 # "Sparse" has a second meaning. Take a collection (called a *dictionary*) of many small pictures. An image can be written as the mean plus a few of them, and
-# each image may choose its own few. `helpers.statistics.sparse_code` does this. PCA uses the same components for all
+# each image may choose its own few. scikit-learn's `SparseCoder` does this. PCA uses the same components for all
 # images.
 #
 # ## Check yourself
