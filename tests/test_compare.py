@@ -66,11 +66,38 @@ def test_one_run_tells_nothing():
     assert "nothing to compare" in compared(records([0.0])).conclusion
 
 
-def test_equal_differences_are_no_proof():
+def table_of(**values):
+    rows = [(rate, seed, v) for rate, of in values.items() for seed, v in enumerate(of)]
+    return pd.DataFrame(rows, columns=["rate", "seed", "val_accuracy"])
+
+
+def test_equal_steps_are_no_proof():
     """An accuracy on few images often differs by the same step in each seed."""
-    table = records([0.0, 1.0], seeds=3, sigma=0.0)
-    assert compared(table).rivals == 1
-    assert compared(records([0.0, 1.0], seeds=8, sigma=0.0)).rivals == 0
+    few = [0.90, 0.91, 0.93, 0.92]
+    assert compared(table_of(a=few, b=[v + 0.01 for v in few])).rivals == 1
+    more = few * 2
+    assert compared(table_of(a=more, b=[v + 0.01 for v in more])).rivals == 0
+
+
+def test_results_that_never_vary_are_told_apart_and_it_is_said():
+    found = compared(table_of(a=[0.5] * 5, b=[0.9] * 5))
+    assert found.rivals == 0
+    assert "No setting's val_accuracy varies with the seed" in found.conclusion
+    assert compared(table_of(a=[0.5] * 5, b=[0.5] * 5)).rivals == 1
+    assert compared(table_of(a=[0.5] * 2, b=[0.9] * 2)).rivals == 1  # it may be luck
+
+
+def test_a_difference_that_never_varies_is_a_difference():
+    values = np.random.default_rng(0).normal(0, 20, 5)
+    found = compared(table_of(a=values, b=values + 100))
+    assert found.rivals == 0
+    assert "varies with the seed" not in found.conclusion
+
+
+def test_a_setting_without_any_number_is_named():
+    found = compared(table_of(a=[0.5, 0.6], b=[0.7, 0.8], c=[np.nan] * 2))
+    assert len(found.settings) == 2
+    assert "No run has a number as val_accuracy with rate=c." in found.conclusion
 
 
 def test_a_loss_is_best_when_small():

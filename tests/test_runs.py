@@ -20,6 +20,8 @@ from helpers.errors import CourseError, ParameterError
 from helpers.files import notebooks_dir, write_atomically
 from helpers.runs import record
 from helpers.runs.engine import run_notebooks
+from helpers.runs.execute import run_notebook
+from helpers.runs.keys import changes, keyed_runs
 from helpers.runs.metrics import MEDIA_TYPE, collect_metrics
 from helpers.runs.notebook import read_notebook
 from helpers.runs.parameters import check_parameters, parse_assignments
@@ -134,11 +136,77 @@ def test_numbers_survive_the_command_line(value):
 
 
 @pytest.mark.parametrize(
-    "line", ["x = 1", "x: int", "x: dict = {}", "x: int = int('1')", "import os"]
+    "line", ["x = f(1)", "x: int", "x: set = {1}", "x: int = int('1')", "import os", "x = y = 1"]
 )
 def test_parameter_lines_that_cannot_be_checked(tmp_path, line):
     with pytest.raises(ParameterError, match="name: type = default"):
         read_notebook(notebook(tmp_path / "n.ipynb", parameters=line))
+
+
+@pytest.mark.parametrize(
+    ("line", "given_value", "expected"),
+    [
+        ("C = 1.0  # inverse of the penalty", "3", 3.0),
+        ("n = 5", "7", 7),
+        ("name = 'a'", "b", "b"),
+        ("flag = True", "false", False),
+        ("sizes = (1, 2)", "[3]", [3]),
+        ("options = {'a': 1}", "{'b': (2,)}", {"b": [2]}),
+        ("anything = None", "0.5", 0.5),
+        ("rate: dict = {}", "{}", {}),
+    ],
+)
+def test_parameters_as_papermill_has_them(tmp_path, line, given_value, expected):
+    known = read_notebook(notebook(tmp_path / "n.ipynb", parameters=f"# of the run\n{line}\n"))
+    (name,) = known.parameters
+    assert check_parameters(known, {name: given_value}) == {name: expected}
+
+
+def test_an_untyped_parameter_has_the_type_of_its_default(tmp_path):
+    known = read_notebook(notebook(tmp_path / "n.ipynb", parameters="n = 5"))
+    with pytest.raises(ParameterError, match="expected int, such as 5"):
+        check_parameters(known, {"n": "2.5"})
+
+
+def test_two_cells_of_parameters_are_refused(tmp_path):
+    path = notebook(tmp_path / "n.ipynb", parameters="x: int = 2\n")
+    content = json.loads(path.read_text())
+    content["cells"] += [cell for cell in content["cells"] if cell["metadata"].get("tags")]
+    path.write_text(json.dumps(content))
+    with pytest.raises(ParameterError, match="2 cells are tagged 'parameters'"):
+        read_notebook(path)
+
+
+def test_parameters_of_an_earlier_run_do_not_count(tmp_path):
+    body = "from helpers.runs import record\nrecord(x=x)"
+    path = notebook(tmp_path / "n.ipynb", body, parameters="x: int = 2\n")
+    first = run_notebook(Run(read_notebook(path), {"x": 7}), tmp_path / "first")
+    assert first["metrics"]["x"] == 7
+    with pytest.warns(UserWarning, match="of an earlier run is left out"):
+        again = read_notebook(tmp_path / "first" / "n.ipynb")
+    second = run_notebook(Run(again), tmp_path / "second")
+    assert (second["metrics"]["x"], second["parameters"]) == (2, {})
+
+
+def test_modules_beside_the_notebook_belong_to_the_key(tmp_path):
+    (tmp_path / "deeper").mkdir()
+    (tmp_path / "mylib.py").write_text("import deeper.part")
+    (tmp_path / "deeper" / "__init__.py").write_text("")
+    (tmp_path / "deeper" / "part.py").write_text("VALUE = 1")
+    (tmp_path / "other.py").write_text("VALUE = 1")
+    path = notebook(tmp_path / "n.ipynb", "import mylib")
+
+    def key():
+        ((key, run),) = keyed_runs([Run(read_notebook(path))]).items()
+        return key, run.depends
+
+    before, depends = key()
+    (tmp_path / "other.py").write_text("VALUE = 2")
+    assert key()[0] == before
+    (tmp_path / "deeper" / "part.py").write_text("VALUE = 2")
+    after, now = key()
+    assert after != before
+    assert changes(depends, now) == ["the module deeper"]
 
 
 def test_magic_among_the_parameters(tmp_path):
@@ -372,6 +440,30 @@ def test_same_name_twice(tmp_path):
     path = notebook(tmp_path / "n.ipynb")
     with pytest.raises(CourseError, match="n is given twice"):
         run_notebooks([run_of(path), run_of(path)], tmp_path / "out")
+
+
+def test_what_no_run_has_written_is_not_written_over(tmp_path):
+    out = tmp_path / "out"
+    path = notebook(tmp_path / "n.ipynb", RECORD)
+    for _ in range(2):  # its own results may be
+        assert run_notebooks([run_of(path)], out, progress=False)[0]["status"] == "succeeded"
+    answers = out / "n.ipynb"
+    content = json.loads(answers.read_text())
+    content["cells"][-1]["source"] = "answer = 42"
+    answers.write_text(json.dumps(content))
+    with pytest.raises(CourseError, match=r"n\.ipynb is there already"):
+        run_notebooks([run_of(path)], out, progress=False)
+    assert "answer = 42" in answers.read_text()
+
+
+@pytest.mark.parametrize("name", ["n.ipynb", "n.html", "index.html", "results.json", "results.csv"])
+def test_foreign_files_are_not_written_over(tmp_path, name):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / name).write_text("[1]")
+    with pytest.raises(CourseError, match=f"{name} is there already"):
+        run_notebooks([run_of(notebook(tmp_path / "n.ipynb", RECORD))], out, progress=False)
+    assert [p.name for p in out.iterdir()] == [name]
 
 
 def test_a_notebook_is_not_written_over(tmp_path):

@@ -754,6 +754,17 @@ def test_a_metric_that_nobody_recorded_leaves_a_page(notebook, tmp_path):
     assert "2 of 2 runs" in (tmp_path / "out" / "index.html").read_text()
 
 
+@pytest.mark.parametrize("name", ["index.html", "results.csv", "results.json"])
+def test_a_sweep_writes_over_its_own_results_only(notebook, tmp_path, name):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / name).write_text("mine")
+    with pytest.raises(CourseError, match=f"{name} is there already"):
+        sweep(notebook, {"width": [1]}, out=out, progress=False)
+    assert (out / name).read_text() == "mine"
+    assert executed(tmp_path) == []
+
+
 def test_the_state_of_a_sweep_says_what_is_stale_and_why(notebook, tmp_path, monkeypatch):
     out = tmp_path / "out"
 

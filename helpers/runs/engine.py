@@ -15,7 +15,7 @@ from helpers.runs.executor import Interrupted, LocalExecutor, as_completed, defa
 from helpers.runs.keys import keyed_runs
 from helpers.runs.notebook import Notebook
 from helpers.runs.progress import Progress
-from helpers.runs.report import PAGE
+from helpers.runs.report import PAGE, require_own_files
 from helpers.runs.results import FAILED, INTERRUPTED, Run, RunResult, result_of
 from helpers.warm_kernels.owner import begin_for
 
@@ -41,7 +41,8 @@ def run_notebooks(
     Raises
     ------
     CourseError
-        If two notebooks would write the same file, or one would be written over.
+        If two notebooks would write the same file, or a file would be written over that no run has
+        written.
     """
     names = [run.notebook.name for run in runs]
     for run, name in zip(runs, names, strict=True):
@@ -51,6 +52,7 @@ def run_notebooks(
             raise CourseError(f"{name}.ipynb would share {PAGE} with the report; rename it")
         if run.notebook.path.resolve().parent == out.resolve():
             raise CourseError(f"{run.notebook.path} would be written over; expected another --out")
+    require_own_files(out, names)
     keyed = list(keyed_runs(runs).values())
     results: dict[str, RunResult] = {}
     bar = Progress(keyed, each=True, shown=progress)

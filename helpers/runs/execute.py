@@ -20,7 +20,7 @@ from helpers.runs.metrics import (
     collect_metrics,
     failed_checks,
 )
-from helpers.runs.report import export_html
+from helpers.runs.report import export_html, mark_as_executed
 from helpers.runs.results import FAILED, SUCCEEDED, Run, RunResult, result_of
 
 # ipykernel warns of unencrypted connections at every start, and reports the interrupt that comes
@@ -97,6 +97,7 @@ def run_notebook(
     seconds = time.perf_counter() - start
     metrics, curves, about = {}, {}, {}
     try:
+        mark_as_executed(notebook)
         write_atomically(out / f"{name}.ipynb", nbformat.writes(notebook) + "\n")
         write_atomically(out / f"{name}.html", export_html(notebook, name))
         metrics, curves = collect_metrics(notebook), collect_curves(notebook)

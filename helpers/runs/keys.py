@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
@@ -24,8 +25,8 @@ def keyed_runs(runs: Iterable[Run]) -> dict[str, Run]:
     """Return runs by their keys, with what each depends on and where it comes from.
 
     A key is a digest of the notebook's code (its text and outputs do not count), the parameters,
-    the data that they name, the package as it is now, and the versions of Python, TensorFlow, Keras
-    and NumPy.
+    the data that they name, the package and the notebook's own modules as they are now, and the
+    versions of Python, TensorFlow, Keras and NumPy.
     """
     now, origin = Surroundings(), _origin()
     keyed = {}
@@ -50,6 +51,7 @@ class Surroundings:
             except PackageNotFoundError:
                 self._versions[name] = "none"
         self._data: dict[str, str | None] = {}
+        self._modules: dict[str, dict[str, str]] = {}
 
     def dependencies(self, notebook: Notebook, parameters: Mapping[str, Any]) -> dict[str, Any]:
         """Return what a run depends on besides its parameters, ready for JSON."""
@@ -59,8 +61,27 @@ class Surroundings:
         data = {text: digest for text in texts if (digest := self._data_digest(text))}
         return {
             "code": _digest(notebook.code), "data": data, "package": self._package,
-            "versions": self._versions,
+            "modules": self._own_modules(notebook), "versions": self._versions,
         }  # fmt: skip
+
+    def _own_modules(self, notebook: Notebook) -> dict[str, str]:
+        """Return digests of the modules that a notebook's code, or one of them, may import.
+
+        These are files beside the notebook or in the working folder whose name occurs in the code:
+        also those that ``%run`` or ``importlib`` get.
+        """
+        if notebook.snapshot not in self._modules:
+            folders = dict.fromkeys((notebook.path.resolve().parent, Path.cwd()))
+            digests: dict[str, str] = {}
+            texts = list(notebook.code)
+            while texts:
+                for name in set(re.findall(r"\w+", texts.pop())) - digests.keys():
+                    sources = next(filter(None, (_sources(f, name) for f in folders)), [])
+                    if contents := [path.read_bytes() for path in sources]:
+                        digests[name] = _digest([hashlib.blake2b(c).hexdigest() for c in contents])
+                        texts += [content.decode(errors="replace") for content in contents]
+            self._modules[notebook.snapshot] = digests
+        return self._modules[notebook.snapshot]
 
     def _data_digest(self, value: str) -> str | None:
         """Return what tells the data of a name from others of the same name; None if no data."""
@@ -71,6 +92,13 @@ class Surroundings:
                 path = catalog.existing(value) if value.strip() else None
                 self._data[value] = _digest(sorted(_files(path))) if path else None
         return self._data[value]
+
+
+def _sources(folder: Path, name: str) -> list[Path]:
+    """Return the files of a module or a package in a folder."""
+    module, package = folder / f"{name}.py", folder / name
+    inside = sorted(package.rglob("*.py")) if any(package.glob("*.py")) else []
+    return [path for path in (module, *inside) if path.is_file()]
 
 
 def _files(path: Path) -> Iterator[tuple[str, int, int]]:
@@ -99,10 +127,10 @@ def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """Tell in words what a kept result depended on and has changed since."""
     old, new = before.get("versions", {}), now["versions"]
     found = [f"{name} {old.get(name)} → {new[name]}" for name in new if old.get(name) != new[name]]
-    data = {**before.get("data", {}), **now["data"]}
-    found += [
-        f"data {name}" for name in data if before.get("data", {}).get(name) != now["data"].get(name)
-    ]
+    for part, word in (("data", "data"), ("modules", "the module")):
+        was = before.get(part, {})
+        names = {**was, **now[part]}
+        found += [f"{word} {n}" for n in names if was.get(n) != now[part].get(n)]
     parts = {"code": "the notebook's code", "package": "the package helpers"}
     return found + [words for part, words in parts.items() if before.get(part) != now[part]]
 

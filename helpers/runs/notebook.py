@@ -8,13 +8,17 @@ no line with a second ``=``, even in the comment: the notebooks keep to what it 
 import ast
 import json
 import typing
+import warnings
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from helpers.errors import ParameterError
 
-TYPES = {"int": int, "float": float, "str": str, "bool": bool, "list": list, "None": None}
+TYPES = {"int": int, "float": float, "str": str, "bool": bool, "list": list, "dict": dict}
+TYPES |= {"None": None, "Any": Any}
 
 
 @dataclass(frozen=True)
@@ -68,21 +72,27 @@ class Notebook:
 def read_notebook(path: Path) -> Notebook:
     """Read a notebook, and its parameters: ``name: type = default`` on each line.
 
+    Without a type, that of the default counts, as for papermill. A cell of parameters that an
+    earlier run has injected is left out, with a warning.
+
     Raises
     ------
     ParameterError
-        If the file is no notebook, or a line of the tagged cell is not of this form.
+        If the file is no notebook, has two cells tagged ``parameters``, or a line of the tagged
+        cell is not of this form.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         if content["nbformat"] != 4:
             raise ValueError("another format")
-        cells = [cell for cell in content["cells"] if cell["cell_type"] == "code"]
+        every, kept = len(content["cells"]), [c for c in content["cells"] if not _injected(c)]
+        content["cells"] = kept
+        cells = [cell for cell in kept if cell["cell_type"] == "code"]
         sources = ["".join(cell["source"]) for cell in cells]
         tagged = [
             source
             for cell, source in zip(cells, sources, strict=True)
-            if "parameters" in (cell.get("metadata", {}).get("tags") or [])
+            if "parameters" in _tags(cell)
         ]
         for cell in cells:
             cell.update(outputs=[], execution_count=None)
@@ -90,6 +100,17 @@ def read_notebook(path: Path) -> Notebook:
         raise ParameterError(
             f"{path}: not a readable notebook ({type(error).__name__}); expected .ipynb"
         ) from error
+    if len(kept) < every:
+        warnings.warn(
+            f"{path.name}: its cell of the parameters of an earlier run is left out; the values of "
+            "the cell tagged 'parameters' count, and those that are given now",
+            stacklevel=2,
+        )
+    if len(tagged) > 1:
+        raise ParameterError(
+            f"{path.name}: {len(tagged)} cells are tagged 'parameters'; expected one, because the "
+            "last one would count whatever is given: make them one cell"
+        )
     parameters = {}
     for source in tagged:
         try:
@@ -97,12 +118,20 @@ def read_notebook(path: Path) -> Notebook:
         except SyntaxError as error:
             raise ParameterError(
                 f"{path.name}: line {error.lineno} of the parameters cell is not plain Python; "
-                "expected 'name: type = default' on each line"
+                "expected 'name: type = default' or 'name = default' on each line"
             ) from error
         for statement in statements:
             parameter = _parameter(statement, path)
             parameters[parameter.name] = parameter
     return Notebook(path, parameters, tuple(sources), json.dumps(content))
+
+
+def _tags(cell: Mapping[str, Any]) -> Sequence[str]:
+    return cell.get("metadata", {}).get("tags") or []
+
+
+def _injected(cell: Mapping[str, Any]) -> bool:
+    return "injected-parameters" in _tags(cell)
 
 
 def _parameter(statement: ast.stmt, path: Path) -> Parameter:
@@ -111,13 +140,18 @@ def _parameter(statement: ast.stmt, path: Path) -> Parameter:
             target=ast.Name(id=name), annotation=annotation, value=ast.expr() as value
         ):
             written = ast.unparse(annotation)
-            try:
+            with suppress(ValueError):
                 return Parameter(name, written, _type(annotation), ast.literal_eval(value))
-            except ValueError:
-                pass
+        case ast.Assign(targets=[ast.Name(id=name)], value=value):
+            with suppress(ValueError, KeyError):
+                default = ast.literal_eval(value)
+                written = {"NoneType": "Any", "tuple": "list"}.get(
+                    kind := type(default).__name__, kind
+                )
+                return Parameter(name, written, TYPES[written], default)
     raise ParameterError(
         f"{path.name}: the parameters cell has the line {ast.unparse(statement)!r}; expected "
-        f"'name: type = default' with types of {', '.join(TYPES)}"
+        f"'name: type = default' with types of {', '.join(TYPES)}, or 'name = default'"
     )
 
 

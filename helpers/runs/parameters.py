@@ -52,7 +52,9 @@ def check_parameters(notebook: Notebook, values: Mapping[str, Any]) -> dict[str,
         parameter = known[name]
         plain = _normalised(value)
         if isinstance(plain, str) and (
-            not _fits(plain, parameter.type) or (_fits(None, parameter.type) and plain == "None")
+            parameter.type is Any
+            or not _fits(plain, parameter.type)
+            or (_fits(None, parameter.type) and plain == "None")
         ):
             plain = _literal(plain)
         if not _fits(plain, parameter.type):
@@ -72,6 +74,8 @@ def _normalised(value: Any) -> Any:
         return str(value)
     if isinstance(value, tuple | list):
         return [_normalised(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _normalised(item) for key, item in value.items()}
     return value
 
 
@@ -96,6 +100,8 @@ def _fits(value: Any, kind: Any) -> bool:
 
 
 def _fits_one(value: Any, kind: Any) -> bool:
+    if kind is Any:
+        return True
     if kind in {None, type(None)}:
         return value is None
     if typing.get_origin(kind) is list:

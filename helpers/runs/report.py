@@ -1,18 +1,22 @@
 """What a person sees of runs: each notebook as HTML, a page of all, and ``results.json``."""
 
 import functools
+import hashlib
 import json
 import re
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from helpers.errors import CourseError
 from helpers.files import write_atomically
 from helpers.runs.results import INTERRUPTED, Run, RunResult
 
 TEMPLATES = Path(__file__).with_name("templates")
-PAGE, RESULTS = "index.html", "results.json"
+PAGE, RESULTS, TABLE = "index.html", "results.json", "results.csv"
+MARK = "course"  # in the metadata of an executed notebook: the digest of its sources
 MATHEMATICS = re.compile(
     r"(?P<code>```.*?```|`[^`]*`)|\$\$(?P<block>.+?)\$\$|(?<![\w\\])\$(?P<inline>[^$]+?)\$(?!\w)",
     re.DOTALL,
@@ -46,6 +50,65 @@ def write_results(results: Sequence[RunResult], out: Path) -> None:
     """Write ``results.json``, whole or not at all."""
     text = json.dumps(list(results), indent=2, allow_nan=False)
     write_atomically(out / RESULTS, text + "\n")
+
+
+def mark_as_executed(notebook: Any) -> None:
+    """Note in a notebook that a run has written it, so that another one may write over it."""
+    notebook["metadata"][MARK] = _digest_of_sources(notebook)
+
+
+def require_own_files(out: Path, notebooks: Sequence[str] = ()) -> None:
+    """Refuse to write over what no run has written, or somebody has changed since.
+
+    Parameters
+    ----------
+    out
+        The folder of results.
+    notebooks
+        Names of notebooks that would be written there.
+
+    Raises
+    ------
+    CourseError
+        Names the first such file.
+    """
+    rows = _kept_rows(out)
+    kept = bool(rows) or any(out.glob("runs/*/status.json"))
+    listed = {row.get("notebook") for row in rows}
+    foreign = [out / name for name in (PAGE, RESULTS, TABLE) if not kept and (out / name).exists()]
+    for name in notebooks:
+        path, page = out / f"{name}.ipynb", out / f"{name}.html"
+        if path.is_file() and not _is_executed(path, name in listed):
+            foreign.append(path)
+        elif page.is_file() and not path.exists():
+            foreign.append(page)
+    if foreign:
+        raise CourseError(
+            f"{foreign[0]} is there already, and it is not as a run has left it; expected a folder "
+            "of results, or a new one: choose another --out"
+        )
+
+
+def _kept_rows(out: Path) -> list[dict[str, Any]]:
+    with suppress(OSError, ValueError, RecursionError):
+        rows = json.loads((out / RESULTS).read_text(encoding="utf-8"))
+        if isinstance(rows, list) and all(isinstance(row, dict) and "key" in row for row in rows):
+            return rows
+    return []
+
+
+def _is_executed(path: Path, is_listed: bool) -> bool:
+    """Tell whether a run has written a notebook, and nobody has changed its sources since."""
+    with suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
+        notebook = json.loads(path.read_text(encoding="utf-8"))
+        mark = notebook["metadata"].get(MARK)
+        return is_listed if mark is None else mark == _digest_of_sources(notebook)
+    return False
+
+
+def _digest_of_sources(notebook: Mapping[str, Any]) -> str:
+    sources = ["".join(cell["source"]) for cell in notebook["cells"]]
+    return hashlib.blake2b(json.dumps(sources).encode(), digest_size=8).hexdigest()
 
 
 def write_page(template: str, path: Path, **values: Any) -> None:

@@ -9,13 +9,13 @@ A bootstrap is no help with few seeds: its intervals of five values cover about 
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from helpers.runs.objective import Objective, choose_objective
-from helpers.runs.results import SUCCEEDED
+from helpers.runs.results import SUCCEEDED, describe
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,6 +24,7 @@ CONFIDENCE = 0.95  # of the interval of a mean
 # Chance of a false difference in a sweep of equal settings. It is half of the customary 5%, because
 # a sweep is often given more seeds, and looked at again.
 LEVEL = 0.025
+SURE_SEEDS, SURE_STEPS = 3, 10  # from which a difference that never varies is no luck
 POWER = 0.8  # with which the smallest difference that can be shown is found
 
 
@@ -46,6 +47,8 @@ class Comparison:
         That these runs would have shown in four of five cases, between the two best settings.
     best : DataFrame
         The runs of the best setting.
+    without_number : list of dict
+        The settings of which no run that succeeded has recorded a number.
     """
 
     objective: Objective
@@ -53,6 +56,7 @@ class Comparison:
     results: "pd.DataFrame"
     smallest_difference: float | None
     best: "pd.DataFrame"
+    without_number: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def rows(self) -> list[tuple[dict[str, Any], dict[str, Any]]]:
@@ -66,7 +70,18 @@ class Comparison:
 
     @property
     def conclusion(self) -> str:
-        """One or two sentences."""
+        """Two or three sentences."""
+        said = self._compared()
+        if (self.results["n"] > 1).all() and (self.results["low"] == self.results["high"]).all():
+            said += f" No setting's {self.objective.metric} varies with the seed."
+        if self.without_number:
+            named = "; ".join(describe(one, list(one)) for one in self.without_number[:3])
+            more = len(self.without_number) - 3
+            named += f" and {more} more" if more > 0 else ""
+            said += f" No run has a number as {self.objective.metric} with {named}."
+        return said
+
+    def _compared(self) -> str:
         count, pairs = len(self.settings), len(self.settings) * (len(self.settings) - 1) // 2
         if count < 2:
             return "One setting: there is nothing to compare it with."
@@ -153,10 +168,14 @@ def compare(table: "pd.DataFrame", parameters: Sequence[str], objective: Objecti
             strict=True,
         )
     ]
-    settings = [{name: runs[name].iloc[0] for name in parameters} for runs in groups]
-    return Comparison(
-        objective, settings, pd.DataFrame(rows), _smallest(error, freedom, len(p)), groups[0]
+    every = table.groupby([table[name].map(str) for name in parameters] or [""] * len(table))
+    empty = [runs for _, runs in every if runs[objective.metric].isna().all()]
+    settings, without_number = (
+        [{name: runs[name].iloc[0] for name in parameters} for runs in chosen]
+        for chosen in (groups, empty)
     )
+    smallest = _smallest(error, freedom, len(p))
+    return Comparison(objective, settings, pd.DataFrame(rows), smallest, groups[0], without_number)
 
 
 def interval(values: "pd.Series") -> dict[str, float]:
@@ -187,6 +206,11 @@ def _compare_pairs(values: np.ndarray) -> tuple[np.ndarray, float, float]:
     from scipy.special import stdtr
 
     chances, first = [np.empty(0)], (np.nan, np.nan)
+    # Accuracies of few images move in coarse steps, and differ by the same one in some seeds by
+    # luck; a difference of many steps, or between results that never vary, does not.
+    steps = np.diff(np.unique(values[~np.isnan(values)]))
+    step = steps[steps > 1e-12 * np.nanmax(np.abs(values))].min(initial=np.inf)
+    constant = np.nanmax(values, axis=1) == np.nanmin(values, axis=1)
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # of settings with one run
         n, mean = (~np.isnan(values)).sum(axis=1), np.nanmean(values, axis=1)
@@ -207,7 +231,10 @@ def _compare_pairs(values: np.ndarray) -> tuple[np.ndarray, float, float]:
             # All differences the same: a test of signs knows how seldom that happens by chance.
             gap = mean[i] - mean[i + 1 :]
             same = error <= 1e-12 * np.maximum(np.abs(mean[i]), np.abs(mean[i + 1 :]))
-            p = np.where(same, np.where(paired & (far != 0), 2.0 ** (1 - shared), 1.0), p)
+            certain = (constant[i] & constant[i + 1 :]) | (np.abs(far) >= SURE_STEPS * step)
+            certain &= (np.minimum(n[i], n[i + 1 :]) >= SURE_SEEDS) & (far != 0)
+            chance = np.where(certain, 0.0, np.where(paired & (far != 0), 2.0 ** (1 - shared), 1.0))
+            p = np.where(same, chance, p)
             p = np.where(far * gap < 0, 1.0, p)  # the shared seeds contradict the means
             chances.append(np.where(np.isnan(p), 1.0, p))
             first = (error[0], freedom[0]) if i == 0 else first

@@ -12,7 +12,7 @@ from helpers.runs.engine import run_all
 from helpers.runs.keys import keyed_runs
 from helpers.runs.objective import objective_of
 from helpers.runs.progress import Progress
-from helpers.runs.report import PAGE, write_results
+from helpers.runs.report import PAGE, require_own_files, write_results
 from helpers.runs.results import Run, RunResult
 from helpers.runs.select import find_notebooks
 from helpers.runs.status import execute_kept, folder_of, succeeded
@@ -87,7 +87,7 @@ def sweep(
         If a name or a value does not fit the notebook, or the direction of the metric is not
         known; nothing has started then. Or afterwards, if there is no best setting to confirm.
     CourseError
-        If the scheduler cannot be reached, or goes away.
+        If ``out`` has a file that no sweep has written, or the scheduler cannot be reached.
     """
     asked = objective_of(metric, direction) if metric else None
     (path,) = find_notebooks([str(notebook)])
@@ -95,6 +95,7 @@ def sweep(
     if confirm:
         require_seed(runs[0].notebook)
     out = Path(out).resolve()
+    require_own_files(out)
     (out / "runs").mkdir(parents=True, exist_ok=True)
     work = partial(execute_kept, out=out, timeout=timeout)
     results: dict[str, RunResult] = {}

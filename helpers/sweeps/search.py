@@ -24,7 +24,7 @@ from helpers.runs.notebook import read_notebook
 from helpers.runs.objective import Objective, choose_objective, objective_of
 from helpers.runs.parameters import check_parameters
 from helpers.runs.progress import Progress
-from helpers.runs.report import PAGE
+from helpers.runs.report import PAGE, require_own_files
 from helpers.runs.results import SUCCEEDED, Run, RunResult
 from helpers.runs.select import find_notebooks
 from helpers.runs.status import execute_kept
@@ -184,6 +184,7 @@ def search(
     if pruner not in PRUNERS:
         raise ParameterError(f"pruner={pruner!r}; expected one of {', '.join(PRUNERS)}")
     out = Path(out).resolve()
+    require_own_files(out)
     out.mkdir(parents=True, exist_ok=True)
     # Trials of another notebook, other data or another library belong to another study.
     depends = Surroundings().dependencies(space.notebook, space.fixed)
