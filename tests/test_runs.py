@@ -442,6 +442,50 @@ def test_same_name_twice(tmp_path):
         run_notebooks([run_of(path), run_of(path)], tmp_path / "out")
 
 
+@pytest.mark.parametrize(
+    "prose", ["$x_$", "$\\\\frac{1}{$ and $$", "costs 5$ or $\\\\left($", "$^$"]
+)
+def test_prose_that_is_no_mathematics_fails_no_run(tmp_path, prose):
+    path = notebook(tmp_path / "n.ipynb", "from helpers.runs import record\nrecord(x=1)")
+    content = nbformat.read(path, as_version=4)
+    content.cells.append(nbformat.v4.new_markdown_cell(f"Here is {prose} and $x_1$."))
+    nbformat.write(content, path)
+    result = run_notebook(Run(read_notebook(path)), tmp_path / "out")
+    assert (result["error"], result["metrics"]) == (None, {"x": 1})
+    assert "<msub>" in (tmp_path / "out" / "n.html").read_text()
+
+
+def test_nothing_of_a_notebook_runs_in_the_browser_of_who_reads_its_page(tmp_path, browser, server):
+    code = (
+        "from IPython.display import HTML, Javascript, Markdown, display\n"
+        "display(HTML('<script>document.title = 1</script>'),"
+        " HTML('<img src=x onerror=\"document.title = 2\">'),"
+        f' HTML(\'<img src="{server.url}/seen"><iframe src="{server.url}/seen"></iframe>\'),'
+        " Javascript('document.title = 3'), Markdown('<script>document.title = 4</script>'))"
+    )
+    path = notebook(tmp_path / "n.ipynb", code)
+    content = nbformat.read(path, as_version=4)
+    hostile = "<script>document.title = 5</script>"
+    content.cells += [nbformat.v4.new_raw_cell(hostile), nbformat.v4.new_markdown_cell(hostile)]
+    nbformat.write(content, path)
+    assert run_notebook(Run(read_notebook(path)), tmp_path / "out")["error"] is None
+    page = tmp_path / "out" / "n.html"
+    browser.get(page.as_uri())
+    assert browser.title == "n"
+    time.sleep(1)
+    assert browser.title == "n"
+    assert server.requests == []
+    assert "https://cdn" not in page.read_text()
+
+
+def test_no_escape_sequence_of_an_error_reaches_the_terminal(tmp_path):
+    hostile = r"'\x1b[31mred\x1b[0m \x1b]0;title\x07 \x1b[2J \x1bc \x9b1m \x08\x08 \rover'"
+    path = notebook(tmp_path / "n.ipynb", f"raise ValueError({hostile})")
+    result = run_notebook(Run(read_notebook(path)), tmp_path / "out")
+    assert "ValueError: red" in result["error"]
+    assert all(c.isprintable() or c == "\n" for c in result["error"] + result["traceback"])
+
+
 def test_what_no_run_has_written_is_not_written_over(tmp_path):
     out = tmp_path / "out"
     path = notebook(tmp_path / "n.ipynb", RECORD)

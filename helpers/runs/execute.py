@@ -31,6 +31,10 @@ IMPORTED = (
     *("helpers.runs.kernels", "helpers.warm_kernels.provisioner"),
 )
 IMPORTING = threading.Lock()
+CONTROL = re.compile(
+    r"\x1b(\[[0-?]*[ -/]*[@-~]|[\]PX^_].*?(\x07|\x1b\\|$)|.)?|[\x00-\x08\x0b-\x1f\x7f-\x9f]",
+    re.DOTALL,
+)
 SILENT = logging.Logger("nbclient", logging.CRITICAL + 1)  # what went wrong, the result says
 
 
@@ -99,10 +103,10 @@ def run_notebook(
     try:
         mark_as_executed(notebook)
         write_atomically(out / f"{name}.ipynb", nbformat.writes(notebook) + "\n")
-        write_atomically(out / f"{name}.html", export_html(notebook, name))
         metrics, curves = collect_metrics(notebook), collect_curves(notebook)
         about = collect_circumstances(notebook)
         checks = failed_checks(notebook)
+        write_atomically(out / f"{name}.html", export_html(notebook, name))
         error = error or ("; ".join(f"check failed: {claim}" for claim in checks) or None)
     except Exception as failed:  # one result that cannot be written must not end the others
         error = error or f"no result could be written ({type(failed).__name__}: {failed})"
@@ -177,4 +181,5 @@ def import_jupyter() -> None:
 
 
 def _uncoloured(lines: list[str]) -> str:
-    return re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(lines))
+    """Return text without what a terminal would obey: colours, other sequences, control codes."""
+    return CONTROL.sub("", "\n".join(lines))

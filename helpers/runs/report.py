@@ -176,9 +176,12 @@ def _mathml(found: re.Match[str]) -> str:
 
     if found["code"]:
         return found["code"]
-    if found["block"]:
-        return convert(found["block"], display="block")
-    return convert(found["inline"])
+    try:
+        if found["block"]:
+            return convert(found["block"], display="block")
+        return convert(found["inline"])
+    except Exception:  # what is no mathematics, or not to the converter, stays as it is
+        return found[0]
 
 
 def export_html(notebook: Any, title: str) -> str:
