@@ -216,7 +216,8 @@ def _compare_pairs(values: np.ndarray) -> tuple[np.ndarray, float, float]:
         n, mean = (~np.isnan(values)).sum(axis=1), np.nanmean(values, axis=1)
         share = np.nanvar(values, axis=1, ddof=1) / n
         for i in range(len(values) - 1):  # the pairs of one setting at once
-            differences = values[i] - values[i + 1 :]
+            has = ~np.isnan(values[i])  # where no seed is shared, a column is one run's
+            differences = values[i, has] - values[i + 1 :, has]
             shared = (~np.isnan(differences)).sum(axis=1)
             paired = shared >= 2
             both = share[i] + share[i + 1 :]
