@@ -86,7 +86,8 @@ def standardize(data: Dataset) -> Dataset:
     """Bring features to mean 0 and standard deviation 1 in the training set, as float32.
 
     Images keep the contrast between their pixels: they share one mean and one standard deviation
-    (colour images: one for each channel). In tables every column has its own.
+    (colour images: one for each channel). In tables every column has its own, in sequences every
+    feature, at all steps together.
 
     Raises
     ------
@@ -98,10 +99,14 @@ def standardize(data: Dataset) -> Dataset:
 
         return _convert_rows(data, StandardScaler())
     pixel_mean, pixel_std = moments(data.x_train)
-    axes = (0, 1)  # height and width; a third axis, the channels, stays apart
-    mean = pixel_mean.mean(axis=axes)
+    channels = {1, 3, 4}
+    first = len(pixel_mean.shape) == 3 and pixel_mean.shape[-1] not in channels
+    axes = (1, 2) if first else (0, 1)  # height and width; a third axis, the channels, stays apart
+    mean = pixel_mean.mean(axis=axes, keepdims=True)
     # Law of total variance: the mean of the pixels' variances plus the variance of their means.
-    std = np.sqrt((pixel_std**2).mean(axis=axes) + pixel_mean.var(axis=axes))
+    std = np.sqrt(
+        (pixel_std**2).mean(axis=axes, keepdims=True) + pixel_mean.var(axis=axes, keepdims=True)
+    )
     std = np.where(std > 0, std, 1)  # a constant channel becomes 0
 
     def transform(x: np.ndarray) -> np.ndarray:
@@ -115,13 +120,10 @@ def standardize(data: Dataset) -> Dataset:
 def _convert_rows(data: Dataset, scaler: Any) -> Dataset:
     if data.kind == "text":
         raise DatasetError(f"{data.name} holds texts; expected images or a table")
-    shape = data.input_shape
-    rows = data.x_train.reshape(len(data.x_train), -1)
-    scaler.fit(rows)
+    scaler.fit(data.x_train.reshape(-1, data.input_shape[-1]))  # the steps of a sequence are rows
 
     def transform(x: np.ndarray) -> np.ndarray:
-        flat = scaler.transform(x.reshape(len(x), -1))
-        return flat.astype(np.float32).reshape(-1, *shape)
+        return scaler.transform(x.reshape(-1, x.shape[-1])).astype(np.float32).reshape(x.shape)
 
     return data.convert(transform)
 

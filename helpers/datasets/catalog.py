@@ -13,9 +13,8 @@ from typing import Any
 import numpy as np
 
 from helpers.datasets import formats
-from helpers.datasets.dataset import Dataset, checked_dataset
+from helpers.datasets.dataset import Dataset, checked_dataset, split_arrays
 from helpers.datasets.download import download
-from helpers.datasets.sampling import holdout
 from helpers.datasets.unpacked import unpacked
 from helpers.errors import CourseError, DatasetError, DatasetUnavailable
 from helpers.files import ROOT
@@ -170,7 +169,7 @@ def _read_kept(name: str, place: Place) -> Dataset:
 def _verified(name: str, place: Place) -> dict[str, np.ndarray]:
     entry, paths = manifest()[name], place.paths(name)
     for path, file in zip(paths, entry["files"], strict=True):
-        if "digest" in file:
+        if "digest" in file and "arrays" not in entry:  # content counts, however it is packed
             formats.check_digest(path, file["digest"], path.name)
     return _read_arrays(entry, paths)
 
@@ -191,13 +190,7 @@ def _read_arrays(entry: dict[str, Any], paths: list[Path]) -> dict[str, np.ndarr
         case "npz":
             arrays = formats.read_npz(paths[0])
         case "idx":
-            arrays = dict(
-                zip(
-                    ("x_train", "y_train", "x_test", "y_test"),
-                    map(formats.read_idx, paths),
-                    strict=True,
-                )
-            )
+            arrays = dict(zip(formats.ARRAYS, map(formats.read_idx, paths), strict=True))
         case "cifar10":
             arrays = formats.read_cifar10(paths[0], entry["members"])
         case other:
@@ -277,15 +270,13 @@ def load_embedded(name: str, *, test_size: float, seed: int) -> Dataset:
         features = [str(feature) for feature in getattr(bunch, "feature_names", [])]
     if name == "digits":  # 8×8 pixels of 0 … 16; as bytes, like every other image of the course
         x, features = np.round(bunch.images * (255 / 16)).astype(np.uint8), []
-    train, test = holdout(y, test_size, seed)
-    arrays = {"x_train": x[train], "y_train": y[train], "x_test": x[test], "y_test": y[test]}
     return checked_dataset(
         name,
-        arrays,
+        split_arrays(x, y, test_size=test_size, seed=seed, regression=False),
         source=source,
         where=name,
         class_names=[str(label) for label in class_names],
-        feature_names=features,
+        feature_names=tuple(features),
     )
 
 

@@ -16,6 +16,7 @@ from helpers.datasets.folders import (
     split_by_class,
     visible_files,
 )
+from helpers.datasets.formats import contents
 from helpers.errors import DatasetError
 
 SUFFIXES = frozenset({".txt"})
@@ -48,23 +49,29 @@ def load_texts(
 ) -> Dataset:
     """Load texts: class folders of ``.txt`` files, or one ``.txt`` file of lines for each class."""
     skipped: list[str] = []
+    parts: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     if line_files := _line_files(path):
-        names, texts, labels = _read_lines(path, line_files)
-        train, test = split_by_class(labels, names, path, test_size, seed)
-        parts = {"train": (texts[train], labels[train]), "test": (texts[test], labels[test])}
+        names = tuple(file.stem for file in line_files)
+        texts, labels = _read_lines(path, line_files, on_error, skipped)
+        check_no_class_is_empty(path, names, {"only": labels})
+        for part, rows in zip(
+            ("train", "test"), split_by_class(labels, names, path, test_size, seed), strict=True
+        ):
+            parts[part] = (texts[rows], labels[rows])
     else:
         folders = find_class_folders(path, SUFFIXES, test_size, seed)
-        names, parts = folders.class_names, {}
-        total = len(folders.train.paths) + len(folders.test.paths)
+        names = folders.class_names
+        files = {"train": folders.train, "test": folders.test, "val": folders.validation}
+        files = {part: held for part, held in files.items() if held is not None}
+        total = sum(len(held.paths) for held in files.values())
         with file_bar(total, f"Loading {path.name}", progress) as bar:
-            for part, files in (("train", folders.train), ("test", folders.test)):
+            for part, held in files.items():
                 read = []
-                for text in in_order(_read_text, files.paths, on_error, skipped):
+                for text in in_order(_read_text, held.paths, on_error, skipped):
                     read.append(text)
                     bar.update()
                 kept = [i for i, text in enumerate(read) if text is not None]
-                texts = np.array([read[i] for i in kept], object)
-                parts[part] = (texts, files.labels[kept])
+                parts[part] = (np.array([read[i] for i in kept], object), held.labels[kept])
     if skipped:
         warnings.warn(
             f"{path}: {len(skipped)} broken files left out: {', '.join(skipped)}", stacklevel=3
@@ -78,12 +85,14 @@ def load_texts(
         source=str(path),
         where=str(path),
         class_names=names,
-        skipped=skipped,
+        skipped=tuple(skipped),
     )
 
 
-def _read_lines(path: Path, files: list[Path]) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
-    """Read ``CLASS.txt`` files with one sample a line."""
+def _read_lines(
+    path: Path, files: list[Path], on_error: str, skipped: list[str]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Read ``CLASS.txt`` files with one sample a line: texts, and the numbers of their classes."""
     if len(files) < 2:
         raise DatasetError(
             f"{path}: found {len(files)} .txt file; expected one for each of at least two classes, "
@@ -91,16 +100,17 @@ def _read_lines(path: Path, files: list[Path]) -> tuple[tuple[str, ...], np.ndar
         )
     texts: list[str] = []
     labels: list[int] = []
-    for number, file in enumerate(files):
-        lines = [line.strip() for line in _read_text(file).splitlines() if line.strip()]
+    for number, text in enumerate(in_order(_read_text, files, on_error, skipped)):
+        # Not splitlines(), for which a form feed or U+2028 within a text would end a line.
+        lines = [line.strip() for line in (text or "").split("\n") if line.strip()]
         texts += lines
         labels += [number] * len(lines)
-    return tuple(file.stem for file in files), np.array(texts, object), np.array(labels)
+    return np.array(texts, object), np.array(labels, np.int64)
 
 
 def _read_text(path: Path) -> str:
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = contents(path).decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
         raise DatasetError(
             f"{path}: byte {error.start} is not UTF-8; expected UTF-8 text: save it as UTF-8"
