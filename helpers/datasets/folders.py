@@ -107,9 +107,9 @@ def find_class_folders(
     return ClassFolders(path, names, files["train"], files["test"], files.get("val"))
 
 
-def _say(message: str) -> None:
+def _say(message: str, by: str = "load_dataset") -> None:
     # The caller's file is a path of this machine, which a notebook's output would keep.
-    warnings.warn_explicit(message, UserWarning, "load_dataset", 1)
+    warnings.warn_explicit(message, UserWarning, by, 1)
 
 
 def _part_folders(path: Path) -> dict[str, Path]:
@@ -176,13 +176,14 @@ def _list_classes(path: Path, suffixes: frozenset[str]) -> tuple[tuple[str, ...]
             f"{path}: {len(deeper)} files lie deeper than their class folder, such as {deeper[0]}, "
             f"and are taken for class {deeper[0].partition('/')[0]!r}; move them if that is wrong"
         )
-    _say_left_out(path, rest, f"no {', '.join(sorted(suffixes))} file in a class folder")
+    warn_of_left_out(path, rest, f"no {', '.join(sorted(suffixes))} file in a class folder")
     return _numbered(labelled)
 
 
-def _say_left_out(path: Path, names: list[str], reason: str) -> None:
+def warn_of_left_out(path: Path, names: list[str], reason: str, by: str = "load_dataset") -> None:
+    """Say in one line which files of a folder are passed over."""
     if names:
-        _say(f"{path}: {len(names)} files left out, such as {names[0]}: {reason}")
+        _say(f"{path}: {len(names)} files left out, such as {names[0]}: {reason}", by)
 
 
 def _numbered(labelled: list[tuple[Path, str]]) -> tuple[tuple[str, ...], Files]:
@@ -251,7 +252,7 @@ def _list_labelled(
                 f"{path / LABELS} names {file!r}, and {number} files have this name; expected one"
             )
         labelled[places[file][0]] = label
-    _say_left_out(path, sorted(set(names) - set(labelled)), f"{LABELS} does not name it")
+    warn_of_left_out(path, sorted(set(names) - set(labelled)), f"{LABELS} does not name it")
     if len(set(labelled.values())) < 2:
         raise DatasetError(f"{path / LABELS} has one label only; expected at least two classes")
     return _numbered([(path / name, label) for name, label in sorted(labelled.items())])
