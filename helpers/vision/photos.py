@@ -1,6 +1,5 @@
 """Photos as people have them – files, folders, Pillow images, arrays – brought into one form."""
 
-import os
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from helpers.datasets import catalog, images
-from helpers.datasets.folders import in_order, visible_files
+from helpers.datasets.folders import LABELS, files_below, in_order, usable_cores, warn_of_left_out
 from helpers.errors import DatasetError, nearest
 
 MIN_SIDE = 16  # pixels; in less than that, not even a person sees what it is
@@ -59,16 +58,24 @@ def list_photos(photos: Any) -> list[Photo]:
         path = _existing(photos)
         return _in_folder(path) if path.is_dir() else [Photo(path.name, path)]
     if not isinstance(photos, Sequence) or isinstance(photos, bytes):
-        return _numbered(_pictures(photos))
-    paths = [p for p in photos if isinstance(p, str | Path)]
-    if len(paths) < len(photos):
-        return _numbered([image for item in photos for image in _item_pictures(item)])
-    if not paths:
+        sources: list[Path | Image.Image] = [*_pictures(photos)]
+    else:
+        sources = [source for item in photos for source in _item_sources(item)]
+    if not sources:
         raise DatasetError("There is no photo in the list; expected at least one")
-    # One that is missing is found out when it is read, so that it does not stop the others.
-    found = [catalog.existing(path) or Path(path) for path in paths]
-    unique = len({path.name for path in found}) == len(found)
-    return [Photo(path.name if unique else str(path), path) for path in found]
+    names = [source.name for source in sources if isinstance(source, Path)]
+    unique = len(set(names)) == len(names)
+    return [
+        Photo((s.name if unique else str(s)) if isinstance(s, Path) else f"image {number}", s)
+        for number, s in enumerate(sources)
+    ]
+
+
+def _item_sources(item: Any) -> list[Any]:
+    if isinstance(item, str | Path):
+        # One that is missing is found out when it is read, so that it does not stop the others.
+        return [catalog.existing(item) or Path(item)]
+    return _pictures(item)
 
 
 def _existing(name: str | Path) -> Path:
@@ -80,28 +87,16 @@ def _existing(name: str | Path) -> Path:
 
 
 def _in_folder(folder: Path) -> list[Photo]:
-    paths = sorted(
-        Path(parent, name)
-        for parent, _, _ in os.walk(folder)
-        for name in visible_files(Path(parent))
-        if Path(name).suffix.lower() in images.SUFFIXES
-    )
-    if not paths:
-        raise DatasetError(
-            f"{folder}: the folder holds no image; expected {', '.join(sorted(images.SUFFIXES))}"
-        )
-    return [Photo(path.relative_to(folder).as_posix(), path) for path in paths]
-
-
-def _numbered(pictures: list[Image.Image]) -> list[Photo]:
-    return [Photo(f"image {number}", picture) for number, picture in enumerate(pictures)]
-
-
-def _item_pictures(item: Any) -> list[Image.Image]:
-    if isinstance(item, str | Path):
-        with images.open_image(_existing(item)) as image:
-            return [image.copy()]
-    return _pictures(item)
+    good, other = [], []
+    for name in files_below(folder):
+        if Path(name).name != LABELS:
+            (good if Path(name).suffix.lower() in images.SUFFIXES else other).append(name)
+    expected = ", ".join(sorted(images.SUFFIXES))
+    if not good:
+        content = f"no image but other files, such as {other[0]}" if other else "no image"
+        raise DatasetError(f"{folder}: the folder holds {content}; expected {expected}")
+    warn_of_left_out(folder, other, f"no {expected} file", "predict")
+    return [Photo(name, folder / name) for name in good]
 
 
 def _pictures(item: Any) -> list[Image.Image]:
@@ -119,7 +114,12 @@ def _pictures(item: Any) -> list[Image.Image]:
         array = array[None, ..., None]
     elif array.ndim == 3 and channels:
         array = array[None]
-    elif array.ndim == 3 and array.shape[0] != 3:  # which would be a colour photo, axes turned
+    elif array.ndim == 3 and array.shape[0] == 3:
+        raise DatasetError(
+            f"photos is an array of shape {array.shape}: three grey photos, or the channels of one "
+            "come first; expected photos[..., None], or np.moveaxis(photos, 0, -1)"
+        )
+    elif array.ndim == 3:
         array = array[..., None]
     elif array.ndim != 4 or not channels:
         raise DatasetError(
@@ -137,24 +137,36 @@ def _as_bytes(array: np.ndarray) -> np.ndarray:
     if array.dtype == bool:
         return array * np.uint8(255)
     low, high = (array.min(), array.max()) if array.size and array.dtype.kind in "iuf" else (-1, 0)
-    if array.dtype.kind in "iu" and low >= 0 and high < 1 << 16:
-        return (array // 257 if high > 255 else array).astype(np.uint8)
+    if array.dtype == np.uint16 and high > 255:  # in less they may be bytes: who knows?
+        return ((array.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    if array.dtype.kind in "iu" and array.dtype != np.uint16 and 0 <= low <= high <= 255:
+        return array.astype(np.uint8)
     if array.dtype.kind == "f" and low >= 0 and high <= 255:  # and not NaN
         return (array * (255 if high <= 1 else 1) + 0.5).astype(np.uint8)
     raise DatasetError(
-        f"photos is an array of {array.dtype} from {low:.4g} to {high:.4g}; expected bytes, 16-bit "
-        "numbers, or float in 0 … 1 or 0 … 255, as a photo has them: the classifier preprocesses"
+        f"photos is an array of {array.dtype} from {low:.4g} to {high:.4g}; expected uint8, "
+        "uint16 up to 65535, or float in 0 … 1 or 0 … 255: the classifier preprocesses"
     )
 
 
-def decode(photo: Photo, size: tuple[int, int] | None) -> np.ndarray:
-    """Return a photo's pixels: upright, in colour, cut to the middle.
+def decode(
+    photo: Photo,
+    size: tuple[int, int] | None,
+    resize: images.Resize = images.middle,
+    several: list[str] | None = None,
+) -> np.ndarray:
+    """Return a photo's pixels: upright, in colour, prepared as networks of ImageNet are tested.
 
     Parameters
     ----------
     photo : Photo
     size : (height, width), or None
-        To bring it to; None keeps its own.
+        To bring it to; None keeps its own. What is not a file and has this size already stays as it
+        is: it has been prepared before.
+    resize
+        How to bring it to the size.
+    several
+        Receives the names of files that hold several pictures.
 
     Returns
     -------
@@ -166,22 +178,16 @@ def decode(photo: Photo, size: tuple[int, int] | None) -> np.ndarray:
         If it is missing, broken, no image, too large, or smaller than ``MIN_SIDE`` on a side.
     """
     if isinstance(photo.source, Path):
-        with images.open_image(photo.source) as image:
-            _check_size(photo.source, image)
-        return images.read_image(photo.source, size, crop_to_aspect_ratio=True)
-    _check_size(photo.name, photo.source)
-    return images.to_array(photo.source, size, crop_to_aspect_ratio=True)
-
-
-def _check_size(name: object, image: Image.Image) -> None:
-    if min(image.size) < MIN_SIDE:
-        raise DatasetError(
-            f"{name}: {image.width}×{image.height} pixels; expected at least {MIN_SIDE}×{MIN_SIDE}"
+        return images.read_image(
+            photo.source, size, resize=resize, min_side=MIN_SIDE, several=several
         )
+    if size is not None and photo.source.size == (size[1], size[0]):
+        size = None
+    return images.to_array(photo.source, photo.name, size, resize=resize, min_side=MIN_SIDE)
 
 
-def warn_of_skipped(skipped: dict[str, str], total: int) -> None:
-    """Name the photos that cannot be read, and why.
+def warn_of_skipped(skipped: dict[str, str], total: int, several: Sequence[str] = ()) -> None:
+    """Name the photos that cannot be read, and why; and files that hold several pictures.
 
     Raises
     ------
@@ -194,10 +200,16 @@ def warn_of_skipped(skipped: dict[str, str], total: int) -> None:
     if skipped:
         reasons = "; ".join(skipped.values())
         warnings.warn(f"{len(skipped)} of {total} photos skipped: {reasons}", stacklevel=4)
+    if several:
+        example = f"{len(several)} files hold several pictures, such as {min(several)}"
+        warnings.warn(f"{example}; the first of each is taken", stacklevel=4)
 
 
 def decoded(
-    photos: Sequence[Photo], size: tuple[int, int]
+    photos: Sequence[Photo],
+    size: tuple[int, int],
+    resize: images.Resize = images.middle,
+    several: list[str] | None = None,
 ) -> Iterator[tuple[Photo, np.ndarray | DatasetError]]:
     """Decode photos on every core, a bounded number ahead of who asks for them.
 
@@ -209,9 +221,9 @@ def decoded(
 
     def attempt(photo: Photo) -> tuple[Photo, np.ndarray | DatasetError]:
         try:
-            return photo, decode(photo, size)
+            return photo, decode(photo, size, resize, several)
         except DatasetError as error:
             return photo, error
 
     pixels = 3 * size[0] * size[1]
-    return in_order(attempt, photos, "raise", result_bytes=pixels, workers=os.cpu_count() or 1)
+    return in_order(attempt, photos, "raise", result_bytes=pixels, workers=usable_cores())
