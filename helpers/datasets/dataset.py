@@ -20,7 +20,10 @@ class AssumptionWarning(UserWarning):
 def tell(where: str, assumptions: Sequence[str]) -> None:
     """Warn in one line of what was assumed, if anything."""
     if assumptions:
-        warnings.warn(f"{where}: {'; '.join(assumptions)}", AssumptionWarning, stacklevel=4)
+        # Under a name of its own: the caller's file is a path of this machine.
+        warnings.warn_explicit(
+            f"{where}: {'; '.join(assumptions)}", AssumptionWarning, "load_dataset", 1
+        )
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -153,7 +156,8 @@ def checked_dataset(
     where: str,
     class_names: Sequence[str] = (),
     regression: bool | None = None,
-    **attributes: Any,
+    feature_names: Sequence[str] = (),
+    skipped: Sequence[str] = (),
 ) -> Dataset:
     """Build a ``Dataset`` from its arrays, or say in one line what is wrong with them.
 
@@ -169,8 +173,8 @@ def checked_dataset(
         The classes, where they are known beforehand; found from the labels otherwise.
     regression
         Whether the labels are numbers to predict; see ``are_numbers`` if ``None``.
-    attributes
-        Other attributes of the ``Dataset``.
+    feature_names, skipped
+        As in ``Dataset``.
 
     Raises
     ------
@@ -198,7 +202,10 @@ def checked_dataset(
     y, names = _encode_labels(y, where, class_names, regression)
     found = {f"x_{part}": a.astype(np.uint8) if a.dtype == bool else a for part, a in x.items()}
     found |= {f"y_{part}": a for part, a in y.items()}
-    return Dataset(name=name, source=source, class_names=names, **found, **attributes)
+    return Dataset(
+        name=name, source=source, class_names=names, feature_names=tuple(feature_names),
+        skipped=tuple(skipped), **found,
+    )  # fmt: skip
 
 
 def split_arrays(

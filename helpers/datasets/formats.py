@@ -176,6 +176,12 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
     parts = [part for part in ("", "_train", "_test", "_val") if f"x{part}" in known]
     whole = all(f"y{part}" in known for part in parts) and len(known) == 2 * len(parts)
     twice = len(known) < sum(bool(role) for role, *_ in places)
+    if len(names[path]) == 1 and not whole:
+        raise DatasetError(
+            f"{path.name}: found one array, and only {', '.join(sorted(known))} in the files "
+            f"beside it; expected {', '.join(ARRAYS)}, in files beside it or in this one: copy "
+            f"the others here, or {advice}"
+        )
     if not whole or twice or not ("_train" in parts or parts == [""]):
         found = ", ".join(array for _, _, array in places) or "nothing"
         raise DatasetError(

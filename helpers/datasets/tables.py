@@ -175,15 +175,26 @@ def _read(
     """Read a file as it is laid out, and note what was assumed."""
     import pandas as pd
 
+    marks = [missing] if isinstance(missing, str) else missing
+    for fits, expected in (
+        (sep in (None, SPACES) or (isinstance(sep, str) and len(sep) == 1),
+         f"sep={sep!r}; expected one character, or {SPACES!r} for any number of spaces"),
+        (decimal in (None, ".", ","), f"decimal={decimal!r}; expected '.' or ','"),
+        (header is None or (isinstance(header, int) and header >= 0),
+         f"header={header!r}; expected True, False or the number of a line"),
+        (marks is None or all(isinstance(mark, str) for mark in marks),
+         f"missing={missing!r}; expected texts, such as ['?', '-']"),
+    ):  # fmt: skip
+        if not fits:
+            raise DatasetError(expected)
     content = contents(path)
     encoding = encoding or _encoding(content, path.name)
-    marks = [missing] if isinstance(missing, str) else missing
     try:
         layout = _layout(_lines(content, encoding), notes, sep, decimal, header, path.name)
         options = {
             "sep": layout.sep, "decimal": layout.decimal, "skiprows": layout.skip, "header": None,
             "names": layout.names, "encoding": encoding, "skipinitialspace": True,
-            "index_col": False, "keep_default_na": False, "float_precision": "round_trip",
+            "index_col": False, "keep_default_na": False,
             "low_memory": False,
         }  # fmt: skip
         with warnings.catch_warnings():
@@ -262,7 +273,7 @@ def _layout(
         sep = sep or _separator(lines[skip:], assumed)
         rows = _split(lines[skip:], sep)
         titles = _split([lines[skip - 1].lstrip("# ")], sep) if comments else []
-    except (csv.Error, TypeError) as error:
+    except csv.Error as error:
         raise DatasetError(
             f"{where}: cannot be split at sep={sep!r} ({error}); expected one character between "
             "cells, and every quote closed"
@@ -321,7 +332,7 @@ def _separator(lines: list[str], assumed: list[str]) -> str:
         assumed.append(f"sep={max(shares, key=shares.get)!r}")
         return max(shares, key=shares.get)
     rows = _split(lines, SPACES)
-    if len({len(row) for row in rows}) == 1 < len(rows[0]) and _share_of_numbers(rows, "") > 0.5:
+    if len({len(row) for row in rows}) == 1 < len(rows[0]) and _share_of_numbers(rows, "") >= 0.5:
         assumed.append(f"sep={SPACES!r}")
         return SPACES
     return max(",;\t|", key=first.count)
@@ -380,7 +391,7 @@ def _has_header(rows: list[list[str]], decimal: str) -> tuple[bool, bool]:
 def _counts(rows: list[list[str]]) -> bool:
     """Tell whether one of some rows counts by equal steps, as a header of numbers does."""
     counted = ([int(cell) for cell in row if cell.strip().isdecimal()] for row in rows)
-    return any(len(row) > 2 and len(set(np.diff(row))) == 1 for row in counted)
+    return any(len(row) > 2 and set(np.diff(row)) == {row[1] - row[0]} != {0} for row in counted)
 
 
 def _marked(frame: "pd.DataFrame", decimal: str, notes: list[str]) -> set[str]:
@@ -519,7 +530,7 @@ def _dataset(
                 f"column {target!r} holds numbers to predict, not classes (regression=False or "
                 "target= say otherwise)"
             )
-        elif regression is None and fractions:
+        elif regression is None and fractions and not numbers:
             notes.append(f"the numbers in {target!r} are classes (regression=True says otherwise)")
         sizes = labels.value_counts()
         if not numbers and sizes.min() < 2:

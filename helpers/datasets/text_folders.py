@@ -9,6 +9,8 @@ import numpy as np
 from helpers.datasets import images
 from helpers.datasets.dataset import Dataset, checked_dataset
 from helpers.datasets.folders import (
+    JUNK,
+    LABELS,
     check_no_class_is_empty,
     file_bar,
     find_class_folders,
@@ -25,7 +27,7 @@ SUFFIXES = frozenset({".txt"})
 def holds_texts(path: Path) -> bool:
     """Tell whether a folder holds texts: in class folders without images, or as files of lines."""
     for parent, folders, files in os.walk(path):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        folders[:] = sorted(n for n in folders if not n.startswith(".") and n.lower() not in JUNK)
         suffixes = {Path(name).suffix.lower() for name in files if not name.startswith(".")}
         if Path(parent) == path:
             if not folders:
@@ -38,8 +40,9 @@ def holds_texts(path: Path) -> bool:
 
 
 def _line_files(path: Path) -> list[Path]:
-    """Return the ``CLASS.txt`` files of a folder that has no class folders."""
-    if any(p.is_dir() and not p.name.startswith(".") for p in path.iterdir()):
+    """Return the ``CLASS.txt`` files of a folder that has no class folders and no labels."""
+    folders = (p.name for p in path.iterdir() if p.is_dir() and not p.name.startswith("."))
+    if (path / LABELS).is_file() or any(name.lower() not in JUNK for name in folders):
         return []
     return [path / name for name in visible_files(path) if Path(name).suffix.lower() in SUFFIXES]
 
@@ -53,7 +56,7 @@ def load_texts(
     if line_files := _line_files(path):
         names = tuple(file.stem for file in line_files)
         texts, labels = _read_lines(path, line_files, on_error, skipped)
-        check_no_class_is_empty(path, names, {"only": labels})
+        check_no_class_is_empty(path, names, {"train": labels})
         for part, rows in zip(
             ("train", "test"), split_by_class(labels, names, path, test_size, seed), strict=True
         ):
@@ -61,17 +64,15 @@ def load_texts(
     else:
         folders = find_class_folders(path, SUFFIXES, test_size, seed)
         names = folders.class_names
-        files = {"train": folders.train, "test": folders.test, "val": folders.validation}
-        files = {part: held for part, held in files.items() if held is not None}
-        total = sum(len(held.paths) for held in files.values())
+        total = sum(len(files.paths) for files in folders.parts.values())
         with file_bar(total, f"Loading {path.name}", progress) as bar:
-            for part, held in files.items():
+            for part, files in folders.parts.items():
                 read = []
-                for text in in_order(_read_text, held.paths, on_error, skipped):
+                for text in in_order(_read_text, files.paths, on_error, skipped):
                     read.append(text)
                     bar.update()
                 kept = [i for i, text in enumerate(read) if text is not None]
-                parts[part] = (np.array([read[i] for i in kept], object), held.labels[kept])
+                parts[part] = (np.array([read[i] for i in kept], object), files.labels[kept])
     if skipped:
         warnings.warn(
             f"{path}: {len(skipped)} broken files left out: {', '.join(skipped)}", stacklevel=3
@@ -85,7 +86,7 @@ def load_texts(
         source=str(path),
         where=str(path),
         class_names=names,
-        skipped=tuple(skipped),
+        skipped=skipped,
     )
 
 
