@@ -299,6 +299,61 @@ def test_one_text_file_a_class(tmp_path):
     assert (len(data.x_train), len(data.x_test)) == (16, 4)
 
 
+def test_only_line_feeds_end_a_line(tmp_path):
+    lines = ["one\u2028two", "three\x0cfour", "five\x85six", "seven\x1ceight"]
+    for name, end in (("Czech", "\n"), ("Greek", "\r\n")):
+        (tmp_path / f"{name}.txt").write_bytes(end.join([*lines, ""]).encode())
+    data = load_dataset(tmp_path)
+    for y in (0, 1):
+        assert sorted([*data.x_train[data.y_train == y], *data.x_test[data.y_test == y]]) == sorted(
+            lines
+        )
+
+
+def test_a_broken_file_of_lines_is_skipped_when_asked(tmp_path):
+    for name in ("Czech", "Greek", "Latin"):
+        (tmp_path / f"{name}.txt").write_text("".join(f"{name}{i}\n" for i in range(10)))
+    (tmp_path / "Greek.txt").write_bytes(b"caf\xe9\n")
+    assert "Greek.txt: byte 3 is not UTF-8" in refusal(tmp_path)
+    with pytest.warns(UserWarning, match=r"1 broken files left out: .*Greek\.txt"):
+        data = load_dataset(tmp_path, on_error="skip")
+    assert (data.class_names, data.skipped) == (("Czech", "Latin"), (str(tmp_path / "Greek.txt"),))
+    assert all(
+        text.startswith(data.class_names[y])
+        for text, y in zip(data.x_train, data.y_train, strict=True)
+    )
+    (tmp_path / "Latin.txt").write_bytes(b"")
+    assert "found 1 readable .txt file" in refusal(tmp_path, on_error="skip")
+
+
+@pytest.mark.parametrize("names", [("train", "val", "test"), ("training", "validation", "testing")])
+def test_parts_of_texts(tmp_path, names):
+    for name, count in zip(names, (10, 4, 3), strict=True):
+        for kind in ("ham", "spam"):
+            (tmp_path / name / kind).mkdir(parents=True)
+            for i in range(count):
+                (tmp_path / name / kind / f"{i}.txt").write_text(f"{name} {kind} {i}")
+    data = load_dataset(tmp_path)
+    assert [len(x) for x in (data.x_train, data.x_val, data.x_test)] == [20, 8, 6]
+    for x, y, name in ((data.x_train, data.y_train, names[0]), (data.x_val, data.y_val, names[1])):
+        assert all(t.startswith(f"{name} {data.class_names[n]}") for t, n in zip(x, y, strict=True))
+
+
+def test_what_archives_and_editors_leave_is_no_class(tmp_path):
+    write_texts(tmp_path / "mail")
+    for junk in ("__MACOSX", ".ipynb_checkpoints"):
+        (tmp_path / "mail" / junk).mkdir()
+        (tmp_path / "mail" / junk / "0.png").write_bytes(b"")
+    assert load_dataset(tmp_path / "mail").class_names == ("ham", "spam")
+
+
+def test_texts_larger_than_the_limit(tmp_path, monkeypatch):
+    write_texts(tmp_path / "mail")
+    (tmp_path / "mail" / "ham" / "3.txt").write_text("long " * 10_000)
+    monkeypatch.setenv("COURSE_MAX_BYTES", "10000")
+    assert "3.txt holds more than 10,000 bytes" in refusal(tmp_path / "mail")
+
+
 def test_other_texts_beside_class_folders(tmp_path):
     write_texts(tmp_path / "mail")
     (tmp_path / "mail" / "README.txt").write_text("read me")

@@ -54,6 +54,23 @@ def test_standardize_colour_images_by_channel():
     np.testing.assert_allclose(standard.x_train.std(axis=(0, 1, 2)), 1, atol=1e-5)
 
 
+def test_standardize_channels_that_come_first():
+    data = colour().convert(lambda x: np.moveaxis(x, -1, 1))
+    standard = prep.standardize(data)
+    np.testing.assert_allclose(
+        standard.x_train, np.moveaxis(prep.standardize(colour()).x_train, -1, 1), atol=1e-5
+    )
+
+
+def test_standardize_sensors_each_at_all_steps():
+    rng = np.random.default_rng(0)
+    x = (rng.random((40, 50, 3)) + np.arange(50)[:, None]) * [1, 100, 1e4]
+    data = Dataset("s", x, np.arange(40) % 2, x[:9], np.arange(9) % 2, ("a", "b"), "test")
+    assert data.kind == "sequences"
+    expected = (x - x.mean(axis=(0, 1))) / x.std(axis=(0, 1))
+    np.testing.assert_allclose(prep.standardize(data).x_train, expected, atol=1e-4)
+
+
 def test_standardize_keeps_the_contrast_between_pixels(digits):
     standard = prep.standardize(digits)
     expected = (digits.x_train - digits.x_train.mean()) / digits.x_train.std()

@@ -5,7 +5,7 @@ import os
 import tomllib
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -184,21 +184,27 @@ def _made(name: str, place: Place, arrays: dict[str, np.ndarray]) -> Dataset:
     )
 
 
-def _read_arrays(entry: dict[str, Any], paths: list[Path]) -> dict[str, np.ndarray]:
-    """Read the four arrays, and compare them with the manifest's digests where it has some."""
+def _read_arrays(
+    entry: dict[str, Any], paths: list[Path], names: Sequence[str] = formats.ARRAYS
+) -> dict[str, np.ndarray]:
+    """Read a set's arrays, and compare them with the manifest's digests where it has some."""
     match entry["format"]:
         case "npz":
             arrays = formats.read_npz(paths[0])
         case "idx":
-            arrays = dict(zip(formats.ARRAYS, map(formats.read_idx, paths), strict=True))
+            arrays = dict(zip(names, map(formats.read_idx, paths), strict=True))
         case "cifar10":
             arrays = formats.read_cifar10(paths[0], entry["members"])
         case other:
             raise CourseError(f"manifest.toml: format {other!r} is not known")
-    for array, digest in entry.get("arrays", {}).items():
-        content = np.ascontiguousarray(arrays[array])
-        formats.check_digest(content, f"sha256:{digest}", f"{paths[0].name}: {array}")
-    return arrays
+    for array in names:
+        where = f"{paths[-1].name}: {array}"
+        if array not in arrays:
+            raise DatasetError(f"{where} is missing: fetch the file again")
+        if digest := entry.get("arrays", {}).get(array):
+            content = np.ascontiguousarray(arrays[array])
+            formats.check_digest(content, f"sha256:{digest}", where)
+    return {array: arrays[array] for array in names}
 
 
 def fetch(name: str, *, progress: bool = True) -> Place:
@@ -247,12 +253,14 @@ def mirrored(path: str, url: str) -> str:
 
 def _file_check(entry: dict[str, Any], file: dict[str, Any], path: Path) -> Callable[[Path], None]:
     """Return what a downloaded file has to pass: its digest, or the digests of its content."""
+    place, files = entry["files"].index(file), len(entry["files"])
+    names = formats.ARRAYS if files == 1 else formats.ARRAYS[place : place + 1]
 
     def check(candidate: Path) -> None:
-        if "digest" in file:
+        if "digest" in file and "arrays" not in entry:
             formats.check_digest(candidate, file["digest"], path.name)
         else:
-            _read_arrays(entry, [candidate])
+            _read_arrays(entry, [candidate], names)
 
     return check
 

@@ -140,7 +140,8 @@ def _role(name: str) -> str:
     words = set(re.split(r"[^a-z]+", name.lower()))
     roles = [role for role, forms in WORDS.items() if words & set(forms)]
     kinds, parts = [r for r in roles if len(r) == 1], [r for r in roles if len(r) > 1]
-    return "_".join(kinds + parts) if len(kinds) == 1 and len(parts) < 2 else ""
+    certain = len(kinds) == 1 and len(parts) < 2 and not words & {"names", "ids"}
+    return "_".join(kinds + parts) if certain else ""
 
 
 def read_npz(path: Path) -> dict[str, np.ndarray]:
@@ -161,22 +162,17 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
         If the file is not a zip archive, is truncated or corrupt, lacks an array or holds objects.
     """
     advice = "make it with numpy.savez(path, x_train=…, y_train=…, x_test=…, y_test=…)"
-    names = {path: _array_names(path, advice)}
-    if len(names[path]) == 1 and _role(path.stem):
-        family = re.split(r"[^a-z0-9]", path.stem.lower())[0]
-        names = {
-            file: _array_names(file, advice)
-            for file in sorted(path.parent.glob("*.npz"))
-            if re.split(r"[^a-z0-9]", file.stem.lower())[0] == family and _role(file.stem)
-        }
-        places = [(_role(file.stem), file, array) for file in names for array in names[file]]
-    else:
-        places = [(_role(array), path, array) for array in names[path]]
+    places = [(_role(array), path, array) for array in _array_names(path, advice)]
+    alone = len(places) == 1
+    if alone and _role(path.stem):
+        family = re.split(r"[^A-Za-z0-9]", path.stem)[0]
+        beside = [file for file in sorted(path.parent.glob(f"{family}*.npz")) if _role(file.stem)]
+        places = [(_role(f.stem), f, array) for f in beside for array in _array_names(f, advice)]
     known = {role: (file, array) for role, file, array in places if role}
     parts = [part for part in ("", "_train", "_test", "_val") if f"x{part}" in known]
     whole = all(f"y{part}" in known for part in parts) and len(known) == 2 * len(parts)
     twice = len(known) < sum(bool(role) for role, *_ in places)
-    if len(names[path]) == 1 and not whole:
+    if alone and not whole:
         raise DatasetError(
             f"{path.name}: found one array, and only {', '.join(sorted(known))} in the files "
             f"beside it; expected {', '.join(ARRAYS)}, in files beside it or in this one: copy "

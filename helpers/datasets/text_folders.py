@@ -54,9 +54,7 @@ def load_texts(
     skipped: list[str] = []
     parts: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     if line_files := _line_files(path):
-        names = tuple(file.stem for file in line_files)
-        texts, labels = _read_lines(path, line_files, on_error, skipped)
-        check_no_class_is_empty(path, names, {"train": labels})
+        names, texts, labels = _read_lines(path, line_files, on_error, skipped)
         for part, rows in zip(
             ("train", "test"), split_by_class(labels, names, path, test_size, seed), strict=True
         ):
@@ -92,21 +90,24 @@ def load_texts(
 
 def _read_lines(
     path: Path, files: list[Path], on_error: str, skipped: list[str]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Read ``CLASS.txt`` files with one sample a line: texts, and the numbers of their classes."""
-    if len(files) < 2:
-        raise DatasetError(
-            f"{path}: found {len(files)} .txt file; expected one for each of at least two classes, "
-            "or a sub-folder of .txt files for each"
-        )
+) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
+    """Read ``CLASS.txt`` files with one sample a line; a file that is skipped is a class less."""
+    names: list[str] = []
     texts: list[str] = []
     labels: list[int] = []
-    for number, text in enumerate(in_order(_read_text, files, on_error, skipped)):
-        # Not splitlines(), for which a form feed or U+2028 within a text would end a line.
-        lines = [line.strip() for line in (text or "").split("\n") if line.strip()]
-        texts += lines
-        labels += [number] * len(lines)
-    return np.array(texts, object), np.array(labels, np.int64)
+    for file, text in zip(files, in_order(_read_text, files, on_error, skipped), strict=True):
+        if text is not None:
+            # Not splitlines(), for which a form feed or U+2028 within a text would end a line.
+            lines = [line.strip() for line in text.split("\n") if line.strip()]
+            texts += lines
+            labels += [len(names)] * len(lines)
+            names.append(file.stem)
+    if len(names) < 2:
+        raise DatasetError(
+            f"{path}: found {len(names)} readable .txt file; expected one for each of at least two "
+            "classes, or a sub-folder of .txt files for each"
+        )
+    return tuple(names), np.array(texts, object), np.array(labels)
 
 
 def _read_text(path: Path) -> str:
