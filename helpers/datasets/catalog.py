@@ -197,8 +197,8 @@ def _read_arrays(
             arrays = formats.read_cifar10(paths[0], entry["members"])
         case other:
             raise CourseError(f"manifest.toml: format {other!r} is not known")
-    for array in names:
-        where = f"{paths[-1].name}: {array}"
+    for number, array in enumerate(names):
+        where = f"{paths[number if len(paths) > 1 else 0].name}: {array}"
         if array not in arrays:
             raise DatasetError(f"{where} is missing: fetch the file again")
         if digest := entry.get("arrays", {}).get(array):
