@@ -79,9 +79,7 @@ def read_table(
     """
     notes: list[str] = []
     path = Path(path)
-    frame = _read(
-        path, notes, sep=sep, decimal=decimal, header=header, missing=missing, encoding=encoding
-    )
+    frame = _read(path, notes, sep, decimal, header, missing, encoding)
     numbering = _numbering(frame, index, frame.columns[-1], notes, path.name)
     tell(path.name, notes)
     return frame.set_index(numbering) if numbering else frame
@@ -90,21 +88,18 @@ def read_table(
 def load_table(
     path: Path,
     *,
-    target: str | None,
-    test_size: float,
-    seed: int,
-    index: Any = None,
-    regression: bool | None = None,
-    **layout: Any,
+    sep: str | None,
+    decimal: str | None,
+    header: bool | int | None,
+    missing: str | Sequence[str] | None,
+    encoding: str | None,
+    **options: Any,
 ) -> Dataset:
     """Load a file as a ``Dataset``; see ``read_table`` and ``from_table``."""
     notes: list[str] = []
-    layout = dict.fromkeys(("sep", "decimal", "header", "missing", "encoding")) | layout
-    frame = _read(path, notes, **layout)
-    return _dataset(
-        frame, notes, target, index, regression, test_size, seed,
-        name=path.name.split(".")[0], source=str(path), where=path.name,
-    )  # fmt: skip
+    frame = _read(path, notes, sep, decimal, header, missing, encoding)
+    names = {"name": path.name.split(".")[0], "source": str(path), "where": path.name}
+    return from_table(frame, notes=notes, **names, **options)
 
 
 def from_table(
@@ -118,6 +113,7 @@ def from_table(
     name: str = "table",
     source: str = "a DataFrame",
     where: str = "the table",
+    notes: Sequence[str] = (),
 ) -> Dataset:
     """Make a ``Dataset`` of a table: numeric features, one column of labels.
 
@@ -136,6 +132,8 @@ def from_table(
         The share held out for the test set (stratified by class), and the seed of that choice.
     name, source, where
         For ``Dataset.name``, ``Dataset.source`` and messages.
+    notes
+        What has been assumed of the table before, to be told in the same line.
 
     Returns
     -------
@@ -147,8 +145,40 @@ def from_table(
     DatasetError
         If the target does not exist, a feature is not numeric, or a value is missing.
     """
-    return _dataset(
-        frame, [], target, index, regression, test_size, seed, name=name, source=source, where=where
+    frame, notes = frame.rename(columns=str), list(notes)
+    _check_shape(frame, where)
+    try:
+        target, named = _label_column(frame, target, notes, where)
+        features = frame.drop(columns=[target, *_numbering(frame, index, target, notes, where)])
+        labels = frame[target]
+        _check_values(features, labels, where)
+        y = labels.to_numpy() if labels.dtype.kind in "uif" else labels.astype(str).to_numpy("U")
+        numbers = are_numbers(y, regression)
+        fractions = y.dtype.kind == "f" and bool((y != np.round(y)).any())
+        if regression is None and numbers and not (fractions and named):
+            notes.append(
+                f"column {target!r} holds numbers to predict, not classes (regression=False or "
+                "target= say otherwise)"
+            )
+        elif regression is None and fractions and not numbers:
+            notes.append(f"the numbers in {target!r} are classes (regression=True says otherwise)")
+        sizes = labels.value_counts()
+        if not numbers and sizes.min() < 2:
+            hint = " (is it a class at all?)" if len(sizes) > len(labels) // 2 else ""
+            raise DatasetError(
+                f"{where}: label {_short(sizes.idxmin())} in column {target!r} occurs once{hint}; "
+                "expected every class at least twice"
+            )
+    finally:
+        tell(where, notes)
+    x = features.to_numpy(np.float64)
+    return checked_dataset(
+        name,
+        split_arrays(x, y, test_size=test_size, seed=seed, regression=numbers),
+        source=source,
+        where=where,
+        regression=numbers,
+        feature_names=tuple(features.columns),
     )
 
 
@@ -158,14 +188,14 @@ class _Layout:
 
     sep: str
     decimal: str
-    skip: int  # lines before the first row of values
+    skip: int  # lines before the first row
+    header: bool  # whether the first row holds the names
     names: list[str]
 
 
 def _read(
     path: Path,
     notes: list[str],
-    *,
     sep: str | None,
     decimal: str | None,
     header: bool | int | None,
@@ -190,20 +220,21 @@ def _read(
     content = contents(path)
     encoding = encoding or _encoding(content, path.name)
     try:
-        layout = _layout(_lines(content, encoding), notes, sep, decimal, header, path.name)
+        layout = _layout(_first_lines(content, encoding), notes, sep, decimal, header, path.name)
         options = {
-            "sep": layout.sep, "decimal": layout.decimal, "skiprows": layout.skip, "header": None,
-            "names": layout.names, "encoding": encoding, "skipinitialspace": True,
-            "index_col": False, "keep_default_na": False,
-            "low_memory": False,
+            "sep": layout.sep, "decimal": layout.decimal, "names": layout.names, "header": None,
+            "skiprows": int(layout.header), "skipinitialspace": True, "index_col": False,
+            "keep_default_na": False, "low_memory": False,
         }  # fmt: skip
         with warnings.catch_warnings():
             # pandas drops what is beyond the header's columns, with a warning.
             warnings.simplefilter("error", pd.errors.ParserWarning)
-            frame = pd.read_csv(io.BytesIO(content), na_values=["", *(marks or [])], **options)
+            lines = _lines(content, encoding, layout.skip)
+            frame = pd.read_csv(lines, na_values=["", *(marks or [])], **options)
             if marks is None and (marked := _marked(frame, layout.decimal, notes)):
                 blanks = {name: ["", *MISSING] if name in marked else [""] for name in frame}
-                frame = pd.read_csv(io.BytesIO(content), na_values=blanks, **options)
+                lines = _lines(content, encoding, layout.skip)
+                frame = pd.read_csv(lines, na_values=blanks, **options)
     except (UnicodeError, LookupError) as error:
         raise DatasetError(
             f"{path.name}: this is not UTF-8 or what encoding= names ({error}); expected a text "
@@ -232,22 +263,30 @@ def _encoding(content: bytes, where: str) -> str:
     return "utf-8-sig"
 
 
-def _lines(content: bytes, encoding: str) -> list[str]:
-    """Return the first lines, enough to see how the file is laid out."""
+def _lines(content: bytes, encoding: str, skip: int = 0) -> io.TextIOWrapper:
+    stream = io.TextIOWrapper(io.BytesIO(content), encoding, newline="")
+    for _ in range(skip):
+        stream.readline()
+    return stream
+
+
+def _first_lines(content: bytes, encoding: str) -> list[str]:
+    """Return enough lines to see how the file is laid out; an empty one ends the whole file."""
     lines: list[str] = []
     length = 0
-    for line in io.TextIOWrapper(io.BytesIO(content), encoding, newline=""):
-        if len(lines) >= SAMPLE or (length > SAMPLE_CHARACTERS and len(lines) >= FEW):
-            return lines
+    for line in _lines(content, encoding):
         lines.append(line)
         length += len(line)
-    return lines
+        if len(lines) >= SAMPLE or (length > SAMPLE_CHARACTERS and len(lines) > FEW):
+            return lines
+    return [*lines, ""]
 
 
 def _split(lines: Sequence[str], sep: str) -> list[list[str]]:
     if sep == SPACES:
         return [line.split() for line in lines if line.strip()]
-    return [row for row in csv.reader(lines, delimiter=sep, skipinitialspace=True) if row]
+    rows = [row for row in csv.reader(lines, delimiter=sep, skipinitialspace=True) if row]
+    return rows if lines[-1] == "" or len(rows) < 3 else rows[:-1]  # the last may go on
 
 
 def _layout(
@@ -264,7 +303,7 @@ def _layout(
         raise DatasetError(f"{where}: found an empty file; expected a table of text")
     if told := re.fullmatch(r"sep=(.)\s*", lines[skip]):  # Excel's own mark
         sep, skip = sep or told[1], skip + 1
-    comments = sum(1 for _ in itertools.takewhile(lambda line: line.startswith("#"), lines[skip:]))
+    comments = len(list(itertools.takewhile(lambda line: line.startswith("#"), lines[skip:])))
     if header is not None and not isinstance(header, bool):
         skip, comments, header = header, 0, True
     assumed: list[str] = []
@@ -278,8 +317,6 @@ def _layout(
             f"{where}: cannot be split at sep={sep!r} ({error}); expected one character between "
             "cells, and every quote closed"
         ) from None
-    if len(lines) >= FEW and len(rows) > 2:
-        rows.pop()  # it may go on after these lines
     if titles and rows and len(titles[0]) == len(rows[0]):
         comments, skip, rows, header = comments - 1, skip - 1, titles + rows, header is not False
     _check_rows(rows, where, sep)
@@ -298,7 +335,7 @@ def _layout(
             f"{where}: column {twice[0]!r} is there twice; expected different names: rename one, "
             "or say header=False if this is a row of values"
         )
-    return _Layout(sep, decimal, skip + bool(header), names)
+    return _Layout(sep, decimal, skip, header, names)
 
 
 def _check_rows(rows: list[list[str]], where: str, sep: str) -> None:
@@ -324,7 +361,7 @@ def _separator(lines: list[str], assumed: list[str]) -> str:
     for sep in filter(first.__contains__, "\t;|,"):
         with contextlib.suppress(csv.Error):
             rows = _split(lines, sep)
-            if len({len(row) for row in rows[:-1] or rows}) == 1 and len(rows[0]) > 1:
+            if len({len(row) for row in rows}) == 1 and len(rows[0]) > 1:
                 shares[sep] = _share_of_numbers(rows, sep)
     if "\t" in shares or len(shares) == 1:
         return next(iter(shares))
@@ -424,16 +461,15 @@ def _numbering(
     if index is not None:
         given = [index] if isinstance(index, str | int) else list(index)
         return [_column(frame, name, where) for name in given]
-    unnamed, numbering, distinct = [], [], []
-    for position, (name, values) in enumerate(frame.items()):
-        if name == target:
-            continue
-        if (position == 0 and name == "Unnamed: 0") or (ID.search(name) and _is_distinct(values)):
-            numbering.append(name)
-        elif _is_distinct(values):
-            (unnamed if _numbers_rows(values.to_numpy()) else distinct).append(name)
-    if unnamed and len(unnamed) + len(numbering) == frame.shape[1] - 1:
-        distinct, unnamed = unnamed, []
+    distinct = [name for name in _distinct(frame) if name != target]
+    numbering = [name for name in distinct if ID.search(name)]
+    if frame.columns[0] == "Unnamed: 0" != target:  # as pandas and R write it
+        numbering = ["Unnamed: 0", *(name for name in numbering if name != "Unnamed: 0")]
+    distinct = [name for name in distinct if name not in numbering]
+    unnamed = [name for name in distinct if _numbers_rows(frame[name].to_numpy())]
+    if len(unnamed) + len(numbering) == frame.shape[1] - 1:
+        unnamed = []  # it is all that there is to learn from
+    distinct = [name for name in distinct if name not in unnamed]
     for name in numbering + unnamed:
         notes.append(f"column {name!r} numbers the rows and is left out (index=False keeps it)")
     if distinct and len(frame) >= FEW:
@@ -457,11 +493,17 @@ def _column(frame: "pd.DataFrame", name: str | int, where: str) -> str:
     )
 
 
-def _is_distinct(values: "pd.Series") -> bool:
-    """Tell whether a column holds whole numbers from 0, none of them twice."""
-    if values.dtype.kind not in "uif" or not values.iloc[:64].is_unique or not len(values):
-        return False
-    return bool(values.min() >= 0 and (values == values.round()).all() and values.is_unique)
+def _distinct(frame: "pd.DataFrame") -> list[str]:
+    """Return the columns of whole numbers from 0, none of them twice in its column."""
+    numbers = frame.select_dtypes("number")
+    first = np.sort(numbers.iloc[:64].to_numpy(np.float64, na_value=np.nan), axis=0)
+    likely = (np.diff(first, axis=0) > 0).all(axis=0) & (first[0] >= 0)
+    likely &= (first == np.round(first)).all(axis=0)
+    return [
+        name
+        for name, values in numbers.loc[:, likely].items()
+        if values.is_unique and values.min() >= 0 and (values == values.round()).all()
+    ]
 
 
 def _numbers_rows(values: np.ndarray) -> bool:
@@ -492,7 +534,7 @@ def _label_column(
             notes.append(f"the label is column {named[0]!r} (target= names another)")
         return (last if last in named else named[0]), True
     first, values = frame.iloc[:, 0], frame[last]
-    if _is_distinct(values) and (ID.search(last) or _numbers_rows(values.to_numpy())):
+    if _distinct(frame[[last]]) and (ID.search(last) or _numbers_rows(values.to_numpy())):
         raise DatasetError(
             f"{where}: the last column, {last!r}, numbers the rows; expected the labels there: "
             "name their column with target="
@@ -500,56 +542,6 @@ def _label_column(
     if values.dtype.kind in "uif" and first.dtype.kind in "uib" and 2 <= first.nunique() <= FEW:
         notes.append(f"the label is the last column, {last!r} (target= names another)")
     return last, False
-
-
-def _dataset(
-    frame: "pd.DataFrame",
-    notes: list[str],
-    target: str | None,
-    index: Any,
-    regression: bool | None,
-    test_size: float,
-    seed: int,
-    *,
-    name: str,
-    source: str,
-    where: str,
-) -> Dataset:
-    frame = frame.rename(columns=str)
-    _check_shape(frame, where)
-    try:
-        target, named = _label_column(frame, target, notes, where)
-        features = frame.drop(columns=[target, *_numbering(frame, index, target, notes, where)])
-        labels = frame[target]
-        _check_values(features, labels, where)
-        y = labels.to_numpy() if labels.dtype.kind in "uif" else labels.astype(str).to_numpy("U")
-        numbers = are_numbers(y, regression)
-        fractions = y.dtype.kind == "f" and bool((y != np.round(y)).any())
-        if regression is None and numbers and not (fractions and named):
-            notes.append(
-                f"column {target!r} holds numbers to predict, not classes (regression=False or "
-                "target= say otherwise)"
-            )
-        elif regression is None and fractions and not numbers:
-            notes.append(f"the numbers in {target!r} are classes (regression=True says otherwise)")
-        sizes = labels.value_counts()
-        if not numbers and sizes.min() < 2:
-            hint = " (is it a class at all?)" if len(sizes) > len(labels) // 2 else ""
-            raise DatasetError(
-                f"{where}: label {_short(sizes.idxmin())} in column {target!r} occurs once{hint}; "
-                "expected every class at least twice"
-            )
-    finally:
-        tell(where, notes)
-    x = features.to_numpy(np.float64)
-    return checked_dataset(
-        name,
-        split_arrays(x, y, test_size=test_size, seed=seed, regression=numbers),
-        source=source,
-        where=where,
-        regression=numbers,
-        feature_names=tuple(features.columns),
-    )
 
 
 def _check_shape(frame: "pd.DataFrame", where: str) -> None:
@@ -572,8 +564,7 @@ def _check_values(features: "pd.DataFrame", labels: "pd.Series", where: str) -> 
             f"{where}: found no feature beside the labels and the numbers of the rows; expected "
             "at least one (index=False keeps the numbers)"
         )
-    for column in itertools.chain(features, [labels.name]):
-        values = labels if column == labels.name else features[column]
+    for column, values in [*features.loc[:, features.isna().any()].items(), (labels.name, labels)]:
         missing = np.flatnonzero(values.isna())
         if len(missing):
             raise DatasetError(
@@ -581,9 +572,11 @@ def _check_values(features: "pd.DataFrame", labels: "pd.Series", where: str) -> 
                 f"{missing[0] + 1}; expected none: drop or fill them first "
                 "(helpers.preprocessing.drop_missing, fill_missing)"
             )
-        if column != labels.name and values.dtype.kind not in "uifb":
-            odd = values[~values.map(lambda cell: bool(NUMBER.fullmatch(str(cell))))]
-            text = str((odd if len(odd) else values).iloc[0])
+    for column, kind in features.dtypes.items():
+        if kind.kind not in "uifb":
+            values = features[column].astype(str)
+            odd = values[~values.map(lambda cell: bool(NUMBER.fullmatch(cell)))]
+            text = (odd if len(odd) else values).iloc[0]
             advice = "encode it"
             if re.fullmatch(r"[+-]?[\d.,' ]*\d\s*%?", text):
                 advice = "write it as a plain number, or is its comma decimal=','"
