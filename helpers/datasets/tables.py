@@ -162,11 +162,11 @@ def from_table(
             )
         elif regression is None and fractions and not numbers:
             notes.append(f"the numbers in {target!r} are classes (regression=True says otherwise)")
-        sizes = labels.value_counts()
-        if not numbers and sizes.min() < 2:
-            hint = " (is it a class at all?)" if len(sizes) > len(labels) // 2 else ""
+        values, counts = np.unique(y, return_counts=True)
+        if not numbers and counts.min() < 2:
+            hint = " (is it a class at all?)" if len(values) > len(y) // 2 else ""
             raise DatasetError(
-                f"{where}: label {_short(sizes.idxmin())} in column {target!r} occurs once{hint}; "
+                f"{where}: label {_short(values[counts.argmin()])} in column {target!r} occurs once{hint}; "
                 "expected every class at least twice"
             )
     finally:
@@ -495,14 +495,17 @@ def _column(frame: "pd.DataFrame", name: str | int, where: str) -> str:
 
 def _distinct(frame: "pd.DataFrame") -> list[str]:
     """Return the columns of whole numbers from 0, none of them twice in its column."""
-    numbers = frame.select_dtypes("number")
+    numbers = frame.select_dtypes("number", exclude="timedelta")
     first = np.sort(numbers.iloc[:64].to_numpy(np.float64, na_value=np.nan), axis=0)
-    likely = (np.diff(first, axis=0) > 0).all(axis=0) & (first[0] >= 0)
+    likely = (first[1:] > first[:-1]).all(axis=0) & (first[0] >= 0)
     likely &= (first == np.round(first)).all(axis=0)
     return [
         name
         for name, values in numbers.loc[:, likely].items()
-        if values.is_unique and values.min() >= 0 and (values == values.round()).all()
+        if values.is_unique
+        and (values == values.round()).all()
+        and values.min() >= 0
+        and values.max() < 1 << 53
     ]
 
 
