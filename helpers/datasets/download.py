@@ -123,6 +123,8 @@ def _fetch(url: str, part: Path, *, limit: int, progress: bool, timeout: float) 
                 or isinstance(error, ValueError | requests.TooManyRedirects)  # a wrong address
                 or "NameResolutionError" in str(error)
             )
+            if "more than" in str(error):  # of what does not end, a part is of no use
+                part.unlink(missing_ok=True)
             if final or failures == ATTEMPTS:
                 reason = f"HTTP {status}" if status else _reason(error)
                 raise DatasetUnavailable(

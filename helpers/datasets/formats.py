@@ -8,6 +8,7 @@ import os
 import pickle
 import re
 import tarfile
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -37,6 +38,7 @@ DAMAGED = (
     KeyError,
     RuntimeError,  # encrypted, an unknown compression, or nested too deeply
     SyntaxError,
+    tokenize.TokenError,
 )
 
 

@@ -166,8 +166,8 @@ def from_table(
         if not numbers and counts.min() < 2:
             hint = " (is it a class at all?)" if len(values) > len(y) // 2 else ""
             raise DatasetError(
-                f"{where}: label {_short(values[counts.argmin()])} in column {target!r} occurs once{hint}; "
-                "expected every class at least twice"
+                f"{where}: label {_short(values[counts.argmin()])} in column {target!r} occurs "
+                f"once{hint}; expected every class at least twice"
             )
     finally:
         tell(where, notes)
@@ -249,7 +249,7 @@ def _read(
     # A delimiter at the end of every line makes a column without name or values.
     if frame.iloc[:, -1].isna().all() and layout.names[-1].startswith(("Unnamed:", "column ")):
         frame = frame.iloc[:, :-1]
-    return frame
+    return frame.copy()  # in one piece: thousands of columns are quicker so
 
 
 def _encoding(content: bytes, where: str) -> str:
@@ -357,17 +357,18 @@ def _check_rows(rows: list[list[str]], where: str, sep: str) -> None:
 def _separator(lines: list[str], assumed: list[str]) -> str:
     """Return the character at which every line falls into as many cells, more than one."""
     first = lines[0] if lines else ""
-    shares = {}
+    fitting = {}
     for sep in filter(first.__contains__, "\t;|,"):
         with contextlib.suppress(csv.Error):
             rows = _split(lines, sep)
-            if len({len(row) for row in rows}) == 1 and len(rows[0]) > 1:
-                shares[sep] = _share_of_numbers(rows, sep)
-    if "\t" in shares or len(shares) == 1:
-        return next(iter(shares))
-    if shares:  # the cells of the right one are numbers rather than pieces of them
-        assumed.append(f"sep={max(shares, key=shares.get)!r}")
-        return max(shares, key=shares.get)
+            if len({len(row) for row in rows}) == 1 < len(rows[0]):
+                fitting[sep] = rows
+    if "\t" in fitting or len(fitting) == 1:
+        return next(iter(fitting))
+    if fitting:  # the cells of the right one are numbers rather than pieces of them
+        best = max(fitting, key=lambda sep: _share_of_numbers(fitting[sep], sep))
+        assumed.append(f"sep={best!r}")
+        return best
     rows = _split(lines, SPACES)
     if len({len(row) for row in rows}) == 1 < len(rows[0]) and _share_of_numbers(rows, "") >= 0.5:
         assumed.append(f"sep={SPACES!r}")
@@ -383,6 +384,8 @@ def _share_of_numbers(rows: list[list[str]], sep: str) -> float:
 
 def _decimal(rows: list[list[str]], assumed: list[str]) -> str:
     """Return a comma if the numbers of a column have one, and it is not before each thousand."""
+    if not any("," in cell for row in rows for cell in row):
+        return "."
     for column in zip(*rows, strict=True):
         cells = [cell.strip() for cell in column if cell.strip() not in MISSING | {""}]
         commas = [cell for cell in cells if COMMA.fullmatch(cell)]
@@ -434,9 +437,7 @@ def _counts(rows: list[list[str]]) -> bool:
 def _marked(frame: "pd.DataFrame", decimal: str, notes: list[str]) -> set[str]:
     """Return the columns of numbers among which there are marks of missing values."""
     marked, marks, texts = set(), set(), set()
-    for name, values in frame.items():
-        if values.dtype.kind != "O":
-            continue
+    for name, values in frame.select_dtypes(exclude=["number", "bool"]).items():
         cells = {str(cell).strip() for cell in values.dropna().unique()}
         if not (found := cells & MISSING):
             continue
