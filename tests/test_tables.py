@@ -156,6 +156,7 @@ def test_table_arguments_elsewhere_are_refused(tmp_path):
         ("a;b, c\n1.5;x, y\n2.5;x, z\n", ["a", "b, c"], "sep=';'"),
         ('a;b\n1.5;"x, y"\n2.5;"u; z"\n', ["a", "b"], ""),
         ("a;b\n1,5;x\n2,5;z\n", ["a", "b"], "decimal=','"),
+        ("a;b\n1,500;x\n2,500;z\n", ["a", "b"], "decimal='.'"),  # or thousands
         ("a|b\n1.5|x\n2.5|z\n", ["a", "b"], ""),
         ("a\tb\n1.5\tx, y\n2.5\tx, z\n", ["a", "b"], ""),
         ("1.5   2 a\n2.5  3 b\n 1.5  4 a\n", ["column 1", "column 2", "column 3"], "sep="),

@@ -384,16 +384,19 @@ def _share_of_numbers(rows: list[list[str]], sep: str) -> float:
 
 def _decimal(rows: list[list[str]], assumed: list[str]) -> str:
     """Return a comma if the numbers of a column have one, and it is not before each thousand."""
+    unsure = False
     if not any("," in cell for row in rows for cell in row):
         return "."
     for column in zip(*rows, strict=True):
         cells = [cell.strip() for cell in column if cell.strip() not in MISSING | {""}]
         commas = [cell for cell in cells if COMMA.fullmatch(cell)]
         whole = sum(cell.lstrip("+-").isdecimal() for cell in cells)
-        certain = not all(map(THOUSANDS.fullmatch, commas))
-        if commas and certain and len(commas) + whole == len(cells):
-            assumed.append("decimal=','")
-            return ","
+        if commas and len(commas) + whole == len(cells):
+            if not all(map(THOUSANDS.fullmatch, commas)):
+                assumed.append("decimal=','")
+                return ","
+            unsure = True
+    assumed += ["decimal='.'"] if unsure else []
     return "."
 
 
