@@ -17,7 +17,7 @@ from helpers.vision import (
     sample_photos,
     with_head,
 )
-from helpers.vision.classifier import in_precision
+from helpers.vision.classifier import copy_in_precision
 from helpers.vision.torch_file import TorchFileError, read_state_dict
 
 # By layer: kernel, stride, and whether what came in is added (Tan and Le, 2019, table 1).
@@ -127,7 +127,7 @@ def test_it_is_a_citizen(network, pictures):
 
 @needs("mixed_bfloat16")
 def test_half_precision_is_close(network, pictures):
-    half = in_precision(network.model, "mixed_bfloat16")
+    half = copy_in_precision(network.model, "mixed_bfloat16")
     ready = network.preprocess(pictures["flower.jpg"][None])
     exact, rounded = (np.asarray(m(ready, training=False))[0] for m in (network.model, half))
     assert exact.argmax() == rounded.argmax()

@@ -9,9 +9,9 @@ import pytest
 from stand_in import write_weights
 
 from helpers.datasets import FallbackWarning
-from helpers.datasets import weights as weight_files
 from helpers.errors import CourseError
-from helpers.vision import WeightsError, WeightsUnavailable, load_classifier
+from helpers.vision import WeightsError, WeightsUnavailable, architectures, load_classifier
+from helpers.vision import weights as weight_files
 
 FILE = "mobilenet_2_5_224_tf.h5"  # what Keras calls MobileNet's with alpha=0.25
 
@@ -134,6 +134,19 @@ def test_keras_is_left_as_it_was(downloads):
     before = module.file_utils.get_file
     small()
     assert module.file_utils.get_file is before
+
+
+def test_every_network_of_keras_takes_its_file_from_us():
+    """Keras 3.15 has no public way for it. If this fails, look at ``weights._files_of_keras``."""
+    for name in sorted(set(architectures()) - {"EfficientNetLite0"}):
+        module = sys.modules[getattr(keras.applications, name).__module__]
+        assert module.file_utils.get_file is keras.utils.get_file, name
+
+
+def test_another_keras_is_refused_in_one_line(stand_in, monkeypatch):
+    monkeypatch.delattr(sys.modules[keras.applications.MobileNet.__module__], "file_utils")
+    message = refusal("imagenet", CourseError)
+    assert "this version of Keras gets weights in another way than 3.15" in message
 
 
 def test_bad_files_are_refused_in_one_line(stand_in, tmp_path):

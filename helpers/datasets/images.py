@@ -71,7 +71,7 @@ def open_image(path: Path) -> Image.Image:
     except Image.DecompressionBombError as error:
         raise DatasetError(_too_large(path, str(error))) from error
     except Exception as error:  # a broken header can make Pillow raise nearly anything
-        content = "an empty file" if size == 0 else "no readable image"
+        content = "an empty file" if size == 0 else "no readable image, or a part of one"
         if isinstance(error, OSError) and error.strerror:
             content = f"a file that cannot be read ({error.strerror})"
         raise DatasetError(
@@ -117,7 +117,10 @@ def _orientation(image: Image.Image) -> int:
 
 def has_several(image: Image.Image) -> bool:
     """Tell whether a file holds more pictures, apart from the previews in an MPO file."""
-    return image.format != "MPO" and getattr(image, "is_animated", False)
+    try:
+        return image.format != "MPO" and getattr(image, "is_animated", False)
+    except Exception:  # what follows the first picture is broken
+        return False
 
 
 def read_image(
@@ -129,34 +132,15 @@ def read_image(
     min_side: int = 1,
     several: list[str] | None = None,
 ) -> np.ndarray:
-    """Read one image, upright, as uint8.
+    """Read one image, upright, as uint8: (height, width) if it is to be grey, or (…, 3).
 
-    Transparency is laid on white, 16-bit greys are divided by 257, the EXIF orientation is applied,
-    and of several pictures in a file the first is taken.
-
-    Parameters
-    ----------
-    path
-        The file.
-    size
-        (height, width) to bring it to; ``None`` keeps its own.
-    grey
-        One channel instead of three.
-    resize
-        How to bring it to the size: ``squeezed``, ``middle`` or ``classic``.
-    min_side
-        Pixels that it has to have on each side.
-    several
-        Receives the path if the file holds several pictures.
-
-    Returns
-    -------
-    ndarray of uint8, shape (height, width) or (height, width, 3)
+    Transparency is laid on white, 16-bit greys are divided by 257, and of several pictures in a
+    file the first is taken; its path is added to ``several``.
 
     Raises
     ------
     DatasetError
-        If the image is broken, truncated, of another format, too large or too small.
+        If it is broken, truncated, of another format, too large, or has a side below ``min_side``.
     """
     with open_image(path) as image:
         if several is not None and has_several(image):

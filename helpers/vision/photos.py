@@ -18,17 +18,9 @@ MIN_SIDE = 16  # pixels; in less than that, not even a person sees what it is
 
 @dataclass(frozen=True)
 class Photo:
-    """One photo, not decoded yet.
+    """One photo, not decoded yet."""
 
-    Attributes
-    ----------
-    name : str
-        Its path below the folder, its file name, or ``image 0``.
-    source : Path or PIL.Image.Image
-        Where its pixels are.
-    """
-
-    name: str
+    name: str  # its path below the folder, its file name, or "image 0"
     source: Path | Image.Image
 
 
@@ -43,10 +35,6 @@ def list_photos(photos: Any) -> list[Photo]:
         ``(n, h, w, 1 | 3 | 4)``, of bytes, of 16 bits, or of float in 0 … 1 or 0 … 255; or a
         sequence of any of these. A relative path is looked for here, then among downloads and in
         ``$COURSE_DATA``.
-
-    Returns
-    -------
-    list of Photo
 
     Raises
     ------
@@ -157,20 +145,8 @@ def decode(
 ) -> np.ndarray:
     """Return a photo's pixels: upright, in colour, prepared as networks of ImageNet are tested.
 
-    Parameters
-    ----------
-    photo : Photo
-    size : (height, width), or None
-        To bring it to; None keeps its own. What is not a file and has this size already stays as it
-        is: it has been prepared before.
-    resize
-        How to bring it to the size.
-    several
-        Receives the names of files that hold several pictures.
-
-    Returns
-    -------
-    ndarray of uint8, shape (height, width, 3)
+    Without a size it keeps its own. What is not a file and has that size stays as it is: it has
+    been prepared before.
 
     Raises
     ------
@@ -211,12 +187,9 @@ def decoded(
     resize: images.Resize = images.middle,
     several: list[str] | None = None,
 ) -> Iterator[tuple[Photo, np.ndarray | DatasetError]]:
-    """Decode photos on every core, a bounded number ahead of who asks for them.
+    """Yield each photo with its pixels, or with the reason why they cannot be had, in order.
 
-    Yields
-    ------
-    tuple
-        The photo, and its pixels or why they cannot be had, in the order given.
+    They are decoded on every core, a bounded number ahead of who asks for them.
     """
 
     def attempt(photo: Photo) -> tuple[Photo, np.ndarray | DatasetError]:
