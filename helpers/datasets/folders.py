@@ -213,9 +213,11 @@ def read_labels(folder: Path) -> dict[str, str]:
         with path.open(encoding="utf-8-sig") as stream:
             header = stream.readline(10_000)
         separator = max(",;\t", key=header.count)
-        table = pd.read_csv(path, sep=separator, dtype=str, keep_default_na=False)
+        options = {"dtype": str, "keep_default_na": False, "index_col": False}
+        table = pd.read_csv(path, sep=separator, **options)
     except (OSError, ValueError) as error:
-        raise DatasetError(f"{path}: no table in UTF-8 ({error}); save it anew") from error
+        reason = " ".join(str(error).split())
+        raise DatasetError(f"{path}: no table in UTF-8 ({reason}); save it anew") from error
     columns = [str(column).strip().lower() for column in table]
     for kind, names in COLUMNS.items():
         if not (known := [name for name in names if name in columns]):
