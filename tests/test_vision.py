@@ -388,7 +388,7 @@ def test_only_a_bounded_number_is_decoded_ahead(monkeypatch):
         photos, "decode", lambda photo, size, *_: begun.append(photo) or np.zeros(size)
     )
     monkeypatch.setattr(photos, "usable_cores", lambda: 2)
-    stream = photos.decoded(listed, SIZE)
+    stream = photos.readable(listed, SIZE)
     next(stream)
     time.sleep(0.5)  # for threads that would run on
     assert 0 < len(begun) < 500

@@ -166,6 +166,11 @@ def to_array(
         raise DatasetError(
             f"{name}: {image.width}×{image.height} pixels; expected at least {min_side}×{min_side}"
         )
+    if image.mode not in MODES and not image.mode.startswith("I;16"):
+        raise DatasetError(
+            f"{name}: its pixels are of Pillow's mode {image.mode!r}, which does not say what is "
+            "black and what is white; expected 8 or 16 bits: save it as an 8-bit image"
+        )
     try:
         image.load()
     except Exception as error:  # a broken body can make Pillow raise nearly anything
@@ -175,11 +180,6 @@ def to_array(
     orientation = _orientation(image)
     if image.mode.startswith("I;16"):
         image = _in_eight_bits(image)
-    elif image.mode not in MODES:
-        raise DatasetError(
-            f"{name}: its pixels are of Pillow's mode {image.mode!r}, which does not say what is "
-            "black and what is white; expected 8 or 16 bits: save it as an 8-bit image"
-        )
     if orientation in TURNS:
         image = image.transpose(TURNS[orientation])
     if image.has_transparency_data:

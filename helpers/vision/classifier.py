@@ -20,12 +20,12 @@ from helpers import hardware
 from helpers.datasets import FallbackWarning
 from helpers.datasets.folders import file_bar
 from helpers.datasets.images import classic, middle
-from helpers.errors import CourseError, DatasetError, WeightsUnavailable, nearest
+from helpers.errors import CourseError, WeightsUnavailable, nearest
 from helpers.training.planning import Plan
 from helpers.training.planning import plan as make_plan
 from helpers.vision import weights as weight_files
 from helpers.vision.efficientnet_lite import EfficientNetLite0
-from helpers.vision.photos import Photo, decoded, list_photos, warn_of_skipped
+from helpers.vision.photos import Photo, list_photos, readable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -207,8 +207,8 @@ class Classifier:
         DatasetError
             If there is no photo that can be read.
         """
-        readable = self._readable(list_photos(photos)[:limit], {}, target_size)
-        return {photo.name: image for photo, image in readable}
+        read = self._read(list_photos(photos)[:limit], target_size)
+        return {photo.name: image for photo, image in read}
 
     def predict(
         self,
@@ -268,10 +268,10 @@ class Classifier:
         if not isinstance(batch_size, int | np.integer) or batch_size < 1:
             raise CourseError(f"batch_size is {batch_size!r}; expected a whole number from 1")
         listed, skipped = list_photos(photos), {}
-        readable = self._readable(listed, skipped, target_size)
+        read = self._read(listed, target_size, skipped)
         names, best, chances = [], [], []
         with file_bar(len(listed), self.architecture, progress) as bar:
-            while batch := list(itertools.islice(readable, batch_size)):
+            while batch := list(itertools.islice(read, batch_size)):
                 probabilities = self.probabilities(np.stack([image for _, image in batch]))
                 order = np.argsort(-probabilities, axis=1, kind="stable")[:, :top]
                 names += [photo.name for photo, _ in batch]
@@ -293,23 +293,16 @@ class Classifier:
         table.attrs["skipped"] = skipped
         return table
 
-    def _readable(
-        self, listed: list[Photo], skipped: dict[str, str], target_size: tuple[int, int] | None
+    def _read(
+        self, listed: list[Photo], target_size: Any, skipped: dict[str, str] | None = None
     ) -> Iterator[tuple[Photo, np.ndarray]]:
-        """Yield photos with their pixels; note in ``skipped`` why the others cannot be read."""
         if target_size is not None and not np.array_equal(target_size, self.image_size):
             raise CourseError(
                 f"target_size is {target_size!r}; expected {self.image_size}, the size of the "
                 f"photos that {self.architecture} computes with, or None"
             )
         resize = middle if target_size is None else classic
-        several: list[str] = []
-        for photo, image in decoded(listed, self.image_size, resize, several):
-            if isinstance(image, DatasetError):
-                skipped[photo.name] = str(image)
-            else:
-                yield photo, image
-        warn_of_skipped(skipped, len(listed), several)
+        return readable(listed, self.image_size, resize, skipped)
 
     @property
     def class_names(self) -> list[str]:

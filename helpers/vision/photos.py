@@ -1,5 +1,6 @@
 """Photos as people have them – files, folders, Pillow images, arrays – brought into one form."""
 
+import math
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -162,35 +163,24 @@ def decode(
     return images.to_array(photo.source, photo.name, size, resize=resize, min_side=MIN_SIDE)
 
 
-def warn_of_skipped(skipped: dict[str, str], total: int, several: Sequence[str] = ()) -> None:
-    """Name the photos that cannot be read, and why; and files that hold several pictures.
+def readable(
+    photos: Sequence[Photo],
+    size: tuple[int, int] | None,
+    resize: images.Resize = images.middle,
+    skipped: dict[str, str] | None = None,
+) -> Iterator[tuple[Photo, np.ndarray]]:
+    """Yield each photo that can be read with its pixels, in order; at the end warn of the others.
+
+    They are decoded on every core, a bounded number ahead of who asks for them. ``skipped``
+    receives the reasons by the photos' names.
 
     Raises
     ------
     DatasetError
-        If these are all.
+        If there is none.
     """
-    if len(skipped) == total:
-        more = f" (and {total - 1} more)" if total > 1 else ""
-        raise DatasetError(next(iter(skipped.values())) + more)
-    if skipped:
-        reasons = "; ".join(skipped.values())
-        warnings.warn(f"{len(skipped)} of {total} photos skipped: {reasons}", stacklevel=4)
-    if several:
-        example = f"{len(several)} files hold several pictures, such as {min(several)}"
-        warnings.warn(f"{example}; the first of each is taken", stacklevel=4)
-
-
-def decoded(
-    photos: Sequence[Photo],
-    size: tuple[int, int],
-    resize: images.Resize = images.middle,
-    several: list[str] | None = None,
-) -> Iterator[tuple[Photo, np.ndarray | DatasetError]]:
-    """Yield each photo with its pixels, or with the reason why they cannot be had, in order.
-
-    They are decoded on every core, a bounded number ahead of who asks for them.
-    """
+    skipped = {} if skipped is None else skipped
+    several: list[str] = []
 
     def attempt(photo: Photo) -> tuple[Photo, np.ndarray | DatasetError]:
         try:
@@ -198,5 +188,19 @@ def decoded(
         except DatasetError as error:
             return photo, error
 
-    pixels = 3 * size[0] * size[1]
-    return in_order(attempt, photos, "raise", result_bytes=pixels, workers=usable_cores())
+    pixels = 3 * math.prod(size or (2000, 3000))
+    decoded = in_order(attempt, photos, "raise", result_bytes=pixels, workers=usable_cores())
+    for photo, image in decoded:
+        if isinstance(image, DatasetError):
+            skipped[photo.name] = str(image)
+        else:
+            yield photo, image
+    if len(skipped) == len(photos):
+        more = f" (and {len(photos) - 1} more)" if len(photos) > 1 else ""
+        raise DatasetError(next(iter(skipped.values())) + more)
+    if skipped:
+        reasons = "; ".join(skipped.values())
+        warnings.warn(f"{len(skipped)} of {len(photos)} photos skipped: {reasons}", stacklevel=3)
+    if several:
+        example = f"{len(several)} files hold several pictures, such as {min(several)}"
+        warnings.warn(f"{example}; the first of each is taken", stacklevel=3)
