@@ -113,7 +113,11 @@ def warned(path, **options):
 
 @pytest.mark.parametrize(
     ("train", "val", "test"),
-    [("train", "val", "test"), ("training", "validation", "testing"), ("Train", "valid", "TEST")],
+    [
+        ("train", "val", "test"),
+        ("training", "validation", "testing"),
+        ("Train_Set", "valid", "TEST-data"),
+    ],
 )
 @pytest.mark.parametrize("streaming", [False, True])
 def test_the_validation_part_is_the_third_part(tmp_path, train, val, test, streaming):
@@ -173,6 +177,14 @@ def test_what_is_beside_the_parts_is_said(tmp_path):
     assert "extra/ beside train/ is no part of the split" in message
 
 
+def test_parts_of_other_names_are_not_taken_for_classes(tmp_path):
+    for part in ("day 1", "day 2"):
+        for name in ("ant", "bee"):
+            save_grey(tmp_path / "insects" / part / name)
+    message = refusal(tmp_path / "insects")
+    assert "each of day 1, day 2 holds the same folders (ant, bee)" in message
+
+
 def test_a_class_may_be_called_train(tmp_path):
     for name in ("bus", "train"):
         save_grey(tmp_path / "vehicles" / name)
@@ -228,6 +240,7 @@ LABEL_TABLES = {
     "semicolon": ("filename;other;class", "{0}.png;7;{1}"),
     "tab": ("image\tlabel", "{0}.png\t{1}"),
     "spaces": ("File , Label", "{0}.png , {1}"),
+    "paths": ("file,label", "./{0}.png,{1}"),
     "mark of Excel": ("\ufefffile,label", "{0}.png,{1}"),
 }
 
@@ -239,6 +252,7 @@ def test_a_table_of_labels_beside_pictures(tmp_path, table, inside):
     folder = tmp_path / "flat" / inside
     folder.mkdir(parents=True)
     header, row = LABEL_TABLES[table]
+    row = row.replace("./", f"./{inside}/" if inside else "./")
     lines = [header]
     for number in range(12):
         level = number % 3
