@@ -68,8 +68,9 @@ def _item_sources(item: Any) -> list[Any]:
 
 
 def _existing(name: str | Path) -> Path:
-    if found := catalog.existing(name):
-        return found
+    path = catalog.existing(name)
+    if path is not None:
+        return path
     path = Path(name)
     siblings = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
     raise DatasetError(f"{path}: no such file or folder.{nearest(path.name, siblings)}")
