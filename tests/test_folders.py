@@ -144,8 +144,8 @@ def test_training_validates_on_the_part_of_a_stream(tmp_path):
         for name in ("cat", "dog"):
             save_grey(tmp_path / "pets" / part / name)
     stream = load_dataset(tmp_path / "pets", streaming=True)
-    assert make_task(stream, None, None, 0).held_out is stream.validation
-    assert make_task(stream, None, stream, 0).held_out is stream.validation
+    assert make_task(stream, None, None, 0).validation is stream.validation
+    assert make_task(stream, None, stream, 0).validation is stream.validation
 
 
 def test_without_a_test_folder_some_training_files_are_held_out_and_it_is_said(tmp_path):

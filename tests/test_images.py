@@ -282,9 +282,8 @@ def test_the_middle_is_cut_as_published(size):
     left, top = ((side - 224) // 2 for side in scaled.size)
     expected = np.asarray(scaled.crop((left, top, left + 224, top + 224))).astype(int)
     difference = np.abs(images.to_array(photo, "x", (224, 224), resize=images.middle) - expected)
-    assert difference.mean() < 4  # the cut may begin half a pixel beside
-    shifted = np.abs(np.roll(expected, 3, axis=1) - expected).mean()
-    assert difference.mean() < shifted / 3
+    # Here the cut begins between two pixels, there on one.
+    assert difference.mean() < np.abs(np.roll(expected, 3, axis=1) - expected).mean() / 4
 
 
 def test_the_classic_way_is_that_of_keras(tmp_path):
@@ -322,7 +321,7 @@ def test_pictures_of_other_packages():
                 pixels = images.read_image(path)
             except DatasetError as error:
                 assert "\n" not in str(error)
-                assert "mode" in str(error), error
+                assert path.name == "multipage_rgb.tif", error  # 64-bit numbers, colour by colour
                 continue
         assert pixels.shape == (*header_size(path), 3)
         assert pixels.dtype == np.uint8

@@ -75,8 +75,8 @@ def open_image(path: Path) -> Image.Image:
         if isinstance(error, OSError) and error.strerror:
             content = f"a file that cannot be read ({error.strerror})"
         raise DatasetError(
-            f"{path}: found {content}; expected JPEG, PNG, BMP, GIF, WebP or TIFF: replace or "
-            "remove it"
+            f"{path}: found {content}; expected JPEG, PNG, BMP, GIF, WebP or TIFF: save it "
+            "anew or remove it"
         ) from error
     if image.width * image.height > MAX_PIXELS:
         image.close()
