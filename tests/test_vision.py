@@ -113,10 +113,11 @@ def test_one_photo_in_any_form(network, tmp_path, kind):
         lambda p: p.astype("float32"),
         lambda p: p / 255.0,
         lambda p: p.astype(np.uint16) * 257,
+        lambda p: p.astype(">u2") * 257,
         lambda p: p.astype("int64"),
         lambda p: np.concatenate([p, np.full((*p.shape[:2], 1), 255, np.uint8)], axis=2),
     ],
-    ids=["float of bytes", "float of 1", "16 bits", "int64", "RGBA"],
+    ids=["float of bytes", "float of 1", "16 bits", "big-endian", "int64", "RGBA"],
 )
 def test_arrays_of_any_kind(network, change):
     expected = pixels_of(network, scene())
@@ -291,6 +292,7 @@ def test_a_broken_photo_alone_is_an_error(network, folder):
         (3, "photos is int; expected a path"),
         (None, "photos is NoneType"),
         (np.zeros((0, 60, 80, 3), np.uint8), "there is no pixel"),
+        (np.array(7, np.uint8), r"shape \(\); expected"),
         (np.zeros((3, 60, 80), np.uint8), r"three grey photos, or .*expected photos\[\.\.\., None"),
         (np.zeros((2, 3, 60, 80)), r"shape \(2, 3, 60, 80\)"),
         (np.zeros((60, 80, 2), np.uint8), "expected"),

@@ -99,7 +99,7 @@ def _pictures(item: Any) -> list[Image.Image]:
             "or a list of them"
         )
     array = _as_bytes(np.asarray(item))
-    channels = array.shape[-1] in (1, 3, 4)
+    channels = array.shape[-1:] in ((1,), (3,), (4,))
     if array.ndim == 2:
         array = array[None, ..., None]
     elif array.ndim == 3 and channels:
@@ -126,12 +126,14 @@ def _as_bytes(array: np.ndarray) -> np.ndarray:
         return array
     if array.dtype == bool:
         return array * np.uint8(255)
-    low, high = (array.min(), array.max()) if array.size and array.dtype.kind in "iuf" else (-1, 0)
-    if array.dtype == np.uint16 and high > 255:  # in less they may be bytes: who knows?
-        return ((array.astype(np.uint32) + 128) // 257).astype(np.uint8)
-    if array.dtype.kind in "iu" and array.dtype != np.uint16 and 0 <= low <= high <= 255:
+    kind = array.dtype.kind
+    low, high = (array.min(), array.max()) if array.size and kind in "iuf" else (-1, 0)
+    if kind == "u" and array.dtype.itemsize == 2:
+        if high > 255:  # otherwise they may be bytes, or a very dark photo
+            return ((array.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    elif kind in "iu" and 0 <= low <= high <= 255:
         return array.astype(np.uint8)
-    if array.dtype.kind == "f" and low >= 0 and high <= 255:  # and not NaN
+    if kind == "f" and low >= 0 and high <= 255:  # and not NaN
         return (array * (255 if high <= 1 else 1) + 0.5).astype(np.uint8)
     raise DatasetError(
         f"photos is an array of {array.dtype} from {low:.4g} to {high:.4g}; expected uint8, "
