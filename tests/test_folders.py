@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from refusals import refusal
 
-from helpers.datasets import images, load_dataset
+from helpers.datasets import folders, images, load_dataset
 
 
 def test_grey_images(image_folder):
@@ -466,6 +466,14 @@ def test_streaming_names_the_broken_image(image_folder):
     lenient = load_dataset(image_folder, streaming=True, on_error="skip")
     assert sum(len(y) for split in (lenient.train, lenient.test) for _, y in split) == 17
     assert lenient.skipped == [str(image_folder / "line" / "3.png")]
+
+
+@pytest.mark.parametrize("limit", ["LOKY_MAX_CPU_COUNT", "TF_NUM_INTRAOP_THREADS"])
+def test_files_are_read_on_the_cores_that_are_allowed(limit, monkeypatch):
+    monkeypatch.setenv(limit, "1")
+    folders.usable_cores.cache_clear()
+    assert folders.usable_cores() == 1
+    folders.usable_cores.cache_clear()
 
 
 def test_streaming_needs_images(tmp_path):

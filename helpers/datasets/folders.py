@@ -332,9 +332,11 @@ def _worker_count(paths: Sequence[Path]) -> int:
 @functools.cache
 def usable_cores() -> int:
     """Return the cores that this process may use, which may be fewer than the machine has."""
+    from joblib import cpu_count  # knows of containers with a share of the processor
+
     from helpers import hardware
 
-    return hardware.detect().cores
+    return min(hardware.detect().cores, cpu_count())
 
 
 def in_order(
