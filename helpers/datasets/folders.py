@@ -4,6 +4,7 @@ import contextlib
 import functools
 import itertools
 import os
+import re
 import warnings
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
@@ -22,12 +23,8 @@ JUNK = frozenset(
     {"thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx", "__pycache__", "@eadir"}
     | {"$recycle.bin", "lost+found", "system volume information"}
 )
-# The parts of a split, each with the names that its folder may have, in small or large letters.
-PARTS = {
-    "train": ("train", "training"),
-    "test": ("test", "testing"),
-    "val": ("val", "valid", "validation"),
-}
+# A folder that is a part of a split: train, training, Train_set, valid, validation, test-data, …
+PART = re.compile(r"(train|test|val)(ing|id|idation)?([-_ ]?(set|data|images))?", re.IGNORECASE)
 # A table of labels, and the names that its two columns may have.
 LABELS = "labels.csv"
 COLUMNS = {
@@ -116,8 +113,8 @@ def _part_folders(path: Path) -> dict[str, Path]:
     """Return the folder of each part; none unless there are one to learn from and another."""
     folders: dict[str, list[Path]] = defaultdict(list)
     for folder in _sub_folders(path):
-        part = next((p for p, names in PARTS.items() if folder.name.lower() in names), "")
-        folders[part].append(folder)
+        match = PART.fullmatch(folder.name)
+        folders[match[1].lower() if match else ""].append(folder)
     rest = folders.pop("", [])
     if "train" not in folders or len(folders) < 2:
         return {}
@@ -158,7 +155,7 @@ def _list_classes(path: Path, suffixes: frozenset[str]) -> tuple[tuple[str, ...]
             f"for each class, or a {LABELS} with the columns file and label"
         )
     labelled: list[tuple[Path, str]] = []
-    rest, deeper = beside, []
+    rest, deeper, inside = beside, [], set()
     for folder in folders:
         files = files_below(folder)
         good = [name for name in files if Path(name).suffix.lower() in suffixes]
@@ -171,6 +168,12 @@ def _list_classes(path: Path, suffixes: frozenset[str]) -> tuple[tuple[str, ...]
         rest += [f"{folder.name}/{name}" for name in sorted(set(files) - set(good))]
         deeper += [f"{folder.name}/{name}" for name in good if "/" in name]
         labelled += [(folder / name, folder.name) for name in good]
+        inside.add(tuple(sorted({name.rpartition("/")[0] for name in good})))
+    if len(inside) == 1 and len(same := inside.pop()) > 1 and "" not in same:
+        raise DatasetError(
+            f"{path}: each of {', '.join(f.name for f in folders[:5])} holds the same folders "
+            f"({', '.join(same[:5])}); expected classes, or parts that are called train and test"
+        )
     if deeper:
         _say(
             f"{path}: {len(deeper)} files lie deeper than their class folder, such as {deeper[0]}, "
@@ -213,9 +216,11 @@ def read_labels(folder: Path) -> dict[str, str]:
         with path.open(encoding="utf-8-sig") as stream:
             header = stream.readline(10_000)
         separator = max(",;\t", key=header.count)
-        table = pd.read_csv(path, sep=separator, dtype=str, keep_default_na=False)
+        options = {"dtype": str, "keep_default_na": False, "index_col": False}
+        table = pd.read_csv(path, sep=separator, **options)
     except (OSError, ValueError) as error:
-        raise DatasetError(f"{path}: no table in UTF-8 ({error}); save it anew") from error
+        reason = " ".join(str(error).split())
+        raise DatasetError(f"{path}: no table in UTF-8 ({reason}); save it anew") from error
     columns = [str(column).strip().lower() for column in table]
     for kind, names in COLUMNS.items():
         if not (known := [name for name in names if name in columns]):
@@ -246,12 +251,13 @@ def _list_labelled(
     places |= {name: [name] for name in names}
     labelled = {}
     for file, label in labels.items():
-        if len(places.get(file, [])) != 1:
-            number = len(places.get(file, []))
+        same = places.get(file.replace("\\", "/").removeprefix("./"), [])
+        if len(same) != 1:
             raise DatasetError(
-                f"{path / LABELS} names {file!r}, and {number} files have this name; expected one"
+                f"{path / LABELS} names {file!r}, and {len(same)} files have this name; expected "
+                "one: correct the table or add the file"
             )
-        labelled[places[file][0]] = label
+        labelled[same[0]] = label
     warn_of_left_out(path, sorted(set(names) - set(labelled)), f"{LABELS} does not name it")
     if len(set(labelled.values())) < 2:
         raise DatasetError(f"{path / LABELS} has one label only; expected at least two classes")
@@ -326,9 +332,11 @@ def _worker_count(paths: Sequence[Path]) -> int:
 @functools.cache
 def usable_cores() -> int:
     """Return the cores that this process may use, which may be fewer than the machine has."""
+    from joblib import cpu_count  # knows of containers with a share of the processor
+
     from helpers import hardware
 
-    return hardware.detect().cores
+    return min(hardware.detect().cores, cpu_count())
 
 
 def in_order(

@@ -1,12 +1,13 @@
 """Folders of class folders of images: loaded into arrays, or streamed in constant memory."""
 
+import functools
 import itertools
 import math
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -36,7 +37,7 @@ def load_images(
 ) -> Dataset:
     """Load a folder of class folders of images into arrays, each image decoded into its place."""
     folders = find_class_folders(path, images.SUFFIXES, test_size, seed)
-    decode = _Decoder.for_files(folders, image_size, color_mode, on_error, resize)
+    decode = _Decoder(folders, image_size, color_mode, on_error, resize)
     arrays: dict[str, np.ndarray] = {}
     total = sum(len(files.paths) for files in folders.parts.values())
     with file_bar(total, f"Loading {path.name}", progress) as bar:
@@ -136,7 +137,7 @@ def stream_images(
     import tensorflow as tf
 
     folders = find_class_folders(path, images.SUFFIXES, test_size, seed)
-    decode = _Decoder.for_files(folders, image_size, color_mode, on_error, images.squeezed)
+    decode = _Decoder(folders, image_size, color_mode, on_error)
 
     def pipeline(files: Files) -> Any:
         def batches() -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -176,85 +177,79 @@ class _Decoder:
     """Decode the images of a folder, alike in size and colour, on every core."""
 
     def __init__(
-        self, size: tuple[int, int], *, grey: bool, on_error: str, resize: images.Resize
-    ) -> None:
-        self.size, self.grey, self.on_error, self.resize = size, grey, on_error, resize
-        self.shape = size if grey else (*size, 3)
-        self.skipped: list[str] = []
-        self.several: list[str] = []
-
-    @classmethod
-    def for_files(
-        cls,
+        self,
         folders: ClassFolders,
         image_size: tuple[int, int] | None,
         color_mode: str | None,
         on_error: str,
-        resize: images.Resize,
-    ) -> "_Decoder":
+        resize: images.Resize = images.squeezed,
+    ) -> None:
         """Settle size and colour; the headers of all files are read only where they decide it."""
+        self.on_error = on_error
+        self.skipped: list[str] = []
+        self.several: list[str] = []
         grey = color_mode == "grayscale"
         if image_size is None or color_mode is None:
             paths = [path for files in folders.parts.values() for path in files.paths]
-            headers = [h for h in in_order(_header, paths, on_error) if h is not None]
+            headers = [h for h in in_order(_read_header, paths, on_error) if h is not None]
             if not headers:
                 raise DatasetError(f"{folders.path}: not a single image can be read")
-            if color_mode is None:
-                grey = all(header.grey for header in headers)
-            if image_size is None:
-                image_size = headers[0].size
-                odd = next((h for h in headers if h.size != image_size), None)
-                if odd is not None:
-                    raise DatasetError(
-                        f"{odd.path} is {odd.size[0]}×{odd.size[1]} pixels and {headers[0].path} "
-                        f"is {image_size[0]}×{image_size[1]} (height×width); expected one size: "
-                        "pass image_size=(height, width)"
-                    )
-        return cls(tuple(image_size), grey=grey, on_error=on_error, resize=resize)
+            grey = all(h.grey for h in headers) if color_mode is None else grey
+            image_size = image_size or _common_size(headers)
+        self.shape = (*image_size,) if grey else (*image_size, 3)
+        self._decode = functools.partial(
+            images.read_image,
+            size=tuple(image_size),
+            grey=grey,
+            resize=resize,
+            several=self.several,
+        )
 
     def images(
         self, files: Files, done: Callable[[], object] = lambda: None
     ) -> Iterator[tuple[np.ndarray, int]]:
         """Yield each image with its label, in the order of ``files``."""
+        size = math.prod(self.shape)
         decoded = in_order(
-            self._decode,
-            files.paths,
-            self.on_error,
-            self.skipped,
-            result_bytes=math.prod(self.shape),
+            self._decode, files.paths, self.on_error, self.skipped, result_bytes=size
         )
         for image, label in zip(decoded, files.labels, strict=True):
             done()
             if image is not None:
                 yield image, int(label)
 
-    def _decode(self, path: Path) -> np.ndarray:
-        return images.read_image(
-            path, self.size, grey=self.grey, resize=self.resize, several=self.several
-        )
-
     def report(self, path: Path) -> None:
         """Warn of every file that was left out, and of files with several pictures."""
         if self.several:
-            warnings.warn(
-                f"{path}: {len(self.several)} files hold several pictures, such as "
-                f"{min(self.several)}; the first of each is taken",
-                stacklevel=4,
+            example = (
+                f"{len(self.several)} files hold several pictures, such as {min(self.several)}"
             )
+            warnings.warn(f"{path}: {example}; the first of each is taken", stacklevel=4)
         if self.skipped:
+            names = ", ".join(self.skipped)
             warnings.warn(
-                f"{path}: {len(self.skipped)} broken files left out: {', '.join(self.skipped)}",
-                stacklevel=4,
+                f"{path}: {len(self.skipped)} broken files left out: {names}", stacklevel=4
             )
 
 
-@dataclass(frozen=True)
-class _Header:
+class _Header(NamedTuple):
     path: Path
     size: tuple[int, int]
     grey: bool
 
 
-def _header(path: Path) -> _Header:
+def _read_header(path: Path) -> _Header:
     with images.open_image(path) as image:
         return _Header(path, images.upright_size(image), images.is_grey(image))
+
+
+def _common_size(headers: list[_Header]) -> tuple[int, int]:
+    first = headers[0]
+    for header in headers:
+        if header.size != first.size:
+            odd, common = ("×".join(map(str, h.size)) for h in (header, first))
+            raise DatasetError(
+                f"{header.path} is {odd} pixels and {first.path} is {common} (height×width); "
+                "expected one size: pass image_size=(height, width)"
+            )
+    return first.size

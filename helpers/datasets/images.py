@@ -71,12 +71,12 @@ def open_image(path: Path) -> Image.Image:
     except Image.DecompressionBombError as error:
         raise DatasetError(_too_large(path, str(error))) from error
     except Exception as error:  # a broken header can make Pillow raise nearly anything
-        content = "an empty file" if size == 0 else "no readable image"
+        content = "an empty file" if size == 0 else "no readable image, or a part of one"
         if isinstance(error, OSError) and error.strerror:
             content = f"a file that cannot be read ({error.strerror})"
         raise DatasetError(
-            f"{path}: found {content}; expected JPEG, PNG, BMP, GIF, WebP or TIFF: replace or "
-            "remove it"
+            f"{path}: found {content}; expected JPEG, PNG, BMP, GIF, WebP or TIFF: save it "
+            "anew or remove it"
         ) from error
     if image.width * image.height > MAX_PIXELS:
         image.close()
@@ -117,7 +117,10 @@ def _orientation(image: Image.Image) -> int:
 
 def has_several(image: Image.Image) -> bool:
     """Tell whether a file holds more pictures, apart from the previews in an MPO file."""
-    return image.format != "MPO" and getattr(image, "is_animated", False)
+    try:
+        return image.format != "MPO" and getattr(image, "is_animated", False)
+    except Exception:  # what follows the first picture is broken
+        return False
 
 
 def read_image(
@@ -129,34 +132,15 @@ def read_image(
     min_side: int = 1,
     several: list[str] | None = None,
 ) -> np.ndarray:
-    """Read one image, upright, as uint8.
+    """Read one image, upright, as uint8: (height, width) if it is to be grey, or (…, 3).
 
-    Transparency is laid on white, 16-bit greys are divided by 257, the EXIF orientation is applied,
-    and of several pictures in a file the first is taken.
-
-    Parameters
-    ----------
-    path
-        The file.
-    size
-        (height, width) to bring it to; ``None`` keeps its own.
-    grey
-        One channel instead of three.
-    resize
-        How to bring it to the size: ``squeezed``, ``middle`` or ``classic``.
-    min_side
-        Pixels that it has to have on each side.
-    several
-        Receives the path if the file holds several pictures.
-
-    Returns
-    -------
-    ndarray of uint8, shape (height, width) or (height, width, 3)
+    Transparency is laid on white, 16-bit greys are divided by 257, and of several pictures in a
+    file the first is taken; its path is added to ``several``.
 
     Raises
     ------
     DatasetError
-        If the image is broken, truncated, of another format, too large or too small.
+        If it is broken, truncated, of another format, too large, or has a side below ``min_side``.
     """
     with open_image(path) as image:
         if several is not None and has_several(image):
@@ -182,6 +166,11 @@ def to_array(
         raise DatasetError(
             f"{name}: {image.width}×{image.height} pixels; expected at least {min_side}×{min_side}"
         )
+    if image.mode not in MODES and not image.mode.startswith("I;16"):
+        raise DatasetError(
+            f"{name}: its pixels are of Pillow's mode {image.mode!r}, which does not say what is "
+            "black and what is white; expected 8 or 16 bits: save it as an 8-bit image"
+        )
     try:
         image.load()
     except Exception as error:  # a broken body can make Pillow raise nearly anything
@@ -191,11 +180,6 @@ def to_array(
     orientation = _orientation(image)
     if image.mode.startswith("I;16"):
         image = _in_eight_bits(image)
-    elif image.mode not in MODES:
-        raise DatasetError(
-            f"{name}: its pixels are of Pillow's mode {image.mode!r}, which does not say what is "
-            "black and what is white; expected 8 or 16 bits: save it as an 8-bit image"
-        )
     if orientation in TURNS:
         image = image.transpose(TURNS[orientation])
     if image.has_transparency_data:

@@ -1,5 +1,6 @@
 """Photos as people have them – files, folders, Pillow images, arrays – brought into one form."""
 
+import math
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -18,17 +19,9 @@ MIN_SIDE = 16  # pixels; in less than that, not even a person sees what it is
 
 @dataclass(frozen=True)
 class Photo:
-    """One photo, not decoded yet.
+    """One photo, not decoded yet."""
 
-    Attributes
-    ----------
-    name : str
-        Its path below the folder, its file name, or ``image 0``.
-    source : Path or PIL.Image.Image
-        Where its pixels are.
-    """
-
-    name: str
+    name: str  # its path below the folder, its file name, or "image 0"
     source: Path | Image.Image
 
 
@@ -43,10 +36,6 @@ def list_photos(photos: Any) -> list[Photo]:
         ``(n, h, w, 1 | 3 | 4)``, of bytes, of 16 bits, or of float in 0 … 1 or 0 … 255; or a
         sequence of any of these. A relative path is looked for here, then among downloads and in
         ``$COURSE_DATA``.
-
-    Returns
-    -------
-    list of Photo
 
     Raises
     ------
@@ -79,8 +68,9 @@ def _item_sources(item: Any) -> list[Any]:
 
 
 def _existing(name: str | Path) -> Path:
-    if found := catalog.existing(name):
-        return found
+    path = catalog.existing(name)
+    if path is not None:
+        return path
     path = Path(name)
     siblings = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
     raise DatasetError(f"{path}: no such file or folder.{nearest(path.name, siblings)}")
@@ -109,7 +99,7 @@ def _pictures(item: Any) -> list[Image.Image]:
             "or a list of them"
         )
     array = _as_bytes(np.asarray(item))
-    channels = array.shape[-1] in (1, 3, 4)
+    channels = array.shape[-1:] in ((1,), (3,), (4,))
     if array.ndim == 2:
         array = array[None, ..., None]
     elif array.ndim == 3 and channels:
@@ -136,12 +126,14 @@ def _as_bytes(array: np.ndarray) -> np.ndarray:
         return array
     if array.dtype == bool:
         return array * np.uint8(255)
-    low, high = (array.min(), array.max()) if array.size and array.dtype.kind in "iuf" else (-1, 0)
-    if array.dtype == np.uint16 and high > 255:  # in less they may be bytes: who knows?
-        return ((array.astype(np.uint32) + 128) // 257).astype(np.uint8)
-    if array.dtype.kind in "iu" and array.dtype != np.uint16 and 0 <= low <= high <= 255:
+    kind = array.dtype.kind
+    low, high = (array.min(), array.max()) if array.size and kind in "iuf" else (-1, 0)
+    if kind == "u" and array.dtype.itemsize == 2:
+        if high > 255:  # otherwise they may be bytes, or a very dark photo
+            return ((array.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    elif kind in "iu" and 0 <= low <= high <= 255:
         return array.astype(np.uint8)
-    if array.dtype.kind == "f" and low >= 0 and high <= 255:  # and not NaN
+    if kind == "f" and low >= 0 and high <= 255:  # and not NaN
         return (array * (255 if high <= 1 else 1) + 0.5).astype(np.uint8)
     raise DatasetError(
         f"photos is an array of {array.dtype} from {low:.4g} to {high:.4g}; expected uint8, "
@@ -157,20 +149,8 @@ def decode(
 ) -> np.ndarray:
     """Return a photo's pixels: upright, in colour, prepared as networks of ImageNet are tested.
 
-    Parameters
-    ----------
-    photo : Photo
-    size : (height, width), or None
-        To bring it to; None keeps its own. What is not a file and has this size already stays as it
-        is: it has been prepared before.
-    resize
-        How to bring it to the size.
-    several
-        Receives the names of files that hold several pictures.
-
-    Returns
-    -------
-    ndarray of uint8, shape (height, width, 3)
+    Without a size it keeps its own. What is not a file and has that size stays as it is: it has
+    been prepared before.
 
     Raises
     ------
@@ -186,38 +166,24 @@ def decode(
     return images.to_array(photo.source, photo.name, size, resize=resize, min_side=MIN_SIDE)
 
 
-def warn_of_skipped(skipped: dict[str, str], total: int, several: Sequence[str] = ()) -> None:
-    """Name the photos that cannot be read, and why; and files that hold several pictures.
+def readable(
+    photos: Sequence[Photo],
+    size: tuple[int, int] | None,
+    resize: images.Resize = images.middle,
+    skipped: dict[str, str] | None = None,
+) -> Iterator[tuple[Photo, np.ndarray]]:
+    """Yield each photo that can be read with its pixels, in order; at the end warn of the others.
+
+    They are decoded on every core, a bounded number ahead of who asks for them. ``skipped``
+    receives the reasons by the photos' names.
 
     Raises
     ------
     DatasetError
-        If these are all.
+        If there is none.
     """
-    if len(skipped) == total:
-        more = f" (and {total - 1} more)" if total > 1 else ""
-        raise DatasetError(next(iter(skipped.values())) + more)
-    if skipped:
-        reasons = "; ".join(skipped.values())
-        warnings.warn(f"{len(skipped)} of {total} photos skipped: {reasons}", stacklevel=4)
-    if several:
-        example = f"{len(several)} files hold several pictures, such as {min(several)}"
-        warnings.warn(f"{example}; the first of each is taken", stacklevel=4)
-
-
-def decoded(
-    photos: Sequence[Photo],
-    size: tuple[int, int],
-    resize: images.Resize = images.middle,
-    several: list[str] | None = None,
-) -> Iterator[tuple[Photo, np.ndarray | DatasetError]]:
-    """Decode photos on every core, a bounded number ahead of who asks for them.
-
-    Yields
-    ------
-    tuple
-        The photo, and its pixels or why they cannot be had, in the order given.
-    """
+    skipped = {} if skipped is None else skipped
+    several: list[str] = []
 
     def attempt(photo: Photo) -> tuple[Photo, np.ndarray | DatasetError]:
         try:
@@ -225,5 +191,19 @@ def decoded(
         except DatasetError as error:
             return photo, error
 
-    pixels = 3 * size[0] * size[1]
-    return in_order(attempt, photos, "raise", result_bytes=pixels, workers=usable_cores())
+    pixels = 3 * math.prod(size or (2000, 3000))
+    decoded = in_order(attempt, photos, "raise", result_bytes=pixels, workers=usable_cores())
+    for photo, image in decoded:
+        if isinstance(image, DatasetError):
+            skipped[photo.name] = str(image)
+        else:
+            yield photo, image
+    if len(skipped) == len(photos):
+        more = f" (and {len(photos) - 1} more)" if len(photos) > 1 else ""
+        raise DatasetError(next(iter(skipped.values())) + more)
+    if skipped:
+        reasons = "; ".join(skipped.values())
+        warnings.warn(f"{len(skipped)} of {len(photos)} photos skipped: {reasons}", stacklevel=3)
+    if several:
+        example = f"{len(several)} files hold several pictures, such as {min(several)}"
+        warnings.warn(f"{example}; the first of each is taken", stacklevel=3)

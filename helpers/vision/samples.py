@@ -10,7 +10,7 @@ from helpers.datasets import Dataset, catalog, images
 from helpers.datasets.folders import read_labels
 from helpers.datasets.image_folders import load_images
 from helpers.errors import CourseError, DatasetError
-from helpers.vision.photos import Photo, decode, list_photos, warn_of_skipped
+from helpers.vision.photos import Photo, list_photos, readable
 
 # Each photo, with the labels of ImageNet that are accepted; data/README.md tells whose it is.
 LABELS = {
@@ -108,18 +108,7 @@ def photo_classes(
             folder, image_size=image_size, color_mode="rgb", test_size=test_size, seed=seed,
             on_error="skip", progress=True, resize=images.middle,
         )  # fmt: skip
-    return _pieces(_read(listed[:MOST]), image_size, seed)
-
-
-def _read(listed: list[Photo]) -> list[tuple[Photo, np.ndarray]]:
-    found, skipped = [], {}
-    for photo in listed:
-        try:
-            found.append((photo, decode(photo, None)))
-        except DatasetError as error:
-            skipped[photo.name] = str(error)
-    warn_of_skipped(skipped, len(listed))
-    return found
+    return _pieces(list(readable(listed[:MOST], None)), image_size, seed)
 
 
 def _pieces(photos: list[tuple[Photo, np.ndarray]], size: tuple[int, int], seed: int) -> Dataset:
@@ -128,10 +117,10 @@ def _pieces(photos: list[tuple[Photo, np.ndarray]], size: tuple[int, int], seed:
     rng = np.random.default_rng(seed)
     parts = []
     for half, count in enumerate(PIECES):
-        own = [np.array_split(pixels, 2, axis=1)[half] for _, pixels in photos]
-        pieces = [_cut(own[y], rng) for y in np.repeat(np.arange(len(own)), count)]
-        parts.append(np.concatenate([images.resize_images(x[None], size) for x in pieces]))
-        parts.append(np.repeat(np.arange(len(own)), count))
+        halves = [np.array_split(pixels, 2, axis=1)[half] for _, pixels in photos]
+        labels = np.repeat(np.arange(len(halves)), count)
+        pieces = [_cut(halves[label], rng) for label in labels]
+        parts += [np.concatenate([images.resize_images(x[None], size) for x in pieces]), labels]
     names = tuple(Path(photo.name).stem for photo, _ in photos)
     return Dataset("pieces_of_photos", *parts, names, "photos")
 

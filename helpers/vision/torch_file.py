@@ -101,15 +101,8 @@ def _unpickled(file: BinaryIO) -> Any:
 def read_state_dict(path: Path) -> dict[str, np.ndarray]:
     """Return the arrays of a file that ``torch.save(model.state_dict(), path)`` has written.
 
-    Parameters
-    ----------
-    path
-        In the format before PyTorch 1.6.
-
-    Returns
-    -------
-    dict of ndarray
-        By name, in the order of the file; float32 or int64, in C order.
+    The file has the format before PyTorch 1.6. The arrays stand in its order, by name: float32 or
+    int64, in C order.
 
     Raises
     ------

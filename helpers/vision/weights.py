@@ -170,23 +170,22 @@ def _files_of_keras(builder: Callable[..., Any]) -> Iterator[None]:
     """Let Keras take a network's file from ``find_or_download`` for a while.
 
     Its own ``get_file`` begins anew after a break, writes in place, and knows no shared folder.
-    Keras has no public way to say so; where it is not as in version 3.15, this is refused.
+    Keras 3.15 has no public way to say so; a version that does not ask for its file is refused.
     """
-    if not builder.__module__.startswith("keras."):  # its weights are installed with the course
-        yield
-        return
+    import keras
 
     def get_file(fname: str, origin: str, file_hash: str | None = None, **_: Any) -> str:
         return str(find_or_download(fname, origin, file_hash, network=builder.__name__))
 
-    utils = getattr(sys.modules[builder.__module__], "file_utils", None)
-    if not hasattr(utils, "get_file"):
-        raise CourseError(
-            f"{builder.__name__}: this version of Keras gets weights in another way than 3.15; "
-            "pass the path of its .h5 file as weights"
-        )
-    with mock.patch.object(utils, "get_file", get_file):
+    utils = sys.modules[keras.utils.get_file.__module__]
+    with mock.patch.object(utils, "get_file", side_effect=get_file) as asked:
         yield
+    # The weights of a network of ours are installed with the course.
+    if not asked.called and builder.__module__.startswith("keras."):
+        raise CourseError(
+            f"Keras {keras.__version__} gets the weights of {builder.__name__} in another way than "
+            "3.15 does; pass the path of their .h5 file as weights"
+        )
 
 
 def _built(
