@@ -21,7 +21,7 @@ from helpers.datasets.dataset import (
 from helpers.datasets.formats import check_regular, read_npz
 from helpers.datasets.image_folders import StreamingDataset, load_images, stream_images
 from helpers.datasets.images import resize_images
-from helpers.datasets.tables import SUFFIXES, from_table, load_table, read_table
+from helpers.datasets.tables import SUFFIXES, Layout, from_table, load_table, read_table
 from helpers.datasets.text_folders import holds_texts, load_texts
 from helpers.errors import DatasetError, DatasetUnavailable, nearest
 
@@ -122,12 +122,10 @@ def load_dataset(
         seed=seed,
         batch_size=batch_size,
     )
-    layout = {
-        "target": target, "sep": sep, "decimal": decimal, "header": header, "index": index,
-        "missing": missing, "encoding": encoding,
-    }  # fmt: skip
+    layout = Layout(sep, decimal, header, missing, encoding)
+    table = {"target": target, "index": index, **layout._asdict()}
     if isinstance(name, str) and name in catalog.names():
-        _refuse(name, streaming=streaming, color_mode=color_mode, **layout)
+        _refuse(name, streaming=streaming, color_mode=color_mode, **table)
         try:
             data = _load_known(name, test_size, seed, progress)
         except DatasetUnavailable as error:
@@ -142,7 +140,7 @@ def load_dataset(
 
     path = _existing(name)
     if path.is_dir():
-        _refuse(path, regression=regression, **layout)
+        _refuse(path, regression=regression, **table)
         options = {"test_size": test_size, "seed": seed, "on_error": on_error}
         if holds_texts(path):
             _refuse(path, streaming=streaming, image_size=image_size, color_mode=color_mode)
@@ -154,11 +152,11 @@ def load_dataset(
     _refuse(path, streaming=streaming, color_mode=color_mode)
     split = {"test_size": test_size, "seed": seed, "regression": regression}
     if path.suffix.lower() == ".npz":
-        _refuse(path, **layout)
+        _refuse(path, **table)
         return _resized(_load_npz(path, **split), image_size)
     if path.name.lower().removesuffix(".gz").endswith(SUFFIXES):
         _refuse(path, image_size=image_size)
-        return load_table(path, **split, **layout)
+        return load_table(path, layout, target=target, index=index, **split)
     check_regular(path)
     raise DatasetError(
         f"{path}: found a {path.suffix or 'nameless'} file; expected .npz, .csv or a folder with "

@@ -10,9 +10,8 @@ import re
 import warnings
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -35,6 +34,31 @@ COMMA = re.compile(r"[+-]?\d*,\d+([eE][+-]?\d+)?")
 THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+")
 MOST_COLUMNS = 100_000
 SAMPLE, SAMPLE_CHARACTERS = 500, 4_000_000  # lines that the layout is found in
+
+
+class Layout(NamedTuple):
+    """How a table is laid out, as ``read_table`` takes it; what is None is found in the file."""
+
+    sep: str | None = None
+    decimal: str | None = None
+    header: bool | int | None = None
+    missing: str | Sequence[str] | None = None
+    encoding: str | None = None
+
+    def check(self) -> None:
+        """Refuse what no table can have."""
+        sep, decimal, header, missing, _ = self
+        for fits, expected in (
+            (sep in (None, SPACES) or (isinstance(sep, str) and len(sep) == 1),
+             f"sep={sep!r}; expected one character, or {SPACES!r} for any number of spaces"),
+            (decimal in (None, ".", ","), f"decimal={decimal!r}; expected '.' or ','"),
+            (header is None or (isinstance(header, int) and header >= 0),
+             f"header={header!r}; expected True, False or the number of a line"),
+            (missing is None or all(isinstance(mark, str) for mark in missing),
+             f"missing={missing!r}; expected texts, such as ['?', '-']"),
+        ):  # fmt: skip
+            if not fits:
+                raise DatasetError(expected)
 
 
 def read_table(
@@ -79,25 +103,16 @@ def read_table(
     """
     notes: list[str] = []
     path = Path(path)
-    frame = _read(path, notes, sep, decimal, header, missing, encoding)
+    frame = _read(path, Layout(sep, decimal, header, missing, encoding), notes)
     numbering = _numbering(frame, index, frame.columns[-1], notes, path.name)
     tell(path.name, notes)
     return frame.set_index(numbering) if numbering else frame
 
 
-def load_table(
-    path: Path,
-    *,
-    sep: str | None,
-    decimal: str | None,
-    header: bool | int | None,
-    missing: str | Sequence[str] | None,
-    encoding: str | None,
-    **options: Any,
-) -> Dataset:
+def load_table(path: Path, layout: Layout, **options: Any) -> Dataset:
     """Load a file as a ``Dataset``; see ``read_table`` and ``from_table``."""
     notes: list[str] = []
-    frame = _read(path, notes, sep, decimal, header, missing, encoding)
+    frame = _read(path, layout, notes)
     names = {"name": path.name.split(".")[0], "source": str(path), "where": path.name}
     return from_table(frame, notes=notes, **names, **options)
 
@@ -182,59 +197,33 @@ def from_table(
     )
 
 
-@dataclass
-class _Layout:
-    """How a file is laid out: what pandas has to be told to read it."""
-
-    sep: str
-    decimal: str
-    skip: int  # lines before the first row
-    header: bool  # whether the first row holds the names
-    names: list[str]
-
-
-def _read(
-    path: Path,
-    notes: list[str],
-    sep: str | None,
-    decimal: str | None,
-    header: bool | int | None,
-    missing: str | Sequence[str] | None,
-    encoding: str | None,
-) -> "pd.DataFrame":
+def _read(path: Path, given: Layout, notes: list[str]) -> "pd.DataFrame":
     """Read a file as it is laid out, and note what was assumed."""
     import pandas as pd
 
-    marks = [missing] if isinstance(missing, str) else missing
-    for fits, expected in (
-        (sep in (None, SPACES) or (isinstance(sep, str) and len(sep) == 1),
-         f"sep={sep!r}; expected one character, or {SPACES!r} for any number of spaces"),
-        (decimal in (None, ".", ","), f"decimal={decimal!r}; expected '.' or ','"),
-        (header is None or (isinstance(header, int) and header >= 0),
-         f"header={header!r}; expected True, False or the number of a line"),
-        (marks is None or all(isinstance(mark, str) for mark in marks),
-         f"missing={missing!r}; expected texts, such as ['?', '-']"),
-    ):  # fmt: skip
-        if not fits:
-            raise DatasetError(expected)
+    given.check()
     content = contents(path)
-    encoding = encoding or _encoding(content, path.name)
+    encoding = given.encoding or _encoding(content, path.name)
     try:
-        layout = _layout(_first_lines(content, encoding), notes, sep, decimal, header, path.name)
-        options = {
-            "sep": layout.sep, "decimal": layout.decimal, "names": layout.names, "header": None,
-            "skiprows": int(layout.header), "skipinitialspace": True, "index_col": False,
-            "keep_default_na": False, "low_memory": False,
-        }  # fmt: skip
-        with warnings.catch_warnings():
-            # pandas drops what is beyond the header's columns, with a warning.
-            warnings.simplefilter("error", pd.errors.ParserWarning)
-            lines = _lines(content, encoding, layout.skip)
-            frame = pd.read_csv(lines, na_values=["", *(marks or [])], **options)
-            if marks is None and (marked := _marked(frame, layout.decimal, notes)):
-                blanks = {name: ["", *MISSING] if name in marked else [""] for name in frame}
-                lines = _lines(content, encoding, layout.skip)
-                frame = pd.read_csv(lines, na_values=blanks, **options)
+        skip, options = _layout(_first_lines(content, encoding), given, notes, path.name)
+
+        def read(blanks: Any) -> "pd.DataFrame":
+            with warnings.catch_warnings():
+                # pandas drops what is beyond the header's columns, with a warning.
+                warnings.simplefilter("error", pd.errors.ParserWarning)
+                return pd.read_csv(
+                    _lines(content, encoding, skip), na_values=blanks, keep_default_na=False,
+                    skipinitialspace=True, header=None, index_col=False, low_memory=False,
+                    **options,
+                )  # fmt: skip
+
+        if given.missing is not None:
+            marks = [given.missing] if isinstance(given.missing, str) else given.missing
+            frame = read(["", *marks])
+        else:
+            frame = read([""])
+            if marked := _marked(frame, options["decimal"], notes):
+                frame = read({n: ["", *MISSING] if n in marked else [""] for n in frame})
     except (UnicodeError, LookupError) as error:
         raise DatasetError(
             f"{path.name}: this is not UTF-8 or what encoding= names ({error}); expected a text "
@@ -244,10 +233,10 @@ def _read(
         reason = str(error).strip().splitlines()[-1]
         raise DatasetError(
             f"{path.name}: not a regular table ({reason}); expected rows of equal length, with "
-            f"{layout.sep!r} between cells (sep= names another)"
+            f"{options['sep']!r} between cells (sep= names another)"
         ) from None
     # A delimiter at the end of every line makes a column without name or values.
-    if frame.iloc[:, -1].isna().all() and layout.names[-1].startswith(("Unnamed:", "column ")):
+    if frame.iloc[:, -1].isna().all() and frame.columns[-1].startswith(("Unnamed:", "column ")):
         frame = frame.iloc[:, :-1]
     return frame.copy()  # in one piece: thousands of columns are quicker so
 
@@ -290,14 +279,10 @@ def _split(lines: Sequence[str], sep: str) -> list[list[str]]:
 
 
 def _layout(
-    lines: list[str],
-    notes: list[str],
-    sep: str | None,
-    decimal: str | None,
-    header: bool | int | None,
-    where: str,
-) -> _Layout:
-    """Find the separator, decimal sign and header in the first lines of a file."""
+    lines: list[str], given: Layout, notes: list[str], where: str
+) -> tuple[int, dict[str, Any]]:
+    """Return how many lines to skip, and the options by which pandas reads the others."""
+    sep, decimal, header, *_ = given
     skip = next((n for n, line in enumerate(lines) if line.strip()), None)
     if skip is None:
         raise DatasetError(f"{where}: found an empty file; expected a table of text")
@@ -335,7 +320,7 @@ def _layout(
             f"{where}: column {twice[0]!r} is there twice; expected different names: rename one, "
             "or say header=False if this is a row of values"
         )
-    return _Layout(sep, decimal, skip, header, names)
+    return skip, {"sep": sep, "decimal": decimal, "skiprows": int(header), "names": names}
 
 
 def _check_rows(rows: list[list[str]], where: str, sep: str) -> None:
