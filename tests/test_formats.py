@@ -105,6 +105,8 @@ def test_arrays_without_a_test_part_are_split(tmp_path, names):
     data = load_dataset(tmp_path / "xy.npz", test_size=0.25)
     assert (len(data.x_train), len(data.x_test)) == (30, 10)
     np.testing.assert_array_equal(data.x_test[:, 0, 0] % 2, data.y_test)
+    np.savez(tmp_path / "short.npz", x=x.astype(np.uint8), y=np.arange(39) % 2)
+    assert "40 samples and y_train has 39 labels" in refusal(tmp_path / "short.npz")
 
 
 def test_one_array_a_file(tmp_path):

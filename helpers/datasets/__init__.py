@@ -165,21 +165,26 @@ def load_dataset(
 
 
 def _load_npz(path: Path, *, test_size: float, seed: int, regression: bool | None) -> Dataset:
-    arrays = read_npz(path)
+    arrays, notes = read_npz(path), []
     if "x_test" not in arrays:
+        if "x_train" in arrays:
+            notes.append(f"has no x_test, so {test_size:.0%} of x_train are for testing")
         x, y = (arrays.pop(name if name in arrays else f"{name}_train") for name in "xy")
-        if len(x) == len(y := flat(y, path.name)):  # otherwise it is refused below
+        y = flat(y, path.name)
+        held = {"x_train": x, "y_train": y, "x_test": x, "y_test": y}
+        if len(x) == len(y):  # otherwise it is refused below
             held = split_arrays(x, y, test_size=test_size, seed=seed, regression=regression)
-            arrays |= held
+        arrays |= held
     data = checked_dataset(
         path.stem, arrays, source=str(path), where=path.name, regression=regression
     )
     if data.x_train.ndim == 3 and data.input_dtype != np.uint8:
         shape = "×".join(map(str, data.input_shape))
-        tell(path.name, [
-            f"took samples of {shape} {data.input_dtype} as {data.kind} (data.replace(kind=…) "
-            "says otherwise)"
-        ])  # fmt: skip
+        notes.append(
+            f"took samples of {shape} {data.input_dtype} as {data.kind} (data.replace(kind=…) says "
+            "otherwise)"
+        )
+    tell(path.name, notes)
     return data
 
 

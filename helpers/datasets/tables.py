@@ -88,8 +88,8 @@ def read_table(
         Whether the first row holds the names of the columns, or the number of the line that does,
         from 0.
     index
-        The column, or columns, that number the rows; they become the frame's index. ``False``:
-        there is none.
+        The column, or columns, that number the rows, by name or by place from 0; they become the
+        frame's index. ``False``: there is none.
     missing
         What stands for a missing value, beside an empty cell. ``None``: marks such as ``?`` and
         ``NA`` where the rest of a column are numbers. In a column of text they are text.
@@ -205,7 +205,8 @@ def _read(path: Path, given: Layout, notes: list[str]) -> "pd.DataFrame":
     content = contents(path)
     encoding = given.encoding or _encoding(content, path.name)
     try:
-        skip, options = _layout(_first_lines(content, encoding), given, notes, path.name)
+        lines = _first_lines(content, encoding, path.name)
+        skip, options = _layout(lines, given, notes, path.name)
 
         def read(blanks: Any) -> "pd.DataFrame":
             with warnings.catch_warnings():
@@ -259,11 +260,16 @@ def _lines(content: bytes, encoding: str, skip: int = 0) -> io.TextIOWrapper:
     return stream
 
 
-def _first_lines(content: bytes, encoding: str) -> list[str]:
+def _first_lines(content: bytes, encoding: str, where: str) -> list[str]:
     """Return enough lines to see how the file is laid out; an empty one ends the whole file."""
     lines: list[str] = []
     length = 0
     for line in _lines(content, encoding):
+        if (width := max(map(line.count, "\t;|, ")) + 1) > MOST_COLUMNS:
+            raise DatasetError(
+                f"{where}: found {width:,} columns; expected at most {MOST_COLUMNS:,}: keep a "
+                "table of this width as an .npz file"
+            )
         lines.append(line)
         length += len(line)
         if len(lines) >= SAMPLE or (length > SAMPLE_CHARACTERS and len(lines) > FEW):
@@ -272,10 +278,11 @@ def _first_lines(content: bytes, encoding: str) -> list[str]:
 
 
 def _split(lines: Sequence[str], sep: str) -> list[list[str]]:
+    last = lines[-1]
     if sep == SPACES:
-        return [line.split() for line in lines if line.strip()]
+        lines, sep = [line.strip().replace("\t", " ") for line in lines], " "
     rows = [row for row in csv.reader(lines, delimiter=sep, skipinitialspace=True) if row]
-    return rows if lines[-1] == "" or len(rows) < 3 else rows[:-1]  # the last may go on
+    return rows if last == "" or len(rows) < 3 else rows[:-1]  # which may go on
 
 
 def _layout(
@@ -325,15 +332,11 @@ def _layout(
 
 def _check_rows(rows: list[list[str]], where: str, sep: str) -> None:
     width = len(rows[0]) if rows else 0
-    if width > MOST_COLUMNS:
-        raise DatasetError(
-            f"{where}: found {width:,} columns; expected at most {MOST_COLUMNS:,}: keep a table "
-            "of this width as an .npz file"
-        )
     if odd := next((n for n, row in enumerate(rows) if len(row) != width), None):
         raise DatasetError(
             f"{where}: row {odd + 1} has {len(rows[odd])} cells and the first {width}; expected "
-            f"rows of equal length, with {sep!r} between cells (sep= names another)"
+            f"rows of equal length, with {sep!r} between cells (sep= names another, header= the "
+            "line of the names)"
         )
     if len(rows) < 2:
         raise DatasetError(f"{where}: found {len(rows)} row; expected several samples")
@@ -447,7 +450,7 @@ def _numbering(
     """Return the columns that number the rows, as given or, if it is certain, as found."""
     if index is False:
         return []
-    if index is not None:
+    if index is not None and index is not True:
         given = [index] if isinstance(index, str | int) else list(index)
         return [_column(frame, name, where) for name in given]
     distinct = [name for name in _distinct(frame) if name != target]
