@@ -160,7 +160,6 @@ def test_table_arguments_elsewhere_are_refused(tmp_path):
         ("a|b\n1.5|x\n2.5|z\n", ["a", "b"], ""),
         ("a\tb\n1.5\tx, y\n2.5\tx, z\n", ["a", "b"], ""),
         ("1.5   2 a\n2.5  3 b\n 1.5  4 a\n", ["column 1", "column 2", "column 3"], "sep="),
-        ('18.   8\t"ford a"\n9.5  4\t"a b"\n', ["column 1", "column 2"], ""),
         ('18.   8  "ford a"\n9.5  4  "a b"\n', ["column 1", "column 2", "column 3"], "sep="),
         ("sep=;\na;b\n1.5;x\n2.5;z\n", ["a", "b"], ""),
         ("# by me\na;b\n1.5;x\n2.5;z\n", ["a", "b"], "left out 1 lines"),
