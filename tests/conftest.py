@@ -1,6 +1,7 @@
 """What the tests share: a place of their own, small real files, a server with faults."""
 
 import contextlib
+import gzip
 import http.server
 import os
 import shutil
@@ -133,6 +134,7 @@ class Server:
     hold: threading.Event | None = None  # stop in the middle until this is set
     says_length: bool = True
     drip: float | None = None  # seconds before each byte
+    packs: bool = False  # as gzip, unasked
 
 
 @pytest.fixture
@@ -157,6 +159,9 @@ def server():
                 return
             body = state.content[start:]
             self.send_response(206 if start else 200)
+            if state.packs:
+                body = gzip.compress(body)
+                self.send_header("Content-Encoding", "gzip")
             if state.says_length:
                 self.send_header("Content-Length", str(len(body)))
             if start:

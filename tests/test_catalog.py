@@ -393,6 +393,14 @@ def test_server_that_does_not_say_how_long_it_is(server, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_server_that_packs_unasked(server, tmp_path, monkeypatch):
+    server.content, server.packs = bytes(5_000_000), True
+    target = tmp_path / "file"
+    download(f"{server.url}/file", target, check=expect(server.content), progress=False)
+    with pytest.raises(DatasetUnavailable, match="does not stop sending"):
+        download(f"{server.url}/f", tmp_path / "f", check=expect(b""), size=9, progress=False)
+
+
 def test_server_that_drips(server, tmp_path, monkeypatch):
     monkeypatch.setattr("helpers.datasets.download.PATIENCE", 1)
     server.content, server.drip = CONTENT, 0.02  # a byte at a time

@@ -125,7 +125,7 @@ def load_dataset(
     layout = Layout(sep, decimal, header, missing, encoding)
     table = {"target": target, "index": index, **layout._asdict()}
     if isinstance(name, str) and name in catalog.names():
-        _refuse(name, streaming=streaming, color_mode=color_mode, **table)
+        _refuse(name, streaming=streaming, color_mode=color_mode, regression=regression, **table)
         try:
             data = _load_known(name, test_size, seed, progress)
         except DatasetUnavailable as error:

@@ -188,7 +188,7 @@ def _request(url: str, part: Path, *, limit: int, progress: bool, timeout: float
         began = time.monotonic()
         try:
             with open(part, "ab" if resumes else "wb", opener=_open_itself) as stream, bar:
-                while chunk := response.raw.read1(CHUNK):
+                while chunk := response.raw.read1(CHUNK, decode_content=True):
                     stream.write(chunk)
                     bar.update(len(chunk))
                     seconds = time.monotonic() - began
