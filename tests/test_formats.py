@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from refusals import refusal
 
-from helpers.datasets import DatasetError, formats, load_dataset
+from helpers.datasets import AssumptionWarning, DatasetError, formats, load_dataset
 
 
 def arrays(**changes):
@@ -67,6 +67,9 @@ def test_npz_with_numbers_to_predict(tmp_path, dtype):
     data = load_dataset(save(tmp_path / "r.npz", y_train=y, y_test=y[:6]))
     assert (data.class_names, data.y_train.dtype) == ((), dtype)
     np.testing.assert_array_equal(data.y_test, y[:6])
+    many = np.arange(12) * 17
+    with pytest.warns(AssumptionWarning, match="y holds numbers to predict, not classes"):
+        assert load_dataset(save(tmp_path / "m.npz", y_train=many)).class_names == ()
     whole = load_dataset(save(tmp_path / "w.npz"), regression=True)
     assert (whole.class_names, whole.y_train.tolist()) == ((), arrays()["y_train"].tolist())
 

@@ -13,6 +13,7 @@ from helpers.datasets import catalog
 from helpers.datasets.dataset import (
     AssumptionWarning,
     Dataset,
+    assumed_of_labels,
     checked_dataset,
     flat,
     split_arrays,
@@ -178,6 +179,8 @@ def _load_npz(path: Path, *, test_size: float, seed: int, regression: bool | Non
     data = checked_dataset(
         path.stem, arrays, source=str(path), where=path.name, regression=regression
     )
+    y = np.concatenate([y for name, y in arrays.items() if name[0] == "y"], axis=None)
+    notes += assumed_of_labels(y, regression, "y")
     if data.x_train.ndim == 3 and data.input_dtype != np.uint8:
         shape = "×".join(map(str, data.input_shape))
         notes.append(

@@ -240,6 +240,24 @@ def are_numbers(y: np.ndarray, regression: bool | None = None) -> bool:
     return many and fractions
 
 
+def assumed_of_labels(
+    y: np.ndarray, regression: bool | None, what: str, *, named: bool = True
+) -> list[str]:
+    """Return what is assumed of labels: classes or numbers, if nobody says and it is not certain.
+
+    That many different fractions are numbers is certain where labels are ``named`` as such.
+    """
+    if regression is not None or y.dtype.kind not in "uif":
+        return []
+    numbers, fractions = are_numbers(y), bool((y != np.round(y)).any())
+    if numbers and not (fractions and named):
+        ways = "regression=False says" if named else "regression=False or target= say"
+        return [f"{what} holds numbers to predict, not classes ({ways} otherwise)"]
+    if fractions and not numbers:
+        return [f"{what} holds classes, not numbers to predict (regression=True says otherwise)"]
+    return []
+
+
 def _check_values(x: np.ndarray, what: str) -> None:
     if x.dtype == object:  # texts, built by the folder loader; files with objects are refused there
         return

@@ -15,7 +15,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from helpers.datasets.dataset import FEW, Dataset, are_numbers, checked_dataset, split_arrays, tell
+from helpers.datasets.dataset import (
+    FEW,
+    Dataset,
+    are_numbers,
+    assumed_of_labels,
+    checked_dataset,
+    split_arrays,
+    tell,
+)
 from helpers.datasets.formats import contents
 from helpers.errors import DatasetError, nearest
 
@@ -169,14 +177,7 @@ def from_table(
         _check_values(features, labels, where)
         y = labels.to_numpy() if labels.dtype.kind in "uif" else labels.astype(str).to_numpy("U")
         numbers = are_numbers(y, regression)
-        fractions = y.dtype.kind == "f" and bool((y != np.round(y)).any())
-        if regression is None and numbers and not (fractions and named):
-            notes.append(
-                f"column {target!r} holds numbers to predict, not classes (regression=False or "
-                "target= say otherwise)"
-            )
-        elif regression is None and fractions and not numbers:
-            notes.append(f"the numbers in {target!r} are classes (regression=True says otherwise)")
+        notes += assumed_of_labels(y, regression, f"column {target!r}", named=named)
         values, counts = np.unique(y, return_counts=True)
         if not numbers and counts.min() < 2:
             hint = " (is it a class at all?)" if len(values) > len(y) // 2 else ""
