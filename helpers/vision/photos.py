@@ -106,8 +106,8 @@ def _pictures(item: Any) -> list[Image.Image]:
         array = array[None]
     elif array.ndim == 3 and array.shape[0] == 3:
         raise DatasetError(
-            f"photos is an array of shape {array.shape}: three grey photos, or the channels of one "
-            "come first; expected photos[..., None], or np.moveaxis(photos, 0, -1)"
+            f"photos is an array of shape {array.shape}; expected photos[..., None] of three grey "
+            "ones, or np.moveaxis(photos, 0, -1) of one in colour"
         )
     elif array.ndim == 3:
         array = array[..., None]
