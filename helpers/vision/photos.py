@@ -151,11 +151,6 @@ def decode(
 
     Without a size it keeps its own. What is not a file and has that size stays as it is: it has
     been prepared before.
-
-    Raises
-    ------
-    DatasetError
-        If it is missing, broken, no image, too large, or smaller than ``MIN_SIDE`` on a side.
     """
     if isinstance(photo.source, Path):
         return images.read_image(
@@ -176,11 +171,6 @@ def readable(
 
     They are decoded on every core, a bounded number ahead of who asks for them. ``skipped``
     receives the reasons by the photos' names.
-
-    Raises
-    ------
-    DatasetError
-        If there is none.
     """
     skipped = {} if skipped is None else skipped
     several: list[str] = []
