@@ -154,8 +154,8 @@ def to_array(
         )
     if image.mode not in MODES and not image.mode.startswith("I;16"):
         raise DatasetError(
-            f"{name}: its pixels are of Pillow's mode {image.mode!r}, which does not say what is "
-            "black and what is white; expected 8 or 16 bits: save it as an 8-bit image"
+            f"{name}: pixels of Pillow's mode {image.mode!r} have no certain black and white; "
+            "expected 8 or 16 bits of grey or colour: save it as an 8-bit image"
         )
     try:
         image.load()
