@@ -326,3 +326,34 @@ def test_pictures_of_other_packages():
         assert pixels.shape == (*header_size(path), 3)
         assert pixels.dtype == np.uint8
         assert images.read_image(path, (50, 60), resize=images.middle).shape == (50, 60, 3)
+
+
+@pytest.fixture(scope="module")
+def whole_files(tmp_path_factory):
+    """Return the bytes of one small photo in each format, by suffix."""
+    folder = tmp_path_factory.mktemp("whole")
+    picture, exif = turned(6)
+    for suffix, (kind, options) in KINDS.items():
+        picture.save(folder / f"photo.{suffix}", kind, exif=exif, **options)
+    picture.save(folder / "photo.gif", save_all=True, append_images=[picture.rotate(90)])
+    picture.save(folder / "photo.bmp")
+    return {path.suffix: path.read_bytes() for path in folder.iterdir()}
+
+
+@settings(max_examples=300, deadline=None)
+@given(data=st.data())
+def test_damaged_bytes_give_a_picture_or_one_line(whole_files, tmp_path_factory, data):
+    suffix = data.draw(st.sampled_from(sorted(whole_files)))
+    content = bytearray(whole_files[suffix])
+    for _ in range(data.draw(st.integers(1, 3))):
+        place = data.draw(st.integers(0, 300) | st.integers(0, len(content) - 1))
+        content[place % len(content)] = data.draw(st.integers(0, 255))
+    path = tmp_path_factory.getbasetemp() / f"damaged{suffix}"
+    path.write_bytes(content)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            size = header_size(path)
+            assert images.read_image(path, several=[]).shape == (*size, 3)
+        except DatasetError as error:
+            assert "\n" not in str(error)

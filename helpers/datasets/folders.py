@@ -61,10 +61,7 @@ class ClassFolders:
 
     @property
     def parts(self) -> dict[str, Files]:
-        """The files by the part's name in a ``Dataset``: train, test and, where there is one, val.
-
-        ``x_val`` and ``y_val`` hold what is read of the last.
-        """
+        """The files by the part's name in a ``Dataset``: train, test and maybe val."""
         parts = {"train": self.train, "test": self.test}
         return parts if self.validation is None else parts | {"val": self.validation}
 
@@ -76,12 +73,6 @@ def find_class_folders(
 
     Files in folders below a class folder belong to the class. Without class folders, a
     ``labels.csv`` names the class of each file.
-
-    Raises
-    ------
-    DatasetError
-        If there is no class folder, fewer than two, an empty one, or two parts have different
-        classes.
     """
     folders = _part_folders(path)
     listed = {part: _list_classes(folder, suffixes) for part, folder in folders.items()}
@@ -200,13 +191,7 @@ def _numbered(labelled: list[tuple[Path, str]]) -> tuple[tuple[str, ...], Files]
 
 
 def read_labels(folder: Path) -> dict[str, str]:
-    """Return the label of each file that a folder's ``labels.csv`` names; none if it has none.
-
-    Raises
-    ------
-    DatasetError
-        If it has no columns of files and of labels, lacks a label, or has two for one file.
-    """
+    """Return the label of each file that a folder's ``labels.csv`` names; none if it has none."""
     import pandas as pd
 
     path = folder / LABELS
@@ -301,13 +286,7 @@ def files_below(folder: Path) -> list[str]:
 def check_no_class_is_empty(
     path: Path, class_names: Sequence[str], labels: dict[str, np.ndarray]
 ) -> None:
-    """Refuse a folder of which a class has lost all its files to ``on_error="skip"``.
-
-    Raises
-    ------
-    DatasetError
-        Names the class, and the part (train or test) that it is missing from.
-    """
+    """Refuse a folder of which a class has lost all files of a part to ``on_error="skip"``."""
     for part, y in labels.items():
         counts = np.bincount(y, minlength=len(class_names))
         if counts.min() == 0:

@@ -21,12 +21,9 @@ MODES = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YC
 # How to turn an image of each EXIF orientation. ImageOps.exif_transpose also writes the EXIF data
 # anew, which fails where other parts of it are malformed.
 ORIENTATION = 0x0112
-TURNS = {
-    number: getattr(Image.Transpose, name)
-    for number, name in enumerate(
-        ("FLIP_LEFT_RIGHT", "ROTATE_180", "FLIP_TOP_BOTTOM", "TRANSPOSE", "ROTATE_270",
-         "TRANSVERSE", "ROTATE_90"), 2)
-}  # fmt: skip
+Turn = Image.Transpose
+TURNS = {2: Turn.FLIP_LEFT_RIGHT, 3: Turn.ROTATE_180, 4: Turn.FLIP_TOP_BOTTOM, 5: Turn.TRANSPOSE,
+         6: Turn.ROTATE_270, 7: Turn.TRANSVERSE, 8: Turn.ROTATE_90}  # fmt: skip
 # What a PNG contains if it says an orientation, maybe behind its pixels.
 PNG_ORIENTATION = (b"eXIf", b"Raw profile type exif", b"XML:com.adobe.xmp")
 # Tags of TIFF. Pillow hands 12 bits over as if they were 16, and white as 0 as it is.
@@ -51,13 +48,7 @@ def classic(image: Image.Image, size: tuple[int, int]) -> Image.Image:
 
 
 def open_image(path: Path) -> Image.Image:
-    """Open an image lazily: its header is read and checked, its pixels are not.
-
-    Raises
-    ------
-    DatasetError
-        If it is no file of one of ``FORMATS``, or larger than ``MAX_BYTES`` or ``MAX_PIXELS``.
-    """
+    """Open an image lazily: its header is read and checked, its pixels are not."""
     if not os.path.isfile(path):  # noqa: PTH113 – which no path makes raise; and a pipe would hang
         content = "no image file but a folder, a pipe or a device"
         raise DatasetError(
@@ -95,7 +86,7 @@ def is_grey(image: Image.Image) -> bool:
 
 def upright_size(image: Image.Image) -> tuple[int, int]:
     """Return (height, width) of an opened file as ``read_image`` will give them."""
-    turned = _orientation(image) > 4 if _may_be_turned(image) else False
+    turned = _may_be_turned(image) and _orientation(image) > 4
     return (image.width, image.height) if turned else (image.height, image.width)
 
 
@@ -136,11 +127,6 @@ def read_image(
 
     Transparency is laid on white, 16-bit greys are divided by 257, and of several pictures in a
     file the first is taken; its path is added to ``several``.
-
-    Raises
-    ------
-    DatasetError
-        If it is broken, truncated, of another format, too large, or has a side below ``min_side``.
     """
     with open_image(path) as image:
         if several is not None and has_several(image):
@@ -168,8 +154,8 @@ def to_array(
         )
     if image.mode not in MODES and not image.mode.startswith("I;16"):
         raise DatasetError(
-            f"{name}: its pixels are of Pillow's mode {image.mode!r}, which does not say what is "
-            "black and what is white; expected 8 or 16 bits: save it as an 8-bit image"
+            f"{name}: pixels of Pillow's mode {image.mode!r} have no certain black and white; "
+            "expected 8 or 16 bits of grey or colour: save it as an 8-bit image"
         )
     try:
         image.load()

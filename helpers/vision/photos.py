@@ -106,8 +106,8 @@ def _pictures(item: Any) -> list[Image.Image]:
         array = array[None]
     elif array.ndim == 3 and array.shape[0] == 3:
         raise DatasetError(
-            f"photos is an array of shape {array.shape}: three grey photos, or the channels of one "
-            "come first; expected photos[..., None], or np.moveaxis(photos, 0, -1)"
+            f"photos is an array of shape {array.shape}; expected photos[..., None] of three grey "
+            "ones, or np.moveaxis(photos, 0, -1) of one in colour"
         )
     elif array.ndim == 3:
         array = array[..., None]
@@ -151,11 +151,6 @@ def decode(
 
     Without a size it keeps its own. What is not a file and has that size stays as it is: it has
     been prepared before.
-
-    Raises
-    ------
-    DatasetError
-        If it is missing, broken, no image, too large, or smaller than ``MIN_SIDE`` on a side.
     """
     if isinstance(photo.source, Path):
         return images.read_image(
@@ -176,11 +171,6 @@ def readable(
 
     They are decoded on every core, a bounded number ahead of who asks for them. ``skipped``
     receives the reasons by the photos' names.
-
-    Raises
-    ------
-    DatasetError
-        If there is none.
     """
     skipped = {} if skipped is None else skipped
     several: list[str] = []

@@ -103,11 +103,6 @@ def read_state_dict(path: Path) -> dict[str, np.ndarray]:
 
     The file has the format before PyTorch 1.6. The arrays stand in its order, by name: float32 or
     int64, in C order.
-
-    Raises
-    ------
-    TorchFileError
-        For anything else. Nothing in the file is executed.
     """
     try:
         with path.open("rb") as file:

@@ -144,11 +144,6 @@ def build(
     """Build a network of ``keras.applications`` with weights, or with random ones (None).
 
     Keras knows the file that it wants, where it is and its digest; ``find_or_download`` gets it.
-
-    Raises
-    ------
-    WeightsError
-        If the weights cannot be had or read, or are another network's.
     """
     if weights is None:
         return _built(builder, None, **options)
