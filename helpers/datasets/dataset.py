@@ -211,13 +211,7 @@ def checked_dataset(
 def split_arrays(
     x: np.ndarray, y: np.ndarray, *, test_size: float, seed: int, regression: bool | None = None
 ) -> dict[str, np.ndarray]:
-    """Split samples into the four arrays of a ``Dataset``, by class unless numbers are predicted.
-
-    Raises
-    ------
-    DatasetError
-        If ``test_size`` is not between 0 and 1, or a class has a single member.
-    """
+    """Split samples into four arrays of a ``Dataset``, by class unless numbers are predicted."""
     strata = np.zeros(len(y)) if are_numbers(y, regression) else y
     train, test = holdout(strata, test_size, seed)
     return {"x_train": x[train], "y_train": y[train], "x_test": x[test], "y_test": y[test]}
@@ -278,13 +272,7 @@ def _check_values(x: np.ndarray, what: str) -> None:
 
 
 def flat(y: np.ndarray, where: str) -> np.ndarray:
-    """Return labels of shape (n,); CIFAR-10's come as a column.
-
-    Raises
-    ------
-    DatasetError
-        If they have another shape.
-    """
+    """Return labels of shape (n,), which may come as a column, or refuse another shape."""
     if y.ndim == 2 and y.shape[1] == 1:
         return y[:, 0]
     if y.ndim != 1:

@@ -46,11 +46,6 @@ def max_bytes() -> int:
     """Return how many bytes one file may hold or unpack to.
 
     ``COURSE_MAX_BYTES``, or else 8 GB, or half of this machine's memory if that is less.
-
-    Raises
-    ------
-    DatasetError
-        If the variable is no number.
     """
     if given := os.environ.get("COURSE_MAX_BYTES"):
         try:
@@ -64,13 +59,7 @@ def max_bytes() -> int:
 
 
 def check_size(size: int, what: str) -> None:
-    """Refuse what is larger than ``max_bytes`` before it fills the memory.
-
-    Raises
-    ------
-    DatasetError
-        If it is.
-    """
+    """Refuse what is larger than ``max_bytes`` before it fills the memory."""
     if size > max_bytes():
         raise DatasetError(
             f"{what} holds more than {max_bytes():,} bytes, packed or unpacked; expected fewer: "
@@ -79,13 +68,7 @@ def check_size(size: int, what: str) -> None:
 
 
 def check_regular(path: Path) -> None:
-    """Refuse devices and pipes, which may never end, and files that are too large.
-
-    Raises
-    ------
-    DatasetError
-        If ``path`` is no regular file, or is larger than ``max_bytes``.
-    """
+    """Refuse devices and pipes, which may never end, and files larger than ``max_bytes``."""
     if not path.is_file():
         raise DatasetError(
             f"{path.name}: found no regular file (a folder, a pipe, a device or nothing); expected "

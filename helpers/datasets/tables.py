@@ -346,29 +346,21 @@ def _check_rows(rows: list[list[str]], where: str, sep: str) -> None:
 def _separator(lines: list[str], assumed: list[str]) -> str:
     """Return the character at which every line falls into as many cells, more than one."""
     first = lines[0] if lines else ""
-    fitting = {}
-    for sep in filter(first.__contains__, "\t;|,"):
+    fitting = []
+    for sep in filter(first.__contains__, "\t;|,"):  # the comma last: it may be a decimal
         with contextlib.suppress(csv.Error):
             rows = _split(lines, sep)
             if len({len(row) for row in rows}) == 1 < len(rows[0]):
-                fitting[sep] = rows
-    if "\t" in fitting or len(fitting) == 1:
-        return next(iter(fitting))
-    if fitting:  # the cells of the right one are numbers rather than pieces of them
-        best = max(fitting, key=lambda sep: _share_of_numbers(fitting[sep], sep))
-        assumed.append(f"sep={best!r}")
-        return best
+                fitting.append(sep)
+    if fitting:
+        assumed += [f"sep={fitting[0]!r}"] if len(fitting) > 1 and fitting[0] != "\t" else []
+        return fitting[0]
     rows = _split(lines, SPACES)
-    if len({len(row) for row in rows}) == 1 < len(rows[0]) and _share_of_numbers(rows, "") >= 0.5:
+    numeric = all(any(map(NUMBER.fullmatch, row)) for row in rows)
+    if len({len(row) for row in rows}) == 1 < len(rows[0]) and numeric:
         assumed.append(f"sep={SPACES!r}")
         return SPACES
     return max(",;\t|", key=first.count)
-
-
-def _share_of_numbers(rows: list[list[str]], sep: str) -> float:
-    cells = [cell for row in rows for cell in row]
-    signs = [NUMBER] if sep == "," else [NUMBER, COMMA]
-    return sum(any(s.fullmatch(cell.strip()) for s in signs) for cell in cells) / len(cells)
 
 
 def _decimal(rows: list[list[str]], assumed: list[str]) -> str:
@@ -462,14 +454,15 @@ def _numbering(
     unnamed = [name for name in distinct if _numbers_rows(frame[name].to_numpy())]
     if len(unnamed) + len(numbering) == frame.shape[1] - 1:
         unnamed = []  # it is all that there is to learn from
-    distinct = [name for name in distinct if name not in unnamed]
     for name in numbering + unnamed:
         notes.append(f"column {name!r} numbers the rows and is left out (index=False keeps it)")
-    if distinct and len(frame) >= FEW:
-        notes.append(
-            f"column {distinct[0]!r} has another whole number in every row and is kept "
-            f"(index={distinct[0]!r} leaves it out)"
-        )
+    for name in distinct:  # in a short table that is chance, if they do not follow each other
+        if name not in unnamed and (len(frame) >= FEW or np.ptp(frame[name]) < len(frame)):
+            notes.append(
+                f"column {name!r} has another whole number in every row and is kept "
+                f"(index={name!r} leaves it out)"
+            )
+            break
     return numbering + unnamed
 
 
