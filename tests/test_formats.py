@@ -136,7 +136,8 @@ def test_one_array_a_file(tmp_path):
         ((100, 12), np.int16, "sequences", False),
         ((8, 8, 3), np.float32, "images", True),
         ((3, 8, 9), np.float32, "images", True),
-        ((10, 8, 9), np.float32, "sequences", True),
+        ((10, 8, 9), np.float32, "sequences", False),
+        ((28, 28, 28), np.uint8, "sequences", False),
         ((7,), np.float32, "table", True),
     ],
 )

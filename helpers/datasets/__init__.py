@@ -181,7 +181,8 @@ def _load_npz(path: Path, *, test_size: float, seed: int, regression: bool | Non
     )
     y = np.concatenate([y for name, y in arrays.items() if name[0] == "y"], axis=None)
     notes += assumed_of_labels(y, regression, "y")
-    if data.x_train.ndim == 3 and data.input_dtype != np.uint8:
+    is_byte = data.input_dtype == np.uint8
+    if data.kind == "sequences" or (data.x_train.ndim == 3 and not is_byte):
         shape = "×".join(map(str, data.input_shape))
         notes.append(
             f"took samples of {shape} {data.input_dtype} as {data.kind} (data.replace(kind=…) says "
