@@ -165,7 +165,7 @@ def folder(path: str) -> dict[str, float]:
     import warnings
 
     from helpers.vision import load_classifier
-    from helpers.vision.photos import decoded, list_photos
+    from helpers.vision.photos import list_photos, readable
 
     network = load_classifier("MobileNet", None, alpha=0.25)
     network.weights = "random"  # so that it predicts all the same
@@ -177,7 +177,7 @@ def folder(path: str) -> dict[str, float]:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     count = len(table) // 3
     start = time.perf_counter()
-    for _ in decoded(list_photos(path), network.image_size):
+    for _ in readable(list_photos(path), network.image_size):
         pass
     decoding = time.perf_counter() - start
     images = noise(BATCH)

@@ -111,8 +111,9 @@ def data() -> None:
 @data.command("list")
 def list_data() -> None:
     """Show every dataset that can be loaded by name, and weights, and where they are."""
-    from helpers.datasets import catalog, weights
+    from helpers.datasets import catalog
     from helpers.environment import download_size
+    from helpers.vision import weights
 
     for name, entry in catalog.manifest().items():
         place = next(catalog.find(name), None)
@@ -127,8 +128,9 @@ def list_data() -> None:
 
 
 def _check_names(names: tuple[str, ...]) -> None:
-    from helpers.datasets import catalog, weights
+    from helpers.datasets import catalog
     from helpers.errors import DatasetError, nearest
+    from helpers.vision import weights
 
     known = (*catalog.names(), *weights.known())
     for name in names:
@@ -143,7 +145,8 @@ def _check_names(names: tuple[str, ...]) -> None:
 @click.argument("names", nargs=-1, required=True, metavar="NAME…")
 def fetch(names: tuple[str, ...]) -> None:
     """Make sure that datasets and weights are on this machine; download what is not."""
-    from helpers.datasets import catalog, weights
+    from helpers.datasets import catalog
+    from helpers.vision import weights
 
     _check_names(names)
     for name in names:
@@ -160,7 +163,8 @@ def fetch(names: tuple[str, ...]) -> None:
 @click.argument("names", nargs=-1, metavar="[NAME…]")
 def verify(names: tuple[str, ...]) -> None:
     """Verify the content of every copy found; exit 0 only if each is good and none is missing."""
-    from helpers.datasets import catalog, weights
+    from helpers.datasets import catalog
+    from helpers.vision import weights
 
     _check_names(names)
     good = True

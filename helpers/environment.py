@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from helpers import hardware
-from helpers.datasets import catalog, weights
+from helpers.datasets import catalog
 from helpers.errors import CourseError, DatasetError
+from helpers.vision import weights
 
 GB = 1 << 30
 PACKAGE = "deep-learning-course"

@@ -1,10 +1,12 @@
-"""Make data fit for learning: scale, encode, augment.
+"""Make data fit for learning: scale, standardise, encode, augment.
 
 What is learned from data (a minimum, an alphabet) is learned from the training set alone and
 applied to all parts: a test set that has shaped its own preprocessing is no test.
 """
 
 import io
+import math
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +16,39 @@ from helpers.errors import DatasetError
 
 if TYPE_CHECKING:
     import keras
+
+
+BLOCK = 32 << 20  # bytes of float64: copies are made of a block at a time, never of a whole set
+
+
+def blocks(x: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield consecutive samples in views that take up to 32 MB as float64."""
+    rows = max(1, BLOCK // (8 * max(1, math.prod(x.shape[1:]))))
+    for start in range(0, len(x), rows):
+        yield x[start : start + rows]
+
+
+def moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the mean and standard deviation of each feature, in one pass without a float copy.
+
+    Parameters
+    ----------
+    x : ndarray of numbers, shape (n, ...)
+
+    Returns
+    -------
+    mean, std : ndarray of float64, shape (...)
+        The population standard deviation (divided by n). Each block of samples is centred by the
+        mean of the first, so that large offsets cost no precision.
+    """
+    offset = next(blocks(x)).mean(axis=0, dtype=np.float64)
+    total, squares = np.zeros(x.shape[1:]), np.zeros(x.shape[1:])
+    for block in blocks(x):
+        centred = block - offset
+        total += centred.sum(axis=0)
+        squares += np.einsum("i...,i...->...", centred, centred)
+    shift = total / len(x)
+    return offset + shift, np.sqrt(np.maximum(squares / len(x) - shift**2, 0))
 
 
 def count_not_finite(array: np.ndarray) -> int:
@@ -46,16 +81,48 @@ def scale(data: Dataset) -> Dataset:
     return _convert_rows(data, MinMaxScaler())
 
 
+def standardize(data: Dataset) -> Dataset:
+    """Bring features to mean 0 and standard deviation 1 in the training set, as float32.
+
+    Images keep the contrast between their pixels: they share one mean and one standard deviation
+    (colour images: one for each channel). In tables every column has its own, in sequences every
+    feature, at all steps together.
+
+    Raises
+    ------
+    DatasetError
+        If the set holds texts.
+    """
+    if data.kind != "images":
+        from sklearn.preprocessing import StandardScaler
+
+        return _convert_rows(data, StandardScaler())
+    pixel_mean, pixel_std = moments(data.x_train)
+    channels = {1, 3, 4}
+    first = len(pixel_mean.shape) == 3 and pixel_mean.shape[-1] not in channels
+    axes = (1, 2) if first else (0, 1)  # height and width; a third axis, the channels, stays apart
+    mean = pixel_mean.mean(axis=axes, keepdims=True)
+    # Law of total variance: the mean of the pixels' variances plus the variance of their means.
+    std = np.sqrt(
+        (pixel_std**2).mean(axis=axes, keepdims=True) + pixel_mean.var(axis=axes, keepdims=True)
+    )
+    std = np.where(std > 0, std, 1)  # a constant channel becomes 0
+
+    def transform(x: np.ndarray) -> np.ndarray:
+        result = np.multiply(x, (1 / std).astype(np.float32), dtype=np.float32)
+        result -= (mean / std).astype(np.float32)
+        return result
+
+    return data.convert(transform)
+
+
 def _convert_rows(data: Dataset, scaler: Any) -> Dataset:
     if data.kind == "text":
         raise DatasetError(f"{data.name} holds texts; expected images or a table")
-    shape = data.input_shape
-    rows = data.x_train.reshape(len(data.x_train), -1)
-    scaler.fit(rows)
+    scaler.fit(data.x_train.reshape(-1, data.input_shape[-1]))  # the steps of a sequence are rows
 
     def transform(x: np.ndarray) -> np.ndarray:
-        flat = scaler.transform(x.reshape(len(x), -1))
-        return flat.astype(np.float32).reshape(-1, *shape)
+        return scaler.transform(x.reshape(-1, x.shape[-1])).astype(np.float32).reshape(x.shape)
 
     return data.convert(transform)
 

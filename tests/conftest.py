@@ -1,11 +1,13 @@
 """What the tests share: a place of their own, small real files, a server with faults."""
 
 import contextlib
+import gzip
 import http.server
 import os
 import shutil
 import signal
 import threading
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -128,6 +130,9 @@ class Server:
     requests: list[str] = field(default_factory=list)
     started: threading.Event = field(default_factory=threading.Event)
     hold: threading.Event | None = None  # stop in the middle until this is set
+    says_length: bool = True
+    drip: float | None = None  # seconds before each byte
+    packs: bool = False  # as gzip, unasked
 
 
 @pytest.fixture
@@ -152,7 +157,11 @@ def server():
                 return
             body = state.content[start:]
             self.send_response(206 if start else 200)
-            self.send_header("Content-Length", str(len(body)))
+            if state.packs:
+                body = gzip.compress(body)
+                self.send_header("Content-Encoding", "gzip")
+            if state.says_length:
+                self.send_header("Content-Length", str(len(body)))
             if start:
                 last = len(state.content) - 1
                 self.send_header("Content-Range", f"bytes {start}-{last}/{last + 1}")
@@ -163,6 +172,10 @@ def server():
                 self.wfile.flush()
                 state.hold.wait(30)
                 return
+            for byte in body if state.drip else b"":
+                time.sleep(state.drip)
+                self.wfile.write(bytes([byte]))
+                self.wfile.flush()
             if state.drop_after is not None:
                 body = body[: state.drop_after]
             self.wfile.write(body)

@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -258,6 +259,34 @@ def test_idx_files_and_their_digests(manifest, tmp_path):
         load_dataset("four")
 
 
+def test_idx_files_packed_anew_are_known_by_their_arrays(manifest, tmp_path, server, monkeypatch):
+    def idx(array, level):
+        header = bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">i4").tobytes()
+        return gzip.compress(header + bytes(array), level)
+
+    held = {name: array.astype(np.uint8) for name, array in arrays().items()}
+    manifest["four"] = {
+        "format": "idx", "class_names": ["a", "b"],
+        "arrays": {name: hashlib.sha256(array).hexdigest() for name, array in held.items()},
+        "files": [{"path": f"four/{name}.gz", "digest": "md5:of another packing", "bytes": 1,
+                   "url": ""} for name in held],
+    }  # fmt: skip
+    folder = tmp_path / "cache" / "four"
+    folder.mkdir(parents=True)
+    for name, array in held.items():
+        (folder / f"{name}.gz").write_bytes(idx(array, 1))
+    np.testing.assert_array_equal(load_dataset("four").x_test, held["x_test"])
+    (folder / "x_test.gz").unlink()  # and so is one that is downloaded
+    server.content = idx(held["x_test"], 9)
+    monkeypatch.delenv("COURSE_OFFLINE")
+    monkeypatch.setenv("COURSE_MIRROR", server.url)
+    np.testing.assert_array_equal(load_dataset("four", progress=False).x_test, held["x_test"])
+    (folder / "x_test.gz").unlink()
+    server.content = idx(held["x_train"], 9)
+    with pytest.raises(DatasetUnavailable, match="x_test is not what was published"):
+        load_dataset("four", progress=False)
+
+
 def test_manifest_entries_are_complete():
     for entry in catalog.manifest().values():
         assert len(entry["class_names"]) == 10
@@ -351,6 +380,123 @@ def test_server_that_does_not_stop(server, tmp_path):
     server.content = CONTENT
     with pytest.raises(DatasetUnavailable, match="does not stop sending"):
         download(f"{server.url}/f", tmp_path / "f", check=expect(b""), size=1000, progress=False)
+
+
+def test_server_that_does_not_say_how_long_it_is(server, tmp_path, monkeypatch):
+    server.content, server.says_length = CONTENT, False
+    target = tmp_path / "file"
+    download(f"{server.url}/file", target, check=expect(CONTENT), progress=False)
+    target.unlink()
+    monkeypatch.setenv("COURSE_MAX_BYTES", "1e6")
+    with pytest.raises(DatasetUnavailable, match="does not stop sending"):
+        download(f"{server.url}/file", target, check=expect(CONTENT), progress=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_server_that_packs_unasked(server, tmp_path, monkeypatch):
+    server.content, server.packs = bytes(5_000_000), True
+    target = tmp_path / "file"
+    download(f"{server.url}/file", target, check=expect(server.content), progress=False)
+    with pytest.raises(DatasetUnavailable, match="does not stop sending"):
+        download(f"{server.url}/f", tmp_path / "f", check=expect(b""), size=9, progress=False)
+
+
+def test_server_that_drips(server, tmp_path, monkeypatch):
+    monkeypatch.setattr("helpers.datasets.download.PATIENCE", 1)
+    server.content, server.drip = CONTENT, 0.02  # a byte at a time
+    start = time.monotonic()
+    with pytest.raises(DatasetUnavailable, match="fewer than 1000 bytes a second"):
+        download(f"{server.url}/file", tmp_path / "file", check=expect(CONTENT), progress=False)
+    assert time.monotonic() - start < 10
+
+
+def test_passwords_are_not_shown(server, tmp_path, monkeypatch, tiny):
+    monkeypatch.delenv("COURSE_OFFLINE")
+    host = server.url.removeprefix("http://")
+    for status, content in ((403, b""), (None, b"a login page")):
+        server.status, server.content = status, content
+        monkeypatch.setenv("COURSE_MIRROR", f"http://teacher:secret@{host}/data?key=hidden")
+        with pytest.raises(DatasetUnavailable) as caught:
+            load_dataset("tiny", progress=False)
+        assert host in str(caught.value)
+        for word in ("teacher", "secret", "hidden"):
+            assert word not in str(caught.value)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links")
+@pytest.mark.parametrize("dangling", [True, False])
+def test_links_are_not_followed_when_writing(server, tmp_path, dangling):
+    server.content = CONTENT
+    precious = tmp_path / "precious"
+    if not dangling:
+        precious.write_bytes(b"mine")
+    for name in ("file.part", "file"):
+        (tmp_path / "cache").mkdir(exist_ok=True)
+        (tmp_path / "cache" / name).symlink_to(precious)
+    target = tmp_path / "cache" / "file"
+    download(f"{server.url}/file", target, check=expect(CONTENT), progress=False)
+    assert target.read_bytes() == CONTENT
+    assert not target.is_symlink()
+    assert precious.exists() != dangling
+    assert dangling or precious.read_bytes() == b"mine"
+
+
+@pytest.fixture
+def secure(server, tmp_path, monkeypatch):
+    """Serve over https what ``server`` serves over http, or lead there."""
+    import http.server
+    import ssl
+    import threading
+
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1"]
+    command += ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"]
+    command += ["-keyout", str(key), "-out", str(certificate)]
+    if shutil.which("openssl") is None:
+        pytest.skip("needs openssl to make a certificate")
+    subprocess.run(command, check=True, capture_output=True)
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            leads = f"{server.url}/file" if self.path == "/down" else "/file"
+            self.send_response(200 if self.path == "/file" else 302)
+            self.send_header("Location", leads)
+            self.send_header("Content-Length", str(len(CONTENT) if self.path == "/file" else 0))
+            self.end_headers()
+            self.wfile.write(CONTENT if self.path == "/file" else b"")
+
+        def log_message(self, *_):
+            pass
+
+    httpd = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    httpd.socket = context.wrap_socket(httpd.socket, server_side=True)
+    threading.Thread(target=httpd.serve_forever, daemon=True).start()
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
+    yield f"https://127.0.0.1:{httpd.server_address[1]}"
+    httpd.shutdown()
+    httpd.server_close()
+
+
+def test_https_does_not_lead_to_http(server, secure, tmp_path):
+    server.content = CONTENT
+    download(f"{secure}/around", tmp_path / "a", check=expect(CONTENT), progress=False)
+    with pytest.raises(DatasetUnavailable, match="leads from https to http"):
+        download(f"{secure}/down", tmp_path / "b", check=expect(CONTENT), progress=False)
+    assert server.requests == []
+    assert not (tmp_path / "b").exists()
+
+
+@pytest.mark.parametrize("content", [CONTENT, b"a login page"])
+def test_no_lock_stays(tiny, server, tmp_path, monkeypatch, content):
+    monkeypatch.delenv("COURSE_OFFLINE")
+    for url in (server.url, "http://127.0.0.1:9"):
+        monkeypatch.setenv("COURSE_MIRROR", url)
+        server.content = content
+        with pytest.raises(DatasetUnavailable):
+            load_dataset("tiny", progress=False)
+        assert list((tmp_path / "cache").iterdir()) == []
 
 
 def test_refused_range_without_a_part(server, tmp_path, monkeypatch):

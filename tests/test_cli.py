@@ -14,8 +14,8 @@ from stand_in import write_weights
 
 from helpers import environment, hardware
 from helpers.cli import main
-from helpers.datasets import weights
 from helpers.files import notebooks_dir
+from helpers.vision import weights
 
 
 def course(*arguments, **options):

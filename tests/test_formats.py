@@ -5,13 +5,14 @@ import hashlib
 import io
 import pickle
 import tarfile
+import warnings
 import zipfile
 
 import numpy as np
 import pytest
 from refusals import refusal
 
-from helpers.datasets import DatasetError, formats, load_dataset
+from helpers.datasets import AssumptionWarning, DatasetError, formats, load_dataset
 
 
 def arrays(**changes):
@@ -42,6 +43,119 @@ def test_npz_loads(tmp_path):
     assert data.y_train.dtype == np.int64
 
 
+@pytest.mark.parametrize(
+    ("labels", "names"),
+    [
+        ([5, 6, 7], ("5", "6", "7")),
+        ([1, 2, 3], ("1", "2", "3")),
+        ([0, 2, 4], ("0", "2", "4")),
+        ([-1.0, 1.0, 10.0], ("-1", "1", "10")),
+        ([0.5, 1.0, 1.5], ("0.5", "1.0", "1.5")),
+        ([False, True, True], ("False", "True")),
+    ],
+)
+def test_labels_become_class_numbers(tmp_path, labels, names):
+    data = load_dataset(save(tmp_path / "l.npz", y_train=labels * 4, y_test=labels * 2))
+    assert data.class_names == names
+    numbers = [names.index(str(label) if str(label) in names else f"{label:g}") for label in labels]
+    assert data.y_test.tolist() == numbers * 2
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_npz_with_numbers_to_predict(tmp_path, dtype):
+    y = np.random.default_rng(0).random(12).astype(dtype)
+    data = load_dataset(save(tmp_path / "r.npz", y_train=y, y_test=y[:6]))
+    assert (data.class_names, data.y_train.dtype) == ((), dtype)
+    np.testing.assert_array_equal(data.y_test, y[:6])
+    many = np.arange(12) * 17
+    with pytest.warns(AssumptionWarning, match="y holds numbers to predict, not classes"):
+        assert load_dataset(save(tmp_path / "m.npz", y_train=many)).class_names == ()
+    whole = load_dataset(save(tmp_path / "w.npz"), regression=True)
+    assert (whole.class_names, whole.y_train.tolist()) == ((), arrays()["y_train"].tolist())
+
+
+MEDMNIST = {"train_images": "x_train", "train_labels": "y_train", "val_images": "x_val",
+            "val_labels": "y_val", "test_images": "x_test", "test_labels": "y_test"}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        MEDMNIST,
+        {"X_train": "x_train", "Y_train": "y_train", "X_valid": "x_val", "Y_valid": "y_val",
+         "X_test": "x_test", "Y_test": "y_test"},
+        {"training-data": "x_train", "training-targets": "y_train", "validation-data": "x_val",
+         "validation-targets": "y_val", "testing-data": "x_test", "testing-targets": "y_test"},
+    ],
+)  # fmt: skip
+def test_names_of_arrays(tmp_path, names):
+    good = arrays(y_train=(np.arange(12) % 3)[:, None])
+    good |= {"x_val": good["x_test"] // 2, "y_val": (np.arange(6) % 3)[:, None]}
+    held = {name: good[role] for name, role in names.items()}
+    np.savez(tmp_path / "m.npz", **held, label_names=["a", "b", "c"])
+    data = load_dataset(tmp_path / "m.npz")
+    for role, array in good.items():
+        np.testing.assert_array_equal(getattr(data, role), array.reshape(getattr(data, role).shape))
+
+
+@pytest.mark.parametrize("names", [("x", "y"), ("images", "labels"), ("X_train", "y_train")])
+def test_arrays_without_a_test_part_are_split(tmp_path, names):
+    x = np.arange(40)[:, None, None] * np.ones((1, 8, 8), np.uint8)
+    np.savez(
+        tmp_path / "xy.npz",
+        **dict(zip(names, (x.astype(np.uint8), np.arange(40) % 2), strict=True)),
+    )
+    data = load_dataset(tmp_path / "xy.npz", test_size=0.25)
+    assert (len(data.x_train), len(data.x_test)) == (30, 10)
+    np.testing.assert_array_equal(data.x_test[:, 0, 0] % 2, data.y_test)
+    np.savez(tmp_path / "short.npz", x=x.astype(np.uint8), y=np.arange(39) % 2)
+    assert "40 samples and y_train has 39 labels" in refusal(tmp_path / "short.npz")
+
+
+def test_one_array_a_file(tmp_path):
+    for role, array in arrays().items():
+        kind, part = role.split("_")
+        np.savez(tmp_path / f"kmnist-{part}-{'imgs' if kind == 'x' else 'labels'}.npz", array)
+    np.savez(tmp_path / "k49-train-imgs.npz", np.zeros(3))
+    data = load_dataset(tmp_path / "kmnist-train-imgs.npz")
+    for role, array in arrays().items():
+        np.testing.assert_array_equal(getattr(data, role), array)
+    (tmp_path / "kmnist-test-labels.npz").unlink()
+    message = refusal(tmp_path / "kmnist-train-imgs.npz")
+    assert "only x_test, x_train, y_train in the files beside it" in message
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype", "kind", "certain"),
+    [
+        ((28, 28), np.uint8, "images", True),
+        ((5, 90), np.uint8, "images", True),
+        ((28, 28), np.float32, "images", False),
+        ((50, 3), np.float64, "sequences", False),
+        ((128, 9), np.float64, "sequences", False),
+        ((100, 12), np.int16, "sequences", False),
+        ((8, 8, 3), np.float32, "images", True),
+        ((3, 8, 9), np.float32, "images", True),
+        ((10, 8, 9), np.float32, "sequences", False),
+        ((28, 28, 28), np.uint8, "sequences", False),
+        ((7,), np.float32, "table", True),
+    ],
+)
+def test_kind_of_arrays(tmp_path, shape, dtype, kind, certain):
+    parts = {part: np.zeros((n, *shape), dtype) for part, n in (("x_train", 12), ("x_test", 6))}
+    path = save(tmp_path / "k.npz", **parts)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        data = load_dataset(path)
+    assert data.kind == kind
+    assert [
+        f"as {kind} (data.replace(kind=…) says otherwise)" in str(w.message) for w in caught
+    ] == ([] if certain else [True])
+    assert data.replace(kind="table").subset(6).kind == "table"
+    assert data.convert(lambda x: x.astype(np.float32) / 255).kind == kind
+    assert data.convert(lambda x: x.reshape(len(x), -1)).kind == "table"
+
+
 def test_npz_string_labels(tmp_path):
     names = np.array(["cat", "dog", "eel"])
     path = save(
@@ -64,10 +178,11 @@ def test_npz_column_of_labels(tmp_path):
         ({"y_train": np.arange(11) % 3}, ["x_train has 12 samples and y_train has 11 labels"]),
         ({"x_test": np.zeros((6, 5, 4), np.uint8)}, ["(4, 4)", "(5, 4)", "same shape"]),
         ({"y_train": np.arange(12) % 3 + 1}, ["test labels hold 0", "among the training labels"]),
-        ({"y_train": np.arange(12) % 3 + 1, "y_test": np.arange(6) % 3 + 1}, ["1, 2, 3", "0 … 2"]),
-        ({"y_train": np.arange(12) % 3 * 2, "y_test": np.arange(6) % 3 * 2}, ["0, 2, 4", "0 … 2"]),
-        ({"y_train": np.arange(12) % 4 - 1}, ["-1, 0, 1, 2"]),
-        ({"y_train": np.linspace(0, 1, 12)}, ["float64", "integers 0 … k-1 or strings"]),
+        ({"y_train": np.array(list("abc") * 4)}, ["<U1 (train)", "int64 (test)"]),
+        ({"y_train": np.full(12, np.nan)}, ["a label is NaN or infinite"]),
+        ({"x_val": np.zeros((2, 4, 4), np.uint8)}, ["found arrays", "x_val"]),
+        ({"x_val": np.zeros((2, 5, 4)), "y_val": np.arange(2)}, ["(4, 4)", "x_val (5, 4)"]),
+        ({"images": np.zeros((2, 4, 4), np.uint8)}, ["found arrays", "images"]),
         ({"y_train": np.eye(12, 3)}, ["(12, 3)", "argmax"]),
         ({"x_train": np.full((12, 4, 4), np.nan)}, ["x_train", "NaN or infinity", "sample 0"]),
         ({"x_test": np.where(np.arange(6)[:, None, None] == 4, np.inf, np.ones((6, 4, 4)))},
@@ -140,6 +255,43 @@ def test_truncated_npz(tmp_path, keep):
     message = refusal(path)
     assert "cut.npz" in message
     assert "fetch it again" in message
+
+
+def npy_header(text: bytes) -> bytes:
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"[" * 9000 + b"\n",
+        b"(" * 900 + b"\n",
+        b"{'descr': '<f8', 'fortran_order': False, 'shape': (-3,), }\n",
+        b"{'descr': '|O', 'fortran_order': False, 'shape': (3,), }\n",
+        b"{'descr': '<f8', 'fortran_order': False, 'shape': (68719476736,), }\n",
+        b"{'descr': '<U0', 'fortran_order': False, 'shape': (1152921504606846976,), }\n",
+        b"\xff\xfe",
+        b"",
+    ],
+)
+def test_hostile_headers_of_arrays(tmp_path, header):
+    with zipfile.ZipFile(tmp_path / "evil.npz", "w") as archive:
+        for name in formats.ARRAYS:
+            archive.writestr(f"{name}.npy", npy_header(header) + bytes(64))
+    assert "evil.npz" in refusal(tmp_path / "evil.npz")
+
+
+@pytest.mark.parametrize("small", [True, False])
+def test_what_unpacks_to_more_than_the_limit(tmp_path, monkeypatch, small):
+    path = tmp_path / "bomb.npz"
+    zeros = np.zeros((50_000, 4, 4), np.uint8)
+    np.savez_compressed(path, **arrays(x_train=zeros, y_train=np.arange(50_000) % 3))
+    assert path.stat().st_size < 100_000
+    monkeypatch.setenv("COURSE_MAX_BYTES", "400e3" if small else "2e6")
+    if small:
+        assert "bomb.npz holds more than 400,000 bytes, packed or unpacked" in refusal(path)
+    else:
+        assert len(load_dataset(path).x_train) == 50_000
 
 
 def test_corrupt_npz(tmp_path):
@@ -223,9 +375,16 @@ def test_idx_round_trip(tmp_path):
         (lambda c: gzip.compress(b"hello"), "expected an idx file"),
         (lambda c: gzip.compress(b""), "nothing"),
         (lambda c: gzip.compress(c[:-5]), "values"),
+        (
+            lambda _: gzip.compress(bytes([0, 0, 8, 4, 0, 0, 0, 0]) + b"\x7f\xff\xff\xff" * 3),
+            "shape",
+        ),
+        (lambda _: gzip.compress(bytes([0, 0, 8, 3]) + b"\xff\xff\xff\xff" * 3), "shape"),
+        (lambda _: gzip.compress(bytes(50_000_000)), "COURSE_MAX_BYTES"),
     ],
 )
-def test_idx_refusals(tmp_path, damage, part):
+def test_idx_refusals(tmp_path, monkeypatch, damage, part):
+    monkeypatch.setenv("COURSE_MAX_BYTES", "10e6")
     path = tmp_path / "train-images.gz"
     path.write_bytes(damage(idx(arrays()["x_train"])))
     with pytest.raises(DatasetError, match=r"train-images\.gz") as caught:
@@ -293,6 +452,17 @@ def test_tar_link_that_points_outside(tmp_path):
         link.type, link.linkname = tarfile.SYMTYPE, "../../etc/passwd"
         archive.addfile(link)
     with pytest.raises(DatasetError, match="points outside"):
+        formats.read_tar_members(path, {"b/data_batch_1": "md5:0"})
+
+
+@pytest.mark.parametrize("kind", ["another", "wanted", "header"])
+def test_tar_that_unpacks_to_more_than_the_limit(tmp_path, monkeypatch, kind):
+    path = tmp_path / "bomb.tar.gz"
+    names = {"another": "b/other", "wanted": "b/data_batch_1", "header": "x" * 20_000_000}
+    write_tar(path, {names[kind]: bytes(20_000_000 if kind != "header" else 1)})
+    assert path.stat().st_size < 200_000
+    monkeypatch.setenv("COURSE_MAX_BYTES", "10e6")
+    with pytest.raises(DatasetError, match="holds more than 10,000,000 bytes"):
         formats.read_tar_members(path, {"b/data_batch_1": "md5:0"})
 
 

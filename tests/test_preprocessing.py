@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 
 from helpers import preprocessing as prep
 from helpers.datasets import Dataset, DatasetError, load_dataset
@@ -40,6 +41,47 @@ def test_scale_table_by_its_training_set(iris):
     np.testing.assert_allclose(scaled.x_test, (iris.x_test - low) / (high - low), rtol=1e-5)
 
 
+def test_standardize_table(iris):
+    standard = prep.standardize(iris)
+    mean, std = iris.x_train.mean(axis=0), iris.x_train.std(axis=0)
+    np.testing.assert_allclose(standard.x_test, (iris.x_test - mean) / std, rtol=1e-4, atol=1e-5)
+
+
+def test_standardize_colour_images_by_channel():
+    standard = prep.standardize(colour())
+    np.testing.assert_allclose(standard.x_train.mean(axis=(0, 1, 2)), 0, atol=1e-5)
+    np.testing.assert_allclose(standard.x_train.std(axis=(0, 1, 2)), 1, atol=1e-5)
+
+
+def test_standardize_channels_that_come_first():
+    data = colour().convert(lambda x: np.moveaxis(x, -1, 1))
+    standard = prep.standardize(data)
+    np.testing.assert_allclose(
+        standard.x_train, np.moveaxis(prep.standardize(colour()).x_train, -1, 1), atol=1e-5
+    )
+
+
+def test_standardize_sensors_each_at_all_steps():
+    rng = np.random.default_rng(0)
+    x = (rng.random((40, 50, 3)) + np.arange(50)[:, None]) * [1, 100, 1e4]
+    data = Dataset("s", x, np.arange(40) % 2, x[:9], np.arange(9) % 2, ("a", "b"), "test")
+    assert data.kind == "sequences"
+    expected = (x - x.mean(axis=(0, 1))) / x.std(axis=(0, 1))
+    np.testing.assert_allclose(prep.standardize(data).x_train, expected, atol=1e-4)
+
+
+def test_standardize_keeps_the_contrast_between_pixels(digits):
+    standard = prep.standardize(digits)
+    expected = (digits.x_train - digits.x_train.mean()) / digits.x_train.std()
+    np.testing.assert_allclose(standard.x_train, expected, atol=1e-4)
+
+
+def test_constant_channels_stay_finite():
+    data = colour()
+    data.x_train[..., 2] = 7
+    assert np.isfinite(prep.standardize(data).x_train).all()
+
+
 def test_float_images_share_one_scale(digits):
     floats = digits.replace(
         x_train=digits.x_train / 255 * 4 - 1, x_test=digits.x_test / 255 * 4 - 1
@@ -52,6 +94,21 @@ def test_texts_cannot_be_scaled():
     data = Dataset("t", texts, np.arange(2), texts, np.arange(2), ("a", "b"), "test")
     with pytest.raises(DatasetError, match="t holds texts"):
         prep.scale(data)
+
+
+@given(
+    hnp.arrays(
+        st.sampled_from([np.uint8, np.int32, np.float32]),
+        st.tuples(st.integers(1, 40), st.integers(1, 6)),
+        elements=st.integers(0, 255),
+    ),
+    st.sampled_from([0, 1_000_000]),
+)
+def test_moments(x, offset):
+    x = x.astype(np.float64) + offset if offset else x
+    mean, std = prep.moments(x)
+    np.testing.assert_allclose(mean, x.mean(axis=0, dtype=np.float64), rtol=1e-12)
+    np.testing.assert_allclose(std, x.std(axis=0, dtype=np.float64), atol=1e-6)
 
 
 labels = st.lists(st.integers(0, 4), min_size=12, max_size=200).map(np.array)

@@ -141,6 +141,8 @@ def test_nothing_is_executed(write, tmp_path, place):
         (0, (4, 6), (6,)),
         (0, (1 << 70,), (0,)),
         (0, (1 << 40,), (0,)),
+        (0, (1 << 28,), (0,)),
+        (0, (25,), (0,)),
     ],
 )
 def test_strides_that_leave_the_storage_are_refused(write, offset, shape, strides):
@@ -173,6 +175,19 @@ def test_something_else_is_refused(write, tmp_path):
     (tmp_path / "text").write_text("no weights")
     with pytest.raises(TorchFileError):
         read_state_dict(tmp_path / "text")
+
+
+def test_a_small_file_takes_little_memory(write, tmp_path):
+    """Many tensors on one storage, and a place in the memo that a file of ten bytes asks for."""
+    numbers = np.zeros(1 << 18, "<f4")
+    many = {str(n): Tensor("0", 0, (1 << 18,), (1,)) for n in range(1 << 10)}
+    path = write(many, {"0": numbers})
+    with pytest.raises(TorchFileError, match=r"its tensors take more than 1073741824 bytes"):
+        read_state_dict(path)
+    for opcode in (b"r", b"\x94r"):
+        (tmp_path / "memo.pth").write_bytes(b"\x80\x04K\x01" + opcode + b"\xff\xff\xff\x7f.")
+        with pytest.raises(TorchFileError, match="its memo has more places"):
+            read_state_dict(tmp_path / "memo.pth")
 
 
 @settings(

@@ -7,9 +7,9 @@ import pytest
 from conftest import needs
 from stand_in import write_weights
 
-from helpers.datasets import weights as weight_files
 from helpers.vision import WeightsUnavailable, block_layers, load_classifier
-from helpers.vision.classifier import in_precision
+from helpers.vision import weights as weight_files
+from helpers.vision.classifier import copy_in_precision
 
 FILE = "vgg16_weights_tf_dim_ordering_tf_kernels.h5"
 BLOCKS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
@@ -71,7 +71,7 @@ def test_forward_pass_is_the_published_one(vgg16, images):
 
 @needs("mixed_bfloat16")
 def test_half_precision_is_close(vgg16, images):
-    half = in_precision(vgg16.model, "mixed_bfloat16")
+    half = copy_in_precision(vgg16.model, "mixed_bfloat16")
     assert half.get_layer("block1_conv1").kernel.dtype == "bfloat16"
     assert half.get_layer("predictions").kernel.dtype == "float32"
     assert vgg16.model.get_layer("block1_conv1").kernel.dtype == "float32"

@@ -1,7 +1,9 @@
 """Weights come from a path, a shared folder, Keras's cache or a download; or it is said why not."""
 
+import inspect
 import shutil
 import sys
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -9,9 +11,9 @@ import pytest
 from stand_in import write_weights
 
 from helpers.datasets import FallbackWarning
-from helpers.datasets import weights as weight_files
 from helpers.errors import CourseError
-from helpers.vision import WeightsError, WeightsUnavailable, load_classifier
+from helpers.vision import WeightsError, WeightsUnavailable, architectures, load_classifier
+from helpers.vision import weights as weight_files
 
 FILE = "mobilenet_2_5_224_tf.h5"  # what Keras calls MobileNet's with alpha=0.25
 
@@ -134,6 +136,26 @@ def test_keras_is_left_as_it_was(downloads):
     before = module.file_utils.get_file
     small()
     assert module.file_utils.get_file is before
+
+
+def test_every_network_of_keras_asks_us_for_its_file():
+    """Keras 3.15 has no public way for it. If this fails, see ``weights._files_of_keras``."""
+    for name in sorted(set(architectures()) - {"EfficientNetLite0"}):
+        module = sys.modules[getattr(keras.applications, name).__module__]
+        family = module.__name__.replace(".resnet_v2", ".resnet")  # which builds those, too
+        assert "file_utils.get_file(" in inspect.getsource(sys.modules[family]), name
+    with pytest.raises(WeightsUnavailable, match="The weights of ResNet50V2 are not on this"):
+        load_classifier("ResNet50V2")
+
+
+def test_another_keras_is_refused_in_one_line(stand_in, monkeypatch):
+    module = sys.modules[keras.applications.MobileNet.__module__]
+    renamed = SimpleNamespace(
+        exists=module.file_utils.exists, get_file=lambda *_, **__: str(stand_in)
+    )
+    monkeypatch.setattr(module, "file_utils", renamed)
+    message = refusal("imagenet", CourseError)
+    assert f"Keras {keras.__version__} gets the weights of MobileNet in another way" in message
 
 
 def test_bad_files_are_refused_in_one_line(stand_in, tmp_path):

@@ -2,6 +2,7 @@
 
 import os
 import warnings
+from collections.abc import Sequence
 from numbers import Integral
 from pathlib import Path
 from typing import Any
@@ -9,15 +10,24 @@ from typing import Any
 import numpy as np
 
 from helpers.datasets import catalog
-from helpers.datasets.dataset import Dataset, checked_dataset
-from helpers.datasets.formats import read_npz
+from helpers.datasets.dataset import (
+    AssumptionWarning,
+    Dataset,
+    assumed_of_labels,
+    checked_dataset,
+    flat,
+    split_arrays,
+    tell,
+)
+from helpers.datasets.formats import check_regular, read_npz
 from helpers.datasets.image_folders import StreamingDataset, load_images, stream_images
 from helpers.datasets.images import resize_images
-from helpers.datasets.tables import from_table, load_csv, read_csv
+from helpers.datasets.tables import SUFFIXES, Layout, from_table, load_table, read_table
 from helpers.datasets.text_folders import holds_texts, load_texts
 from helpers.errors import DatasetError, DatasetUnavailable, nearest
 
 __all__ = [
+    "AssumptionWarning",
     "Dataset",
     "DatasetError",
     "DatasetUnavailable",
@@ -25,7 +35,7 @@ __all__ = [
     "StreamingDataset",
     "from_table",
     "load_dataset",
-    "read_csv",
+    "read_table",
 ]
 
 
@@ -40,6 +50,13 @@ def load_dataset(
     image_size: tuple[int, int] | None = None,
     color_mode: str | None = None,
     target: str | None = None,
+    sep: str | None = None,
+    decimal: str | None = None,
+    header: bool | int | None = None,
+    index: str | int | Sequence[str | int] | bool | None = None,
+    missing: str | Sequence[str] | None = None,
+    encoding: str | None = None,
+    regression: bool | None = None,
     test_size: float = 0.2,
     seed: int = 0,
     streaming: bool = False,
@@ -54,11 +71,11 @@ def load_dataset(
     name : str or Path
         ``"mnist"``, ``"fashion_mnist"``, ``"cifar10"``, ``"digits"``, ``"iris"``, ``"wine"``,
         ``"breast_cancer"``, ``"languages"``; or the path of an ``.npz`` file (``x_train``,
-        ``y_train``, ``x_test``, ``y_test``), a ``.csv`` file, a folder with one sub-folder of
-        images (JPEG, PNG, BMP, GIF) or of ``.txt`` files for each class, or a folder with one
-        ``.txt`` file of lines for each class. Two sub-folders ``train`` and ``test`` are taken as
-        the split. A relative path is looked for here, then among downloads and in
-        ``$COURSE_DATA``.
+        ``y_train``, ``x_test``, ``y_test``, perhaps ``x_val`` and ``y_val``; or ``x`` and ``y``), a
+        table (``.csv``, ``.tsv``, ``.txt``, also with ``.gz``), a folder with one sub-folder of
+        images or of ``.txt`` files for each class, or a folder with one ``.txt`` file of lines for
+        each class. Sub-folders ``train``, ``test`` and ``val`` are taken as the split. A relative
+        path is looked for here, then among downloads and in ``$COURSE_DATA``.
     fallback : str, optional
         An embedded dataset (such as ``"digits"``) to use, with a ``FallbackWarning``, when the
         first cannot be had.
@@ -67,7 +84,12 @@ def load_dataset(
     color_mode : {"rgb", "grayscale"}, optional
         For image folders. ``None``: grey if every image is grey, colour otherwise.
     target : str, optional
-        The label column of a ``.csv`` file; the last one if ``None``.
+        The label column of a table; see ``from_table``.
+    sep, decimal, header, index, missing, encoding
+        How a table is laid out; see ``read_table``. What is not given is found in the file.
+    regression
+        Whether the labels of a table or an ``.npz`` file are numbers to predict. ``None``: if there
+        are many different ones.
     test_size : float
         Share of the samples held out for the test set, stratified, where the source has no split.
     seed : int
@@ -101,8 +123,10 @@ def load_dataset(
         seed=seed,
         batch_size=batch_size,
     )
+    layout = Layout(sep, decimal, header, missing, encoding)
+    table = {"target": target, "index": index, **layout._asdict()}
     if isinstance(name, str) and name in catalog.names():
-        _refuse(name, streaming=streaming, target=target, color_mode=color_mode)
+        _refuse(name, streaming=streaming, color_mode=color_mode, regression=regression, **table)
         try:
             data = _load_known(name, test_size, seed, progress)
         except DatasetUnavailable as error:
@@ -117,7 +141,7 @@ def load_dataset(
 
     path = _existing(name)
     if path.is_dir():
-        _refuse(path, target=target)
+        _refuse(path, regression=regression, **table)
         options = {"test_size": test_size, "seed": seed, "on_error": on_error}
         if holds_texts(path):
             _refuse(path, streaming=streaming, image_size=image_size, color_mode=color_mode)
@@ -127,17 +151,45 @@ def load_dataset(
             return stream_images(path, **options, batch_size=batch_size)
         return load_images(path, **options, progress=progress)
     _refuse(path, streaming=streaming, color_mode=color_mode)
+    split = {"test_size": test_size, "seed": seed, "regression": regression}
     if path.suffix.lower() == ".npz":
-        _refuse(path, target=target)
-        data = checked_dataset(path.stem, read_npz(path), source=str(path), where=path.name)
-        return _resized(data, image_size)
-    if path.suffix.lower() == ".csv":
+        _refuse(path, **table)
+        return _resized(_load_npz(path, **split), image_size)
+    if path.name.lower().removesuffix(".gz").endswith(SUFFIXES):
         _refuse(path, image_size=image_size)
-        return load_csv(path, target=target, test_size=test_size, seed=seed)
+        return load_table(path, layout, target=target, index=index, **split)
+    check_regular(path)
     raise DatasetError(
         f"{path}: found a {path.suffix or 'nameless'} file; expected .npz, .csv or a folder with "
         "one sub-folder for each class"
     )
+
+
+def _load_npz(path: Path, *, test_size: float, seed: int, regression: bool | None) -> Dataset:
+    arrays, notes = read_npz(path), []
+    if "x_test" not in arrays:
+        if "x_train" in arrays:
+            notes.append(f"has no x_test, so {test_size:.0%} of x_train are for testing")
+        x, y = (arrays.pop(name if name in arrays else f"{name}_train") for name in "xy")
+        y = flat(y, path.name)
+        held = {"x_train": x, "y_train": y, "x_test": x, "y_test": y}
+        if len(x) == len(y):  # otherwise it is refused below
+            held = split_arrays(x, y, test_size=test_size, seed=seed, regression=regression)
+        arrays |= held
+    data = checked_dataset(
+        path.stem, arrays, source=str(path), where=path.name, regression=regression
+    )
+    y = np.concatenate([y for name, y in arrays.items() if name[0] == "y"], axis=None)
+    notes += assumed_of_labels(y, regression, "y")
+    is_byte = data.input_dtype == np.uint8
+    if data.kind == "sequences" or (data.x_train.ndim == 3 and not is_byte):
+        shape = "×".join(map(str, data.input_shape))
+        notes.append(
+            f"took samples of {shape} {data.input_dtype} as {data.kind} (data.replace(kind=…) says "
+            "otherwise)"
+        )
+    tell(path.name, notes)
+    return data
 
 
 def _refuse(source: str | Path, **options: object) -> None:
@@ -146,12 +198,13 @@ def _refuse(source: str | Path, **options: object) -> None:
         "streaming": "folders of images",
         "image_size": "images",
         "color_mode": "folders of images",
-        "target": ".csv files",
+        "regression": "tables and .npz files",
     }
     for option, value in options.items():
-        if value is not None and value is not False:
+        if value is not None and not (option == "streaming" and value is False):
             raise DatasetError(
-                f"{source}: {option}={value!r} has no effect here; it is for {fits[option]}"
+                f"{source}: {option}={value!r} has no effect here; it is for "
+                f"{fits.get(option, 'tables')}"
             )
 
 
@@ -206,7 +259,7 @@ def _check_options(**options: Any) -> None:
 
 def _not_found(name: str) -> DatasetError:
     path = Path(name)
-    is_path = path.suffix.lower() in {".npz", ".csv"} or len(path.parts) > 1
+    is_path = path.suffix.lower() in {".npz", ".gz", *SUFFIXES} or len(path.parts) > 1
     if is_path:
         siblings = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
         return DatasetError(

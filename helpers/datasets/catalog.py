@@ -5,7 +5,7 @@ import os
 import tomllib
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,8 @@ from typing import Any
 import numpy as np
 
 from helpers.datasets import formats
-from helpers.datasets.dataset import Dataset, checked_dataset
+from helpers.datasets.dataset import Dataset, checked_dataset, split_arrays
 from helpers.datasets.download import download
-from helpers.datasets.sampling import holdout
 from helpers.datasets.unpacked import unpacked
 from helpers.errors import CourseError, DatasetError, DatasetUnavailable
 from helpers.files import ROOT
@@ -170,7 +169,7 @@ def _read_kept(name: str, place: Place) -> Dataset:
 def _verified(name: str, place: Place) -> dict[str, np.ndarray]:
     entry, paths = manifest()[name], place.paths(name)
     for path, file in zip(paths, entry["files"], strict=True):
-        if "digest" in file:
+        if "digest" in file and "arrays" not in entry:  # content counts, however it is packed
             formats.check_digest(path, file["digest"], path.name)
     return _read_arrays(entry, paths)
 
@@ -185,27 +184,27 @@ def _made(name: str, place: Place, arrays: dict[str, np.ndarray]) -> Dataset:
     )
 
 
-def _read_arrays(entry: dict[str, Any], paths: list[Path]) -> dict[str, np.ndarray]:
-    """Read the four arrays, and compare them with the manifest's digests where it has some."""
+def _read_arrays(
+    entry: dict[str, Any], paths: list[Path], names: Sequence[str] = formats.ARRAYS
+) -> dict[str, np.ndarray]:
+    """Read a set's arrays, and compare them with the manifest's digests where it has some."""
     match entry["format"]:
         case "npz":
             arrays = formats.read_npz(paths[0])
         case "idx":
-            arrays = dict(
-                zip(
-                    ("x_train", "y_train", "x_test", "y_test"),
-                    map(formats.read_idx, paths),
-                    strict=True,
-                )
-            )
+            arrays = dict(zip(names, map(formats.read_idx, paths), strict=True))
         case "cifar10":
             arrays = formats.read_cifar10(paths[0], entry["members"])
         case other:
             raise CourseError(f"manifest.toml: format {other!r} is not known")
-    for array, digest in entry.get("arrays", {}).items():
-        content = np.ascontiguousarray(arrays[array])
-        formats.check_digest(content, f"sha256:{digest}", f"{paths[0].name}: {array}")
-    return arrays
+    for number, array in enumerate(names):
+        where = f"{paths[number if len(paths) > 1 else 0].name}: {array}"
+        if array not in arrays:
+            raise DatasetError(f"{where} is missing: fetch the file again")
+        if digest := entry.get("arrays", {}).get(array):
+            content = np.ascontiguousarray(arrays[array])
+            formats.check_digest(content, f"sha256:{digest}", where)
+    return {array: arrays[array] for array in names}
 
 
 def fetch(name: str, *, progress: bool = True) -> Place:
@@ -254,12 +253,14 @@ def mirrored(path: str, url: str) -> str:
 
 def _file_check(entry: dict[str, Any], file: dict[str, Any], path: Path) -> Callable[[Path], None]:
     """Return what a downloaded file has to pass: its digest, or the digests of its content."""
+    place, files = entry["files"].index(file), len(entry["files"])
+    names = formats.ARRAYS if files == 1 else formats.ARRAYS[place : place + 1]
 
     def check(candidate: Path) -> None:
-        if "digest" in file:
+        if "digest" in file and "arrays" not in entry:
             formats.check_digest(candidate, file["digest"], path.name)
         else:
-            _read_arrays(entry, [candidate])
+            _read_arrays(entry, [candidate], names)
 
     return check
 
@@ -277,15 +278,13 @@ def load_embedded(name: str, *, test_size: float, seed: int) -> Dataset:
         features = [str(feature) for feature in getattr(bunch, "feature_names", [])]
     if name == "digits":  # 8×8 pixels of 0 … 16; as bytes, like every other image of the course
         x, features = np.round(bunch.images * (255 / 16)).astype(np.uint8), []
-    train, test = holdout(y, test_size, seed)
-    arrays = {"x_train": x[train], "y_train": y[train], "x_test": x[test], "y_test": y[test]}
     return checked_dataset(
         name,
-        arrays,
+        split_arrays(x, y, test_size=test_size, seed=seed, regression=False),
         source=source,
         where=name,
         class_names=[str(label) for label in class_names],
-        feature_names=features,
+        feature_names=tuple(features),
     )
 
 

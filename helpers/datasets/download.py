@@ -1,13 +1,22 @@
-"""Download one file: resumed after a break, verified, atomic, once for all processes that ask."""
+"""Download one file: resumed after a break, verified, whole, once for all processes that ask."""
 
+import contextlib
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
+from urllib.parse import urljoin, urlsplit
 
+from helpers.datasets.formats import max_bytes
 from helpers.errors import DatasetError, DatasetUnavailable
 
 ATTEMPTS = 5  # in a row without a single new byte
 CHUNK = 1 << 16  # bytes; what a broken connection can lose
+SLOWEST = (
+    1000  # bytes a second, in the mean, after PATIENCE seconds; a server may not drip for ever
+)
+PATIENCE = 60
 
 
 def download(
@@ -30,7 +39,8 @@ def download(
     check
         Called with the path of the complete file; raises ``DatasetError`` if it is not good.
     size
-        Expected bytes, if known; a server that sends more than twice as many is cut off.
+        Expected bytes, if known; a server that sends more than twice as many is cut off, and one
+        that sends more than ``formats.max_bytes`` if they are not known.
     timeout
         Seconds without an answer after which an attempt counts as failed.
 
@@ -40,16 +50,16 @@ def download(
         If the file cannot be had: no network, refused, the disk cannot take it, or what the server
         sends does not pass ``check`` (a login page, say).
     """
-    from filelock import FileLock
-
     part = target.with_name(target.name + ".part")
+    limit = 2 * size + (1 << 20) if size else max_bytes()
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(target.with_name(f".{target.name}.lock")):
+        with _one_at_a_time(target.with_name(f".{target.name}.lock")):
             if target.exists() and _passes(check, target):
                 return target
+            if part.is_symlink():  # never written through: its target is somebody else's
+                part.unlink()
             resumed = part.exists()
-            limit = 2 * size + (1 << 20) if size else None
             _fetch(url, part, limit=limit, progress=progress, timeout=timeout)
             if resumed and not _passes(check, part):
                 # The part of another version cannot be mended by appending: start anew, once.
@@ -61,7 +71,8 @@ def download(
                 part.unlink()
                 # Unavailable, not damaged: behind a login page every download "succeeds".
                 raise DatasetUnavailable(
-                    f"what {url} sent is not the file expected ({error}), and nothing of it is kept"
+                    f"what {_shown(url)} sent is not the file expected ({error}), and nothing of "
+                    "it is kept"
                 ) from None
             part.replace(target)
     except OSError as error:
@@ -72,6 +83,19 @@ def download(
     return target
 
 
+@contextlib.contextmanager
+def _one_at_a_time(lock: Path) -> Iterator[None]:
+    """Hold a lock, whose file is removed while it is held: who waits for it makes another."""
+    from filelock import FileLock
+
+    with FileLock(lock):
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):
+                lock.unlink()
+
+
 def _passes(check: Callable[[Path], object], path: Path) -> bool:
     try:
         check(path)
@@ -80,7 +104,7 @@ def _passes(check: Callable[[Path], object], path: Path) -> bool:
     return True
 
 
-def _fetch(url: str, part: Path, *, limit: int | None, progress: bool, timeout: float) -> None:
+def _fetch(url: str, part: Path, *, limit: int, progress: bool, timeout: float) -> None:
     """Bring ``part`` to its full length, in as many requests as it takes."""
     import requests
 
@@ -99,12 +123,23 @@ def _fetch(url: str, part: Path, *, limit: int | None, progress: bool, timeout: 
                 or isinstance(error, ValueError | requests.TooManyRedirects)  # a wrong address
                 or "NameResolutionError" in str(error)
             )
+            if "more than" in str(error):  # of what does not end, a part is of no use
+                part.unlink(missing_ok=True)
             if final or failures == ATTEMPTS:
                 reason = f"HTTP {status}" if status else _reason(error)
                 raise DatasetUnavailable(
-                    f"cannot download {url} ({reason})"
+                    f"cannot download {_shown(url)} ({reason})"
                 ) from None  # three chained tracebacks of urllib3 say no more than the reason
             time.sleep(0.2 * 2**failures)
+
+
+def _shown(url: str) -> str:
+    """Return an address without a password or key that may be in it."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "from this address"
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
 
 
 def _reason(error: Exception) -> str:
@@ -113,6 +148,8 @@ def _reason(error: Exception) -> str:
         ("timed out", "no answer in time"),
         ("refused", "connection refused"),
         ("more than", "it does not stop sending"),
+        ("too slow", f"it sends fewer than {SLOWEST} bytes a second"),
+        ("leads to http:", "it leads from https to http, where anybody may change what is sent"),
         ("SSL", "the secure connection was refused; behind a proxy set REQUESTS_CA_BUNDLE"),
     ):
         if sign in str(error):
@@ -120,16 +157,18 @@ def _reason(error: Exception) -> str:
     return type(error).__name__
 
 
-def _request(url: str, part: Path, *, limit: int | None, progress: bool, timeout: float) -> None:
+def _request(url: str, part: Path, *, limit: int, progress: bool, timeout: float) -> None:
     """Ask once for the bytes that ``part`` lacks and append what comes."""
     import requests
     from tqdm.auto import tqdm
+    from urllib3.exceptions import HTTPError
 
     have = part.stat().st_size if part.exists() else 0
     headers = {"Accept-Encoding": "identity"}  # so that a byte on the wire is a byte in the file
     if have:
         headers["Range"] = f"bytes={have}-"
-    with requests.get(url, headers=headers, stream=True, timeout=timeout) as response:
+    options = {"timeout": timeout, "hooks": {"response": _stay_secure}}
+    with requests.get(url, headers=headers, stream=True, **options) as response:
         if response.status_code == 416:  # asked beyond its end: complete already, or another file
             total = response.headers.get("Content-Range", "").rpartition("/")[2]
             if total == str(have):
@@ -140,24 +179,36 @@ def _request(url: str, part: Path, *, limit: int | None, progress: bool, timeout
         response.raise_for_status()
         # Appended only if the server really begins where the part ends.
         resumes = response.headers.get("Content-Range", "").startswith(f"bytes {have}-")
-        length = _length(response.headers.get("Content-Length", ""))
-        with (
-            part.open("ab" if resumes else "wb") as stream,
-            tqdm(
-                desc=f"Downloading {part.stem}",
-                total=length + have * resumes or None,
-                initial=have * resumes,
-                unit="B",
-                unit_scale=True,
-                disable=not progress,
-            ) as bar,
-        ):
-            for chunk in response.iter_content(CHUNK):
-                stream.write(chunk)
-                bar.update(len(chunk))
-                if limit and stream.tell() > limit:
-                    raise requests.exceptions.InvalidURL(f"it sends more than {limit:,} bytes")
+        start, length = have * resumes, response.headers.get("Content-Length", "").strip()
+        total = start + int(length) if length.isdecimal() else None
+        bar = tqdm(
+            desc=f"Downloading {part.stem}", total=total, initial=start, unit="B", unit_scale=True,
+            disable=not progress,
+        )  # fmt: skip
+        began = time.monotonic()
+        try:
+            with open(part, "ab" if resumes else "wb", opener=_open_itself) as stream, bar:
+                while chunk := response.raw.read1(CHUNK, decode_content=True):
+                    stream.write(chunk)
+                    bar.update(len(chunk))
+                    seconds = time.monotonic() - began
+                    if max(stream.tell(), total or 0) > limit:
+                        raise requests.exceptions.InvalidURL(f"it sends more than {limit:,} bytes")
+                    if seconds > PATIENCE and stream.tell() - start < SLOWEST * seconds:
+                        raise requests.exceptions.InvalidURL("too slow")
+        except HTTPError as error:
+            raise requests.ConnectionError(error) from error
 
 
-def _length(header: str) -> int:
-    return int(header) if header.strip().isdigit() else 0
+def _stay_secure(response: Any, **_: object) -> None:
+    """Refuse to be led from https to http, where anybody may change what is sent."""
+    import requests
+
+    target = urljoin(response.url, response.headers.get("Location", ""))
+    if response.is_redirect and response.url.startswith("https:") and target.startswith("http:"):
+        raise requests.exceptions.InvalidURL("it leads to http:")
+
+
+def _open_itself(path: str, flags: int) -> int:
+    """Open a file, but not what a link of its name leads to."""
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)

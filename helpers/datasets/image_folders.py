@@ -1,12 +1,13 @@
 """Folders of class folders of images: loaded into arrays, or streamed in constant memory."""
 
+import functools
 import itertools
 import math
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -32,14 +33,15 @@ def load_images(
     seed: int,
     on_error: str,
     progress: bool,
+    resize: images.Resize = images.squeezed,
 ) -> Dataset:
     """Load a folder of class folders of images into arrays, each image decoded into its place."""
     folders = find_class_folders(path, images.SUFFIXES, test_size, seed)
-    decode = _Decoder.for_files(folders, image_size, color_mode, on_error)
+    decode = _Decoder(folders, image_size, color_mode, on_error, resize)
     arrays: dict[str, np.ndarray] = {}
-    total = len(folders.train.paths) + len(folders.test.paths)
+    total = sum(len(files.paths) for files in folders.parts.values())
     with file_bar(total, f"Loading {path.name}", progress) as bar:
-        for part, files in (("train", folders.train), ("test", folders.test)):
+        for part, files in folders.parts.items():
             x = _allocate((len(files.paths), *decode.shape), path)
             y = np.empty(len(files.paths), np.int64)
             filled = 0
@@ -48,9 +50,9 @@ def load_images(
                 filled += 1
             arrays[f"x_{part}"], arrays[f"y_{part}"] = x[:filled], y[:filled]
     decode.report(path)
-    labels = {part: arrays[f"y_{part}"] for part in ("train", "test")}
+    labels = {part: arrays[f"y_{part}"] for part in folders.parts}
     check_no_class_is_empty(path, folders.class_names, labels)
-    return checked_dataset(
+    data = checked_dataset(
         path.name,
         arrays,
         source=str(path),
@@ -58,6 +60,7 @@ def load_images(
         class_names=folders.class_names,
         skipped=decode.skipped,
     )
+    return data.replace(x_val=arrays.get("x_val"), y_val=arrays.get("y_val"))
 
 
 def _allocate(shape: tuple[int, ...], path: Path) -> np.ndarray:
@@ -78,12 +81,14 @@ class StreamingDataset:
     ----------
     train, test : tf.data.Dataset
         Batches ``(images uint8, labels int64)`` in an order shuffled once by the seed.
-    n_train, n_test : int
+    n_train, n_test, n_validation : int
         Number of images in each.
     input_shape : tuple of int
         (height, width) or (height, width, 3).
     skipped : list of str
         Broken files that were left out so far, under ``on_error="skip"``.
+    validation : tf.data.Dataset, optional
+        Batches to choose by; ``train`` validates on them.
     name, class_names, source
         As in ``Dataset``.
     """
@@ -97,6 +102,8 @@ class StreamingDataset:
     class_names: tuple[str, ...]
     source: str
     skipped: list[str]
+    validation: Any = None
+    n_validation: int = 0
 
     @property
     def class_count(self) -> int:
@@ -130,7 +137,7 @@ def stream_images(
     import tensorflow as tf
 
     folders = find_class_folders(path, images.SUFFIXES, test_size, seed)
-    decode = _Decoder.for_files(folders, image_size, color_mode, on_error)
+    decode = _Decoder(folders, image_size, color_mode, on_error)
 
     def pipeline(files: Files) -> Any:
         def batches() -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -150,13 +157,15 @@ def stream_images(
         return dataset.prefetch(2)
 
     mixed = np.random.default_rng(seed).permutation(len(folders.train.paths))
-    train = Files([folders.train.paths[i] for i in mixed], folders.train.labels[mixed])
+    held_out = folders.validation
     return StreamingDataset(
         name=path.name,
-        train=pipeline(train),
+        train=pipeline(folders.train.take(mixed)),
         test=pipeline(folders.test),
-        n_train=len(train.paths),
+        n_train=len(mixed),
         n_test=len(folders.test.paths),
+        validation=pipeline(held_out) if held_out else None,
+        n_validation=len(held_out.paths) if held_out else 0,
         input_shape=decode.shape,
         class_names=folders.class_names,
         source=str(path),
@@ -167,74 +176,80 @@ def stream_images(
 class _Decoder:
     """Decode the images of a folder, alike in size and colour, on every core."""
 
-    def __init__(self, size: tuple[int, int], *, grey: bool, on_error: str) -> None:
-        self.size, self.grey, self.on_error = size, grey, on_error
-        self.shape = size if grey else (*size, 3)
-        self.skipped: list[str] = []
-
-    @classmethod
-    def for_files(
-        cls,
+    def __init__(
+        self,
         folders: ClassFolders,
         image_size: tuple[int, int] | None,
         color_mode: str | None,
         on_error: str,
-    ) -> "_Decoder":
+        resize: images.Resize = images.squeezed,
+    ) -> None:
         """Settle size and colour; the headers of all files are read only where they decide it."""
+        self.on_error = on_error
+        self.skipped: list[str] = []
+        self.several: list[str] = []
         grey = color_mode == "grayscale"
         if image_size is None or color_mode is None:
-            paths = folders.train.paths + folders.test.paths
-            headers = [h for h in in_order(_header, paths, on_error) if h is not None]
+            paths = [path for files in folders.parts.values() for path in files.paths]
+            headers = [h for h in in_order(_read_header, paths, on_error) if h is not None]
             if not headers:
                 raise DatasetError(f"{folders.path}: not a single image can be read")
-            if color_mode is None:
-                grey = all(header.grey for header in headers)
-            if image_size is None:
-                image_size = headers[0].size
-                odd = next((h for h in headers if h.size != image_size), None)
-                if odd is not None:
-                    raise DatasetError(
-                        f"{odd.path} is {odd.size[0]}×{odd.size[1]} pixels and {headers[0].path} "
-                        f"is {image_size[0]}×{image_size[1]} (height×width); expected one size: "
-                        "pass image_size=(height, width)"
-                    )
-        return cls(tuple(image_size), grey=grey, on_error=on_error)
+            grey = all(h.grey for h in headers) if color_mode is None else grey
+            image_size = image_size or _common_size(headers)
+        self.shape = (*image_size,) if grey else (*image_size, 3)
+        self._decode = functools.partial(
+            images.read_image,
+            size=tuple(image_size),
+            grey=grey,
+            resize=resize,
+            several=self.several,
+        )
 
     def images(
         self, files: Files, done: Callable[[], object] = lambda: None
     ) -> Iterator[tuple[np.ndarray, int]]:
         """Yield each image with its label, in the order of ``files``."""
+        size = math.prod(self.shape)
         decoded = in_order(
-            self._decode,
-            files.paths,
-            self.on_error,
-            self.skipped,
-            result_bytes=math.prod(self.shape),
+            self._decode, files.paths, self.on_error, self.skipped, result_bytes=size
         )
         for image, label in zip(decoded, files.labels, strict=True):
             done()
             if image is not None:
                 yield image, int(label)
 
-    def _decode(self, path: Path) -> np.ndarray:
-        return images.read_image(path, self.size, grey=self.grey)
-
     def report(self, path: Path) -> None:
-        """Warn of every file that was left out."""
+        """Warn of every file that was left out, and of files with several pictures."""
+        if self.several:
+            example = (
+                f"{len(self.several)} files hold several pictures, such as {min(self.several)}"
+            )
+            warnings.warn(f"{path}: {example}; the first of each is taken", stacklevel=4)
         if self.skipped:
+            names = ", ".join(self.skipped)
             warnings.warn(
-                f"{path}: {len(self.skipped)} broken files left out: {', '.join(self.skipped)}",
-                stacklevel=4,
+                f"{path}: {len(self.skipped)} broken files left out: {names}", stacklevel=4
             )
 
 
-@dataclass(frozen=True)
-class _Header:
+class _Header(NamedTuple):
     path: Path
     size: tuple[int, int]
     grey: bool
 
 
-def _header(path: Path) -> _Header:
+def _read_header(path: Path) -> _Header:
     with images.open_image(path) as image:
         return _Header(path, images.upright_size(image), images.is_grey(image))
+
+
+def _common_size(headers: list[_Header]) -> tuple[int, int]:
+    first = headers[0]
+    for header in headers:
+        if header.size != first.size:
+            odd, common = ("×".join(map(str, h.size)) for h in (header, first))
+            raise DatasetError(
+                f"{header.path} is {odd} pixels and {first.path} is {common} (height×width); "
+                "expected one size: pass image_size=(height, width)"
+            )
+    return first.size

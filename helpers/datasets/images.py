@@ -1,36 +1,73 @@
 """Read any photo that a user may have into a uint8 array; name it in one line if it is broken."""
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
+from PIL.Image import Resampling
 
 from helpers.errors import DatasetError
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif"})
-FORMATS = ("JPEG", "PNG", "BMP", "GIF")
-ORIENTATION = 0x0112  # EXIF tag; values of 5 to 8 mean turned by 90°
+SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".jfif", ".mpo", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff"}
+)
+FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF")  # JPEG has the MPO files of phones, too
 MAX_PIXELS = 50_000_000  # 150 MB as colour; a header that claims more is a mistake or an attack
+MAX_BYTES = 500_000_000  # of a file: more than so many pixels take, even as 16-bit TIFF
+CROP = 224 / 256  # of the shorter side, what networks of ImageNet see
+MODES = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "HSV"})
+# How to turn an image of each EXIF orientation. ImageOps.exif_transpose also writes the EXIF data
+# anew, which fails where other parts of it are malformed.
+ORIENTATION = 0x0112
+Turn = Image.Transpose
+TURNS = {2: Turn.FLIP_LEFT_RIGHT, 3: Turn.ROTATE_180, 4: Turn.FLIP_TOP_BOTTOM, 5: Turn.TRANSPOSE,
+         6: Turn.ROTATE_270, 7: Turn.TRANSVERSE, 8: Turn.ROTATE_90}  # fmt: skip
+# What a PNG contains if it says an orientation, maybe behind its pixels.
+PNG_ORIENTATION = (b"eXIf", b"Raw profile type exif", b"XML:com.adobe.xmp")
+# Tags of TIFF. Pillow hands 12 bits over as if they were 16, and white as 0 as it is.
+BITS, PHOTOMETRIC = 258, 262
+
+Resize = Callable[[Image.Image, tuple[int, int]], Image.Image]
+
+
+def squeezed(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """Bring all of an image to (height, width), whatever its proportions are."""
+    return image.resize((size[1], size[0]), Resampling.BILINEAR)
+
+
+def middle(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """Cut the middle out, as networks of ImageNet are tested: 224 pixels where 256 are the side."""
+    return ImageOps.fit(image, (size[1], size[0]), Resampling.BICUBIC, bleed=(1 - CROP) / 2)
+
+
+def classic(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """Squeeze an image as ``keras.utils.load_img(target_size=size)`` does: the nearest pixels."""
+    return image.resize((size[1], size[0]), Resampling.NEAREST)
 
 
 def open_image(path: Path) -> Image.Image:
-    """Open an image lazily: its header is read and checked, its pixels are not.
-
-    Raises
-    ------
-    DatasetError
-        If it is no JPEG, PNG, BMP or GIF, or claims more than ``MAX_PIXELS`` pixels.
-    """
+    """Open an image lazily: its header is read and checked, its pixels are not."""
+    if not os.path.isfile(path):  # noqa: PTH113 – which no path makes raise; and a pipe would hang
+        content = "no image file but a folder, a pipe or a device"
+        raise DatasetError(
+            f"{path}: {content if os.path.exists(path) else 'no such file'}"  # noqa: PTH110
+        )
+    size = path.stat().st_size
+    if size > MAX_BYTES:
+        raise DatasetError(f"{path}: {size:,} bytes; expected at most {MAX_BYTES:,}: shrink it")
     try:
         image = Image.open(path, formats=FORMATS)
-    except FileNotFoundError as error:
-        raise DatasetError(f"{path}: no such file") from error
     except Image.DecompressionBombError as error:
         raise DatasetError(_too_large(path, str(error))) from error
     except Exception as error:  # a broken header can make Pillow raise nearly anything
-        found = "an empty file" if path.stat().st_size == 0 else "no readable image"
+        content = "an empty file" if size == 0 else "no readable image, or a part of one"
+        if isinstance(error, OSError) and error.strerror:
+            content = f"a file that cannot be read ({error.strerror})"
         raise DatasetError(
-            f"{path}: found {found}; expected JPEG, PNG, BMP or GIF: replace or remove it"
+            f"{path}: found {content}; expected JPEG, PNG, BMP, GIF, WebP or TIFF: save it "
+            "anew or remove it"
         ) from error
     if image.width * image.height > MAX_PIXELS:
         image.close()
@@ -44,14 +81,37 @@ def _too_large(path: Path, found: str) -> str:
 
 def is_grey(image: Image.Image) -> bool:
     """Tell from the header whether an image has a single channel."""
-    return image.mode in {"1", "L", "I", "F", "LA"} or image.mode.startswith("I;16")
+    return image.mode in {"1", "L", "LA"} or image.mode.startswith("I;16")
 
 
 def upright_size(image: Image.Image) -> tuple[int, int]:
-    """Return (height, width) as ``read_image`` will give them, from the header alone."""
-    # Asking a PNG for its EXIF data would decode the whole picture, and cameras write JPEG.
-    turned = image.format == "JPEG" and image.getexif().get(ORIENTATION) in {5, 6, 7, 8}
+    """Return (height, width) of an opened file as ``read_image`` will give them."""
+    turned = _may_be_turned(image) and _orientation(image) > 4
     return (image.width, image.height) if turned else (image.height, image.width)
+
+
+def _may_be_turned(image: Image.Image) -> bool:
+    if image.format == "PNG" and "exif" not in image.info:
+        # To look behind the pixels, Pillow decodes them all.
+        content = Path(image.filename).read_bytes()
+        return any(mark in content for mark in PNG_ORIENTATION)
+    return image.format != "TIFF"  # of which Pillow tells the size as it will be
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        value = image.getexif().get(ORIENTATION)
+    except Exception:  # malformed EXIF data says nothing, and the pixels may be good
+        return 1
+    return value if isinstance(value, int) and value in TURNS else 1
+
+
+def has_several(image: Image.Image) -> bool:
+    """Tell whether a file holds more pictures, apart from the previews in an MPO file."""
+    try:
+        return image.format != "MPO" and getattr(image, "is_animated", False)
+    except Exception:  # what follows the first picture is broken
+        return False
 
 
 def read_image(
@@ -59,87 +119,78 @@ def read_image(
     size: tuple[int, int] | None = None,
     *,
     grey: bool = False,
-    crop_to_aspect_ratio: bool = False,
+    resize: Resize = squeezed,
+    min_side: int = 1,
+    several: list[str] | None = None,
 ) -> np.ndarray:
-    """Read one image, upright, as uint8.
+    """Read one image, upright, as uint8: (height, width) if it is to be grey, or (…, 3).
 
-    Transparency is laid on white, 16-bit greys are scaled, the EXIF orientation is applied, and of
-    an animation the first picture is taken.
-
-    Parameters
-    ----------
-    path
-        The file.
-    size
-        (height, width) to bring it to; ``None`` keeps its own.
-    grey
-        One channel instead of three.
-    crop_to_aspect_ratio
-        Cut to the middle of the image where its proportions are not those of ``size``, instead of
-        squeezing it.
-
-    Returns
-    -------
-    ndarray of uint8, shape (height, width) or (height, width, 3)
-
-    Raises
-    ------
-    DatasetError
-        If the image is broken, truncated, of another format or too large.
+    Transparency is laid on white, 16-bit greys are divided by 257, and of several pictures in a
+    file the first is taken; its path is added to ``several``.
     """
     with open_image(path) as image:
-        if size is not None and max(size) * 2 < min(image.size):
+        if several is not None and has_several(image):
+            several.append(str(path))
+        if size is not None and max(size) * 2 < min(image.size) and resize is not classic:
             # JPEG decodes to a fraction of its size at a fraction of the cost; the twofold reserve
             # leaves the final resize enough to average over.
-            image.draft(None, (2 * size[1], 2 * size[0]))
-        try:
-            return to_array(image, size, grey=grey, crop_to_aspect_ratio=crop_to_aspect_ratio)
-        except Exception as error:  # a broken body can make Pillow raise nearly anything
-            raise DatasetError(
-                f"{path}: the image is truncated or corrupt ({error}); replace or remove it"
-            ) from error
+            image.draft(None, (2 * max(size), 2 * max(size)))
+        return to_array(image, path, size, grey=grey, resize=resize, min_side=min_side)
 
 
 def to_array(
     image: Image.Image,
+    name: object,
     size: tuple[int, int] | None = None,
     *,
     grey: bool = False,
-    crop_to_aspect_ratio: bool = False,
+    resize: Resize = squeezed,
+    min_side: int = 1,
 ) -> np.ndarray:
-    """Turn an open Pillow image into a uint8 array, as ``read_image`` describes."""
-    image = ImageOps.exif_transpose(image)
-    if image.mode.startswith("I") or image.mode == "F":
-        values = np.asarray(image, np.float32)
-        scale = 255 / 65535 if values.max(initial=0) > 255 else 1.0
-        image = Image.fromarray(np.clip(values * scale + 0.5, 0, 255).astype(np.uint8))
-    if image.mode in {"RGBA", "LA", "PA"} or "transparency" in image.info:
+    """Turn an open Pillow image into a uint8 array, as ``read_image`` does; errors name it."""
+    if min(image.size) < min_side:
+        raise DatasetError(
+            f"{name}: {image.width}×{image.height} pixels; expected at least {min_side}×{min_side}"
+        )
+    if image.mode not in MODES and not image.mode.startswith("I;16"):
+        raise DatasetError(
+            f"{name}: pixels of Pillow's mode {image.mode!r} have no certain black and white; "
+            "expected 8 or 16 bits of grey or colour: save it as an 8-bit image"
+        )
+    try:
+        image.load()
+    except Exception as error:  # a broken body can make Pillow raise nearly anything
+        raise DatasetError(
+            f"{name}: the image is truncated or corrupt ({error}); replace or remove it"
+        ) from error
+    orientation = _orientation(image)
+    if image.mode.startswith("I;16"):
+        image = _in_eight_bits(image)
+    if orientation in TURNS:
+        image = image.transpose(TURNS[orientation])
+    if image.has_transparency_data:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(white, image)
     image = image.convert("L" if grey else "RGB")
-    if size is not None and image.size != (size[1], size[0]):
-        box = _middle(image, size) if crop_to_aspect_ratio else None
-        image = image.resize((size[1], size[0]), Image.Resampling.BILINEAR, box)
-    return np.asarray(image)
+    return np.asarray(image if size is None else resize(image, size))
 
 
-def _middle(image: Image.Image, size: tuple[int, int]) -> tuple[float, float, float, float]:
-    """Return the largest box (left, top, right, bottom) of a size's proportions in the middle."""
-    scale = min(image.width / size[1], image.height / size[0])
-    left, top = (image.width - scale * size[1]) / 2, (image.height - scale * size[0]) / 2
-    return left, top, image.width - left, image.height - top
+def _in_eight_bits(image: Image.Image) -> Image.Image:
+    tags = getattr(image, "tag_v2", {})
+    white = 2 ** tags.get(BITS, (16,))[0] - 1
+    values = np.asarray(image).astype(np.uint32)
+    values = white - values if tags.get(PHOTOMETRIC) == 0 else values
+    return Image.fromarray(((values * 255 + white // 2) // white).clip(0, 255).astype(np.uint8))
 
 
 def resize_images(x: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Bring a batch of uint8 images ``(n, h, w)`` or ``(n, h, w, 3)`` to (height, width)."""
     if x.shape[1:3] == tuple(size):
         return x
-    resized = np.empty((len(x), *size, *x.shape[3:]), np.uint8)
     if x.shape[3:] == (1,):
-        resized[..., 0] = resize_images(x[..., 0], size)
-        return resized
+        return resize_images(x[..., 0], size)[..., None]
+    resized = np.empty((len(x), *size, *x.shape[3:]), np.uint8)
     for index, image in enumerate(x):
-        picture = Image.fromarray(image).resize((size[1], size[0]), Image.Resampling.BILINEAR)
-        resized[index] = np.asarray(picture)
+        resized[index] = squeezed(Image.fromarray(image), size)
     return resized

@@ -105,19 +105,19 @@ def first(structure: Any) -> Any:
 
 def _held_out(data: Any, split: float | None, validation: Any) -> Any:
     """Return the validation part that is asked for, or that a Dataset has; None to split."""
-    if validation is None and isinstance(data, Dataset) and split is None:
-        validation = data
-    if isinstance(validation, Dataset):
-        if validation.x_val is not None:
-            return _form((validation.x_val, validation.y_val))
-        if validation is data:
-            return None
+    holder = data if validation is None and split is None else validation
+    if isinstance(holder, StreamingDataset) and holder.validation is not None:
+        return holder.validation
+    if isinstance(holder, Dataset) and holder.x_val is not None:
+        return _form((holder.x_val, holder.y_val))
+    if validation is None or (validation is data and isinstance(data, Dataset)):
+        return None
     if isinstance(validation, Dataset | StreamingDataset):
         raise TrainingError(
             f"validation_data is the {type(validation).__name__} {validation.name}, which has no "
             "validation part; pass what to validate on, such as (data.x_test, data.y_test)"
         )
-    return None if validation is None else _form(validation)
+    return _form(validation)
 
 
 def _form(data: Any) -> Any:

