@@ -278,8 +278,9 @@ def files_below(folder: Path) -> list[str]:
             for name in folders
             if _is_visible(name) and os.path.realpath(f"{parent}/{name}") not in seen
         ]
-        below = Path(parent).relative_to(folder)
-        listed += [(below / name).as_posix() for name in visible_files(Path(parent))]
+        below = Path(parent).relative_to(folder).as_posix()
+        prefix = "" if below == "." else f"{below}/"
+        listed += [prefix + name for name in visible_files(Path(parent))]
     return sorted(listed)
 
 

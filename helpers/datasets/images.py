@@ -1,6 +1,7 @@
 """Read any photo that a user may have into a uint8 array; name it in one line if it is broken."""
 
 import os
+import stat
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,8 +25,9 @@ ORIENTATION = 0x0112
 Turn = Image.Transpose
 TURNS = {2: Turn.FLIP_LEFT_RIGHT, 3: Turn.ROTATE_180, 4: Turn.FLIP_TOP_BOTTOM, 5: Turn.TRANSPOSE,
          6: Turn.ROTATE_270, 7: Turn.TRANSVERSE, 8: Turn.ROTATE_90}  # fmt: skip
-# What a PNG contains if it says an orientation, maybe behind its pixels.
-PNG_ORIENTATION = (b"eXIf", b"Raw profile type exif", b"XML:com.adobe.xmp")
+# Where Pillow finds the orientation of a PNG; and chunks that may have it behind the pixels.
+PNG_INFO = frozenset({"exif", "Raw profile type exif", "XML:com.adobe.xmp"})
+PNG_CHUNKS = frozenset({b"eXIf", b"tEXt", b"zTXt", b"iTXt"})
 # Tags of TIFF. Pillow hands 12 bits over as if they were 16, and white as 0 as it is.
 BITS, PHOTOMETRIC = 258, 262
 
@@ -49,12 +51,13 @@ def classic(image: Image.Image, size: tuple[int, int]) -> Image.Image:
 
 def open_image(path: Path) -> Image.Image:
     """Open an image lazily: its header is read and checked, its pixels are not."""
-    if not os.path.isfile(path):  # noqa: PTH113 – which no path makes raise; and a pipe would hang
-        content = "no image file but a folder, a pipe or a device"
-        raise DatasetError(
-            f"{path}: {content if os.path.exists(path) else 'no such file'}"  # noqa: PTH110
-        )
-    size = path.stat().st_size
+    try:
+        status = path.stat()
+    except (OSError, ValueError) as error:  # too long a name, or one with a zero byte
+        raise DatasetError(f"{path}: no such file") from error
+    if not stat.S_ISREG(status.st_mode):  # a pipe would wait for ever
+        raise DatasetError(f"{path}: no image file but a folder, a pipe or a device")
+    size = status.st_size
     if size > MAX_BYTES:
         raise DatasetError(f"{path}: {size:,} bytes; expected at most {MAX_BYTES:,}: shrink it")
     try:
@@ -91,11 +94,16 @@ def upright_size(image: Image.Image) -> tuple[int, int]:
 
 
 def _may_be_turned(image: Image.Image) -> bool:
-    if image.format == "PNG" and "exif" not in image.info:
-        # To look behind the pixels, Pillow decodes them all.
-        content = Path(image.filename).read_bytes()
-        return any(mark in content for mark in PNG_ORIENTATION)
-    return image.format != "TIFF"  # of which Pillow tells the size as it will be
+    if image.format != "PNG" or not PNG_INFO.isdisjoint(image.info):
+        return image.format != "TIFF"  # of which Pillow tells the size as it will be
+    # Pillow would decode all pixels to look behind them.
+    kinds, place = [], image.fp.tell()
+    image.fp.seek(8)
+    while len(head := image.fp.read(8)) == 8:
+        kinds.append(head[4:])
+        image.fp.seek(int.from_bytes(head[:4]) + 4, os.SEEK_CUR)
+    image.fp.seek(place)
+    return b"IDAT" in kinds and not PNG_CHUNKS.isdisjoint(kinds[kinds.index(b"IDAT") :])
 
 
 def _orientation(image: Image.Image) -> int:
