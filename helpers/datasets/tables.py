@@ -215,7 +215,7 @@ def _read(path: Path, given: Layout, notes: list[str]) -> "pd.DataFrame":
                 warnings.simplefilter("error", pd.errors.ParserWarning)
                 return pd.read_csv(
                     _lines(content, encoding, skip), na_values=blanks, keep_default_na=False,
-                    skipinitialspace=True, header=None, index_col=False, low_memory=False,
+                    skipinitialspace=True, index_col=False, low_memory=False,
                     **options,
                 )  # fmt: skip
 
@@ -328,7 +328,7 @@ def _layout(
             f"{where}: column {twice[0]!r} is there twice; expected different names: rename one, "
             "or say header=False if this is a row of values"
         )
-    return skip, {"sep": sep, "decimal": decimal, "skiprows": int(header), "names": names}
+    return skip, {"sep": sep, "decimal": decimal, "header": 0 if header else None, "names": names}
 
 
 def _check_rows(rows: list[list[str]], where: str, sep: str) -> None:
