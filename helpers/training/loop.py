@@ -20,7 +20,7 @@ from helpers.training.checkpoint import Checkpoint
 from helpers.training.data import TrainingError, make_task
 from helpers.training.planning import Plan, steps_in_a_call
 from helpers.training.planning import plan as make_plan
-from helpers.training.step import build, fitting, has_own_step, own_steps
+from helpers.training.step import build, build_metrics, fitting, has_own_step, own_steps
 
 
 @dataclass(frozen=True)
@@ -160,6 +160,7 @@ def train(
         )  # fmt: skip
     if model.built:
         model.optimizer.build(model.trainable_variables)
+        build_metrics(model, task, metrics)
     seed_layers(model, seed)
     seed_layers(augmentation, seed + 1)
     hooks, first = [*([rows] if rows else []), *callbacks, watch], 0

@@ -3,7 +3,7 @@
 import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from inspect import signature
 from typing import Any
@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from helpers.dropout import quick_dropout
 from helpers.layers import in_precision, loss_name
-from helpers.training.data import Task, TrainingError, each, first, unpack
+from helpers.training.data import Task, TrainingError, count_samples, each, first, leaves, unpack
 from helpers.training.planning import Plan
 
 by_xla = partial(tf.function, autograph=False, jit_compile=True)
@@ -157,6 +157,25 @@ def fitting(model: keras.Model) -> Iterator[None]:
             f"The model {model.name!r} does not fit the data with loss "
             f"{loss_name(getattr(model, 'loss', None))!r}: {one_line(error)}"
         ) from error
+
+
+def build_metrics(model: keras.Model, task: Task, metrics: Any) -> None:
+    """Let Keras make the variables of its own metrics: a step that made them is traced twice.
+
+    They see two samples and predictions of zeros, which are forgotten again. (Of one sample the
+    number of samples would look like a number of units.)
+    """
+    given, outputs = leaves(metrics), getattr(model, "outputs", None) or []
+    known = all(isinstance(m, str) or type(m).__module__.startswith("keras.") for m in given)
+    plain = type(model).compute_metrics is keras.Model.compute_metrics
+    usual = given and known and plain and len(outputs) == 1
+    if not usual or task.is_stream or count_samples(task.train) < 2:
+        return
+    x, y, _ = each(lambda a: None if a is None else a[:2], task.batch())
+    zeros = tf.zeros([n or 2 for n in outputs[0].shape], outputs[0].dtype)
+    with suppress(Exception):  # the step itself says what does not fit
+        model.compute_metrics(x, each(tf.constant, y), zeros)
+    model.reset_metrics()
 
 
 def one_line(error: Exception) -> str:
