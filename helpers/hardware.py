@@ -107,7 +107,8 @@ def _group_limits(kind: str) -> list[int]:
             if controllers and kind not in controllers.split(","):
                 continue
             root = GROUPS / kind if controllers else GROUPS
-            for folder in (root, root / path.lstrip("/")):
+            own = root / path.lstrip("/")
+            for folder in {root, own, *(p for p in own.parents if root in p.parents)}:
                 for name in files[kind]:
                     with suppress(OSError, ValueError):
                         amount, *period = (folder / name).read_text().split()

@@ -85,6 +85,8 @@ def test_results_that_never_vary_are_told_apart_and_it_is_said():
     assert "No setting's val_accuracy varies with the seed" in found.conclusion
     assert compared(table_of(a=[0.5] * 5, b=[0.5] * 5)).rivals == 1
     assert compared(table_of(a=[0.5] * 2, b=[0.9] * 2)).rivals == 1  # it may be luck
+    varied = table_of(a=[0.9] * 3, b=[0.8] * 3, c=[0.7, 0.9, 0.8])
+    assert compared(varied).rivals == 2  # as it may be where other settings vary
 
 
 def test_a_difference_that_never_varies_is_a_difference():

@@ -61,6 +61,7 @@ def test_detect_agrees_with_the_system():
     [
         ({"cpu.max": "150000 100000", "memory.max": "1073741824"}, 1, 2**30),
         ({"cpu.max": "max 100000", "memory.max": "max"}, 64, 2**40),
+        ({"job/cpu.max": "200000 100000", "job/step/cpu.max": "max 100000"}, 2, 2**40),
         ({"cpu/cpu.cfs_quota_us": "300000", "cpu/cpu.cfs_period_us": "100000",
           "memory/memory.limit_in_bytes": "2147483648"}, 3, 2**31),
         ({"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000",
@@ -71,9 +72,9 @@ def test_a_container_has_what_its_control_group_allows(tmp_path, monkeypatch, fi
     import psutil
 
     for name, text in files.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text + "\n")
-    (tmp_path / "own").write_text("4:memory:/a\n1:cpu:/\n0::/\n")
+    (tmp_path / "own").write_text("4:memory:/a\n1:cpu:/\n0::/job/step/task\n")
     monkeypatch.setattr(hardware, "GROUPS", tmp_path)
     monkeypatch.setattr(hardware, "OWN_GROUPS", tmp_path / "own")
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(64)), raising=False)

@@ -209,6 +209,19 @@ def test_modules_beside_the_notebook_belong_to_the_key(tmp_path):
     assert changes(depends, now) == ["the module deeper"]
 
 
+def test_words_that_can_be_no_modules_are_passed_over(tmp_path):
+    (tmp_path / "sealed").mkdir(mode=0)
+    path = notebook(tmp_path / "n.ipynb", f"import sealed\n# {'x' * 300} {'あ' * 100} 123 helpers")
+    ((_, run),) = keyed_runs([Run(read_notebook(path))]).items()
+    assert run.depends["modules"] == {}
+
+
+@pytest.mark.parametrize("line", ["x = [b'a']", "x = {(1, 2): 3}", "x = 1j"])
+def test_defaults_that_no_record_holds_are_refused(tmp_path, line):
+    with pytest.raises(ParameterError, match="name: type = default"):
+        read_notebook(notebook(tmp_path / "n.ipynb", parameters=line))
+
+
 def test_magic_among_the_parameters(tmp_path):
     with pytest.raises(ParameterError, match="line 1 of the parameters cell is not plain Python"):
         read_notebook(notebook(tmp_path / "n.ipynb", parameters="%matplotlib inline"))

@@ -47,6 +47,11 @@ NOTEBOOKS = {
         "%env KERAS_BACKEND=no_such_backend",
         "try:\n    import keras\nexcept Exception as error:\n    print(error)",
     ),
+    "a dependency before Keras": (
+        "import h5py, sys\nprint([n in sys.modules for n in ('tensorflow', 'keras')])",
+        "%env KERAS_BACKEND=no_such_backend",
+        "try:\n    import keras\nexcept Exception as error:\n    print(error)",
+    ),
     "configuration of Keras": (
         "import json, os\nos.environ['KERAS_HOME'] = os.getcwd()",
         "settings = {'floatx': 'float64', 'backend': 'tensorflow', 'epsilon': 1e-5,\n"

@@ -17,6 +17,7 @@ import psutil
 
 from helpers.hardware import Hardware, detect
 from helpers.warm_kernels.owner import current
+from helpers.warm_kernels.provisioner import LIVING
 
 THREADS = (
     *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"),
@@ -151,13 +152,14 @@ def as_completed(futures: Iterable[Future[Any]]) -> Iterator[Future[Any]]:
         yield from done
 
 
-def _kernels() -> list[psutil.Process]:
-    """Return the processes below this one, without the one that forks kernels."""
-    preloaded = current()
-    own = preloaded.process.pid if preloaded else None
+def _kernels() -> list[Any]:
+    """Return the kernels of this process and all below it, without what is to fork more of them."""
+    preloaded, found = current(), list(LIVING)
+    # While it imports, runs wait for it: it has no kernels yet, and may end with them.
+    spared = preloaded.process.pid if preloaded and preloaded.ready else None
     with contextlib.suppress(psutil.Error, OSError):
-        return [p for p in psutil.Process().children(recursive=True) if p.pid != own]
-    return []
+        found += [p for p in psutil.Process().children(recursive=True) if p.pid != spared]
+    return found
 
 
 def default_jobs() -> int:

@@ -7,6 +7,7 @@ import platform
 import re
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -18,6 +19,7 @@ from helpers.runs.notebook import Notebook
 from helpers.runs.results import Run
 
 PACKAGES = {"TensorFlow": "tensorflow", "Keras": "keras", "NumPy": "numpy"}
+IMPORT = re.compile(r"^\s*(?:from|import)\s+\.*(\w+)", re.MULTILINE)
 GIT = 10  # seconds that git may take
 
 
@@ -51,7 +53,7 @@ class Surroundings:
             except PackageNotFoundError:
                 self._versions[name] = "none"
         self._data: dict[str, str | None] = {}
-        self._modules: dict[str, dict[str, str]] = {}
+        self._modules: dict[tuple[Any, ...], dict[str, str]] = {}
 
     def dependencies(self, notebook: Notebook, parameters: Mapping[str, Any]) -> dict[str, Any]:
         """Return what a run depends on besides its parameters, ready for JSON."""
@@ -67,21 +69,26 @@ class Surroundings:
     def _own_modules(self, notebook: Notebook) -> dict[str, str]:
         """Return digests of the modules that a notebook's code, or one of them, may import.
 
-        These are files beside the notebook or in the working folder whose name occurs in the code:
-        also those that ``%run`` or ``importlib`` get.
+        These are files beside the notebook or in the working folder whose name occurs in the code,
+        also those that ``%run`` or ``importlib`` get, and what they import in turn.
         """
-        if notebook.snapshot not in self._modules:
-            folders = dict.fromkeys((notebook.path.resolve().parent, Path.cwd()))
+        folders = dict.fromkeys((notebook.path.resolve().parent, Path.cwd()))
+        if (place := (notebook.snapshot, *folders)) not in self._modules:
             digests: dict[str, str] = {}
-            texts = list(notebook.code)
-            while texts:
-                for name in set(re.findall(r"\w+", texts.pop())) - digests.keys():
-                    sources = next(filter(None, (_sources(f, name) for f in folders)), [])
-                    if contents := [path.read_bytes() for path in sources]:
-                        digests[name] = _digest([hashlib.blake2b(c).hexdigest() for c in contents])
-                        texts += [content.decode(errors="replace") for content in contents]
-            self._modules[notebook.snapshot] = digests
-        return self._modules[notebook.snapshot]
+            names = set(re.findall(r"\w+", "\n".join(notebook.code)))
+            while names := {n for n in names if n.isidentifier()} - digests.keys() - {"helpers"}:
+                found = {
+                    n: next(filter(None, (_sources(f, n) for f in folders)), []) for n in names
+                }
+                contents = {n: [path.read_bytes() for path in found[n]] for n in names if found[n]}
+                for name, files in contents.items():
+                    digests[name] = _digest([hashlib.blake2b(file).hexdigest() for file in files])
+                texts = [
+                    file.decode(errors="replace") for files in contents.values() for file in files
+                ]
+                names = {n for text in texts for n in IMPORT.findall(text)}
+            self._modules[place] = digests
+        return self._modules[place]
 
     def _data_digest(self, value: str) -> str | None:
         """Return what tells the data of a name from others of the same name; None if no data."""
@@ -95,10 +102,14 @@ class Surroundings:
 
 
 def _sources(folder: Path, name: str) -> list[Path]:
-    """Return the files of a module or a package in a folder."""
-    module, package = folder / f"{name}.py", folder / name
-    inside = sorted(package.rglob("*.py")) if any(package.glob("*.py")) else []
-    return [path for path in (module, *inside) if path.is_file()]
+    """Return the files of a module or a package in a folder; none of a name that cannot be one."""
+    with suppress(OSError):  # too long a name, or a folder that may not be read
+        package = folder / name
+        inside = sorted(package.rglob("*.py")) if any(package.glob("*.py")) else []
+        return [
+            p for p in (folder / f"{name}.py", *inside) if p.is_file() and os.access(p, os.R_OK)
+        ]
+    return []
 
 
 def _files(path: Path) -> Iterator[tuple[str, int, int]]:

@@ -143,8 +143,9 @@ def _parameter(statement: ast.stmt, path: Path) -> Parameter:
             with suppress(ValueError):
                 return Parameter(name, written, _type(annotation), ast.literal_eval(value))
         case ast.Assign(targets=[ast.Name(id=name)], value=value):
-            with suppress(ValueError, KeyError):
+            with suppress(ValueError, KeyError, TypeError):
                 default = ast.literal_eval(value)
+                json.dumps(default)  # a TypeError for what no record could hold
                 written = {"NoneType": "Any", "tuple": "list"}.get(
                     kind := type(default).__name__, kind
                 )

@@ -1,6 +1,7 @@
 """Values of a notebook's parameters, checked by name and type before it starts."""
 
 import ast
+import json
 import sys
 import types
 import typing
@@ -52,12 +53,12 @@ def check_parameters(notebook: Notebook, values: Mapping[str, Any]) -> dict[str,
         parameter = known[name]
         plain = _normalised(value)
         if isinstance(plain, str) and (
-            parameter.type is Any
+            Any in _members(parameter.type)
             or not _fits(plain, parameter.type)
             or (_fits(None, parameter.type) and plain == "None")
         ):
             plain = _literal(plain)
-        if not _fits(plain, parameter.type):
+        if not _fits(plain, parameter.type) or not _is_json(plain):
             raise ParameterError(
                 f"{notebook.path.name}: {name}={value!r}; expected {parameter.annotation}, such as "
                 f"{parameter.default!r}"
@@ -77,6 +78,14 @@ def _normalised(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _normalised(item) for key, item in value.items()}
     return value
+
+
+def _is_json(value: Any) -> bool:
+    """Tell whether a record holds a value as it is: JSON has texts only as keys, and no bytes."""
+    try:
+        return bool(json.loads(json.dumps(value)) == value)
+    except (TypeError, ValueError):
+        return False
 
 
 def _literal(text: str) -> Any:

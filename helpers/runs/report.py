@@ -58,7 +58,7 @@ def mark_as_executed(notebook: Any) -> None:
 
 
 def require_own_files(out: Path, notebooks: Sequence[str] = ()) -> None:
-    """Refuse to write over what no run has written, or somebody has changed since.
+    """Refuse to write over what no run has written, and notebooks that were changed since.
 
     Parameters
     ----------
@@ -99,7 +99,7 @@ def _kept_rows(out: Path) -> list[dict[str, Any]]:
 
 def _is_executed(path: Path, is_listed: bool) -> bool:
     """Tell whether a run has written a notebook, and nobody has changed its sources since."""
-    with suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
+    with suppress(OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         notebook = json.loads(path.read_text(encoding="utf-8"))
         mark = notebook["metadata"].get(MARK)
         return is_listed if mark is None else mark == _digest_of_sources(notebook)

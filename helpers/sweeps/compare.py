@@ -70,7 +70,7 @@ class Comparison:
 
     @property
     def conclusion(self) -> str:
-        """Two or three sentences."""
+        """What may be said, in a few sentences."""
         said = self._compared()
         if (self.results["n"] > 1).all() and (self.results["low"] == self.results["high"]).all():
             said += f" No setting's {self.objective.metric} varies with the seed."
@@ -207,10 +207,11 @@ def _compare_pairs(values: np.ndarray) -> tuple[np.ndarray, float, float]:
 
     chances, first = [np.empty(0)], (np.nan, np.nan)
     # Accuracies of few images move in coarse steps, and differ by the same one in some seeds by
-    # luck; a difference of many steps, or between results that never vary, does not.
+    # luck. A difference of many steps does not; nor do results differ by luck of which none, in the
+    # whole sweep, depends on the seed.
     steps = np.diff(np.unique(values[~np.isnan(values)]))
     step = steps[steps > 1e-12 * np.nanmax(np.abs(values))].min(initial=np.inf)
-    constant = np.nanmax(values, axis=1) == np.nanmin(values, axis=1)
+    constant = (np.nanmax(values, axis=1) == np.nanmin(values, axis=1)).all()
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # of settings with one run
         n, mean = (~np.isnan(values)).sum(axis=1), np.nanmean(values, axis=1)
@@ -232,7 +233,7 @@ def _compare_pairs(values: np.ndarray) -> tuple[np.ndarray, float, float]:
             # All differences the same: a test of signs knows how seldom that happens by chance.
             gap = mean[i] - mean[i + 1 :]
             same = error <= 1e-12 * np.maximum(np.abs(mean[i]), np.abs(mean[i + 1 :]))
-            certain = (constant[i] & constant[i + 1 :]) | (np.abs(far) >= SURE_STEPS * step)
+            certain = constant | (np.abs(far) >= SURE_STEPS * step)
             certain &= (np.minimum(n[i], n[i + 1 :]) >= SURE_SEEDS) & (far != 0)
             chance = np.where(certain, 0.0, np.where(paired & (far != 0), 2.0 ** (1 - shared), 1.0))
             p = np.where(same, chance, p)

@@ -13,7 +13,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-# What is imported beforehand, in groups, each with the groups that it needs.
+# What is imported beforehand, in groups, each with the groups that it needs. What others bring
+# along belongs to the first group.
 PACKAGES = {
     "numpy": (
         *("numpy", "pandas", "PIL.Image", "scipy.stats", "sklearn.datasets", "sklearn.manifold"),
@@ -43,7 +44,7 @@ class HiddenPackages(MetaPathFinder, Loader):
     """Imports packages, hides them, and gives them back to who imports them."""
 
     def __init__(self) -> None:
-        os.environ["OPENBLAS_NUM_THREADS"] = "1"  # see _set_threads
+        os.environ["OPENBLAS_NUM_THREADS"] = "1"  # see _begin_numpy
         self._groups: dict[str, dict[str, ModuleType]] = {group: {} for group in PACKAGES}
         self._read = _what_is_read()
         before = set(sys.modules)
@@ -54,7 +55,8 @@ class HiddenPackages(MetaPathFinder, Loader):
                 package = name.partition(".")[0]
                 # The standard library stays; what a notebook sees of the course is imported anew.
                 if package not in sys.stdlib_module_names and package != "helpers":
-                    owner = package if package in PACKAGES else group
+                    first = group if group == "matplotlib" else "numpy"
+                    owner = package if package in PACKAGES else first
                     self._groups[owner][name] = sys.modules[name]
             before = set(sys.modules)
         from threadpoolctl import ThreadpoolController
@@ -123,16 +125,23 @@ class HiddenPackages(MetaPathFinder, Loader):
         if changed := [name for name in READ_ONCE if now[name] != self._read["once"][name]]:
             sys.stderr.write(
                 f"{', '.join(changed)} was set after this kernel had loaded TensorFlow, and has no "
-                "effect: save the notebook and restart the kernel, which then starts cold\n"
+                "effect: save the notebook and restart the kernel, which then starts cold, or set "
+                "COURSE_WARM=0 before Jupyter starts\n"
             )
 
 
 def _what_is_read() -> dict[str, dict[str, Any]]:
     """Return what packages read as they are imported: variables, and files with their times."""
     home = Path.home()
+    config = Path(os.environ.get("XDG_CONFIG_HOME", home / ".config")) / "matplotlib"
+    folder = Path(os.environ.get("MPLCONFIGDIR", config))
+    given = Path(os.environ.get("MATPLOTLIBRC", "matplotlibrc"))
     files = {
         "keras": [Path(os.environ.get("KERAS_HOME", home / ".keras")) / "keras.json"],
-        "matplotlib": [Path("matplotlibrc"), home / ".config" / "matplotlib" / "matplotlibrc"],
+        "matplotlib": [
+            *(Path("matplotlibrc"), given, given / "matplotlibrc", folder / "matplotlibrc"),
+            *sorted(folder.glob("stylelib/*.mplstyle")),
+        ],
     }
     prefixes = {"keras": "KERAS_", "matplotlib": ("MPLCONFIG", "MATPLOTLIBRC", "XDG_CONFIG")}
     read: dict[str, dict[str, Any]] = {

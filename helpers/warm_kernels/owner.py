@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -48,6 +49,7 @@ class Preloaded:
     depends_on: dict[str, object]  # what the imported packages depend on, as it was then
     patient: bool  # whether kernels wait until the packages are imported
     ready: bool = False
+    begun: float = field(default_factory=time.monotonic)
     waiting: threading.Lock = field(default_factory=threading.Lock)
 
     def require(self, env: Mapping[str, str]) -> None:
@@ -60,7 +62,8 @@ class Preloaded:
             if not self.ready:
                 answer = select.poll()
                 answer.register(self.channel, select.POLLIN)
-                if not answer.poll(IMPORTING * 1000 if self.patient else 0):
+                left = max(0.0, self.begun + IMPORTING - time.monotonic()) if self.patient else 0.0
+                if not answer.poll(left * 1000):
                     raise WarmUnavailable("the packages are still being imported")
                 self.ready = self.channel.recv(16) == b"ready"
         if not self.ready or self.process.poll() is not None:
@@ -70,9 +73,15 @@ class Preloaded:
                 f"the preloaded process has ended ({lines[-1] if lines else 'no message'})"
             )
 
-    def is_lost(self) -> bool:
-        """Tell whether it has ended although it could import all packages."""
-        return self.ready and self.process.poll() is not None
+    def is_of_use(self) -> bool:
+        """Tell whether it can fork kernels, or may be able to: a new one would do no better."""
+        unchanged = _packages().items() <= self.depends_on.items()
+        return unchanged and not (self.ready and self.process.poll() is not None)
+
+    def close(self) -> None:
+        """End the process; its kernels stay."""
+        self.channel.close()
+        threading.Thread(target=self.process.wait, daemon=True).start()
 
 
 _current: Preloaded | None = None
@@ -84,8 +93,10 @@ def require_forking() -> None:
     """Raise ``WarmUnavailable`` where kernels cannot be forked, with the reason."""
     if os.environ.get("COURSE_WARM") == "0":
         raise WarmUnavailable("COURSE_WARM=0 asks for cold kernels")
-    if not hasattr(os, "pidfd_open"):  # macOS forks, but its frameworks do not survive it
-        raise WarmUnavailable(f"{sys.platform} cannot fork a kernel safely")
+    try:  # macOS forks, but its frameworks do not survive it; some sandboxes forbid this call
+        os.close(os.pidfd_open(os.getpid()))
+    except (AttributeError, OSError):
+        raise WarmUnavailable("kernels are forked on Linux 5.3 and newer only") from None
 
 
 def current() -> Preloaded | None:
@@ -104,9 +115,11 @@ def begin(*, patient: bool = False) -> Preloaded:
     global _current
     require_forking()
     with _changing:
-        if (found := current()) and not found.is_lost():
+        if (found := current()) and found.is_of_use():
             found.patient = found.patient or patient
             return found
+        if found:
+            found.close()
         _current = _start(patient or (found is not None and found.patient))
         return _current
 
@@ -140,16 +153,19 @@ def depends_on(env: Mapping[str, str]) -> dict[str, object]:
         for name, value in read.items()
         if name.startswith(READ_BY_IMPORTS) and name not in READ_LATER
     }
+    return variables | _packages()
+
+
+def _packages() -> dict[str, int]:
+    """Return the folders of packages with their times, which change as one is installed."""
     folders = [Path(path) for path in sys.path if "-packages" in path]
-    packages = {str(p): p.stat().st_mtime_ns for p in folders if p.is_dir()}
-    return variables | packages
+    return {str(p): p.stat().st_mtime_ns for p in folders if p.is_dir()}
 
 
 def for_kernel(env: Mapping[str, str]) -> Preloaded:
     """Return the preloaded process if it can fork a kernel with this environment now.
 
-    A process that starts one kernel only is not worth another one: the second kernel has the
-    packages imported, for those that follow.
+    For a first kernel no preloaded process is started, as there may be no second one.
 
     Raises
     ------

@@ -24,6 +24,8 @@ from helpers.warm_kernels.owner import ForkFailed, WarmUnavailable
 
 LAUNCHER = ["-m", "ipykernel_launcher"]
 SOON = 0.5  # seconds in which a kernel ends that is asked to
+# Kernels of this process, which are below it only as long as the preloaded process lives.
+LIVING: "set[ForkedProcess]" = set()
 
 
 class WarmProvisioner(LocalProvisioner):
@@ -73,10 +75,10 @@ def _fork(cmd: list[str], options: dict[str, Any]) -> "ForkedProcess":
         connection.sendall(json.dumps(request).encode() + b"\n")
         pid = int(connection.makefile().readline())
         connection.settimeout(None)
+        return ForkedProcess(pid, connection)
     except (OSError, ValueError) as error:
         connection.close()
         raise ForkFailed(f"the preloaded process does not answer ({error})") from None
-    return ForkedProcess(pid, connection)
 
 
 def _sets_too_late(path: str) -> str | None:
@@ -84,7 +86,13 @@ def _sets_too_late(path: str) -> str | None:
     try:
         cells = json.loads(Path(path).read_text(encoding="utf-8"))["cells"]
         code = "\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "code")
-    except (OSError, ValueError, KeyError, TypeError):  # no notebook, or one that is not saved yet
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        RecursionError,
+    ):  # no notebook, or one that is not saved yet
         return None
     found = re.search(rf"\b({'|'.join(READ_ONCE)})\b", code)
     return found and found[0]
@@ -114,6 +122,7 @@ class ForkedProcess:
         self._ending = threading.Lock()  # one thread waits for it, another may kill it
         try:
             self._handle = os.pidfd_open(pid)
+            LIVING.add(self)
         except ProcessLookupError:  # it has died already
             self._handle = -1
             self._end()
@@ -136,7 +145,7 @@ class ForkedProcess:
 
     def kill(self) -> None:
         if self.poll() is None:
-            with contextlib.suppress(ProcessLookupError):  # it is about to become a leader
+            with contextlib.suppress(ProcessLookupError):  # it has just ended
                 os.killpg(self.pid, signal.SIGKILL)  # with all that it has started
         self.send_signal(signal.SIGKILL)
 
@@ -149,6 +158,7 @@ class ForkedProcess:
         return bool(waiting.poll(None if timeout is None else timeout * 1000))
 
     def _end(self) -> None:
+        LIVING.discard(self)
         self.returncode = 1  # whose child it is not, is not told how it ended
         self._connection.close()
         if self._handle >= 0:
