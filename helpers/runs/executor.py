@@ -114,6 +114,8 @@ class LocalExecutor(ThreadPoolExecutor):
         self.shutdown()
 
     def _kill(self) -> None:
+        if (preloaded := current()) and not preloaded.ready:
+            preloaded.process.kill()  # runs wait for it
         for kernel in _kernels():
             if kernel.pid not in self._before:
                 with contextlib.suppress(Exception):
@@ -153,12 +155,11 @@ def as_completed(futures: Iterable[Future[Any]]) -> Iterator[Future[Any]]:
 
 
 def _kernels() -> list[Any]:
-    """Return the kernels of this process and all below it, without what is to fork more of them."""
+    """Return the kernels of this process and all below it, without what forks kernels."""
     preloaded, found = current(), list(LIVING)
-    # While it imports, runs wait for it: it has no kernels yet, and may end with them.
-    spared = preloaded.process.pid if preloaded and preloaded.ready else None
+    own = preloaded.process.pid if preloaded else None
     with contextlib.suppress(psutil.Error, OSError):
-        found += [p for p in psutil.Process().children(recursive=True) if p.pid != spared]
+        found += [p for p in psutil.Process().children(recursive=True) if p.pid != own]
     return found
 
 
