@@ -455,7 +455,8 @@ def test_nbval_sees_a_plain_plot(tmp_path, shown):
         "from helpers.warm_kernels import owner\nowner.begin(patient=True)\nowner._asked = True"
     )
     command = [sys.executable, "-m", "pytest", "--nbval", "-p", "no:cacheprovider", str(path)]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    # Where a kernel dies as it starts, nbval waits for it for ever.
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=240)
     assert done.returncode == (0 if shown else 1), done.stdout
 
 
