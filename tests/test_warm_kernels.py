@@ -18,6 +18,7 @@ import papermill
 import psutil
 import pytest
 from jupyter_client.manager import KernelManager
+from jupyter_client.provisioning import LocalProvisioner
 
 from helpers.runs.execute import run_notebook
 from helpers.runs.notebook import read_notebook
@@ -270,6 +271,21 @@ def test_one_kernel_alone_preloads_nothing_and_none_waits(nobody, start, caplog)
     assert "still being imported" in reasons[1]
     owner.current().patient = True
     assert isinstance(start().process, ForkedProcess)
+
+
+def test_no_port_is_chosen_while_a_kernel_waits(nobody, start, monkeypatch):
+    """Another process may take it: the kernel would die, and nbval wait for it for ever."""
+    ready = []
+    choose = LocalProvisioner.pre_launch
+
+    async def noted(self, **options):
+        ready.append(owner.current().ready)
+        return await choose(self, **options)
+
+    monkeypatch.setattr(LocalProvisioner, "pre_launch", noted)
+    assert not owner.begin(patient=True).ready
+    assert isinstance(start().process, ForkedProcess)
+    assert ready == [True]
 
 
 def test_jupyter_server_prepares_for_its_first_kernel(tmp_path):

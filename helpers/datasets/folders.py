@@ -312,11 +312,9 @@ def _worker_count(paths: Sequence[Path]) -> int:
 @functools.cache
 def usable_cores() -> int:
     """Return the cores that this process may use, which may be fewer than the machine has."""
-    from joblib import cpu_count  # knows of containers with a share of the processor
-
     from helpers import hardware
 
-    return min(hardware.detect().cores, cpu_count())
+    return hardware.detect().cores
 
 
 def in_order(

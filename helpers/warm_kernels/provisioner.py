@@ -31,6 +31,13 @@ LIVING: "set[ForkedProcess]" = set()
 class WarmProvisioner(LocalProvisioner):
     """Starts kernels of this environment by forking the preloaded process."""
 
+    async def pre_launch(self, **kwargs: Any) -> dict[str, Any]:
+        """Wait for the packages, if at all, before ports are chosen, which others could take."""
+        if (preloaded := owner.current()) and preloaded.patient:
+            with contextlib.suppress(WarmUnavailable):  # which launch_kernel will say
+                await asyncio.to_thread(preloaded.require, kwargs.get("env") or os.environ)
+        return await super().pre_launch(**kwargs)
+
     async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> KernelConnectionInfo:
         """Fork a kernel; start a cold one where that is not possible, and say why."""
         try:
@@ -86,13 +93,7 @@ def _sets_too_late(path: str) -> str | None:
     try:
         cells = json.loads(Path(path).read_text(encoding="utf-8"))["cells"]
         code = "\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "code")
-    except (
-        OSError,
-        ValueError,
-        KeyError,
-        TypeError,
-        RecursionError,
-    ):  # no notebook, or one that is not saved yet
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):  # no notebook, or not saved
         return None
     found = re.search(rf"\b({'|'.join(READ_ONCE)})\b", code)
     return found and found[0]
