@@ -48,7 +48,7 @@ def by_sweep(notebook: str, folder: str, runs: int, fixed: dict[str, Any]) -> No
 
 def whole_course() -> list[tuple[str, dict[str, Any]]]:
     """Return each lesson with its parameters of the fast profile."""
-    from helpers.runs.select import fast_profile, find_notebooks
+    from helpers.runs.plan import fast_profile, find_notebooks
 
     profile = fast_profile()
     return [(str(path), profile.get(path.stem, {})) for path in find_notebooks([])]
@@ -73,7 +73,7 @@ def many(notebook: str, folder: str, runs: int) -> dict[str, float]:
     """Run a trivial notebook many times; watch the speed and the memory."""
     import psutil
 
-    from helpers.sweeps import sweep
+    from helpers.runs import sweep
 
     memory: list[tuple[float, float]] = []
     done = threading.Event()

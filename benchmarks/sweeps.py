@@ -11,7 +11,7 @@ from typing import Any
 import nbformat
 from side_by_side import run_python, save, take_turns
 
-from helpers.runs.select import find_notebooks
+from helpers.runs.plan import find_notebooks
 
 CONTENDERS = Path(__file__).with_name("sweep_contenders.py")
 OWN = ("sweep", "sweep, packages preloaded")

@@ -6,8 +6,8 @@ import pytest
 from scipy.stats import sem, ttest_ind, ttest_rel
 
 from helpers.errors import ParameterError
+from helpers.runs.conclude import _compare_pairs, compare
 from helpers.runs.objective import Objective, choose_objective, objective_of
-from helpers.sweeps.compare import _compare_pairs, compare
 
 
 def records(means, seeds=8, sigma=1.0, luck=0.0, seed=0):

@@ -13,11 +13,11 @@ import pytest
 from packaging.requirements import Requirement
 
 from helpers.files import ROOT, notebooks_dir
+from helpers.runs.html import export_html
 from helpers.runs.metrics import collect_metrics, failed_checks
 from helpers.runs.notebook import read_notebook
 from helpers.runs.parameters import check_parameters
-from helpers.runs.report import export_html
-from helpers.runs.select import fast_profile
+from helpers.runs.plan import fast_profile
 
 NOTEBOOKS = sorted(notebooks_dir().glob("[0-9]*.ipynb"))
 SOLUTIONS = sorted(notebooks_dir().glob("solutions/*.ipynb"))

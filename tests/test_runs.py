@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -19,13 +20,12 @@ from hypothesis import strategies as st
 from helpers.errors import CourseError, ParameterError
 from helpers.files import notebooks_dir, write_atomically
 from helpers.runs import record
-from helpers.runs.engine import run_notebooks
 from helpers.runs.execute import run_notebook
 from helpers.runs.keys import changes, keyed_runs
 from helpers.runs.metrics import MEDIA_TYPE, collect_metrics
 from helpers.runs.notebook import read_notebook
 from helpers.runs.parameters import check_parameters, parse_assignments
-from helpers.runs.report import find_fallbacks, write_report
+from helpers.runs.report import find_fallbacks, run_notebooks, write_report
 from helpers.runs.results import Run, RunResult, result_of
 from helpers.training import Plan
 
@@ -343,8 +343,8 @@ def test_runs_are_honest(tmp_path, capsys):
     assert by_name["check"]["error"] == "check failed: order: see"
     out = {path.name for path in (tmp_path / "out").iterdir()}
     assert {"fine.ipynb", "fine.html", "error.html", "dead.ipynb"} <= out
-    assert not [name for name in out if name.startswith(".")]
-    index = write_report(runs, results, tmp_path / "out")
+    assert [name for name in out if name.startswith(".")] == [".lock"]
+    index = tmp_path / "out" / "index.html"
     summary = json.loads((tmp_path / "out" / "results.json").read_text())
     assert [row["status"] for row in summary] == ["succeeded", "failed", "failed", "failed"]
     assert summary == results
@@ -468,27 +468,61 @@ def test_prose_that_is_no_mathematics_fails_no_run(tmp_path, prose):
     assert "<msub>" in (tmp_path / "out" / "n.html").read_text()
 
 
+HOSTILE = (
+    "<script>document.title = 'ran'</script>",
+    "<img src=x onerror=\"document.title = 'ran'\">",
+    "<img src='URL/seen'><iframe src='URL/seen'></iframe><object data='URL/seen'></object>",
+    "<meta http-equiv='refresh' content='0; url=URL/seen'><base href='URL/'>",
+    "<link rel='stylesheet' href='URL/seen'><style>@import 'URL/seen'; * { display: none }</style>",
+    "<div style='background: url(URL/seen); position: fixed; inset: 0'>over all</div>",
+    "<a href=\"javascript:document.title='ran'\" id=trap>a</a><form action='URL/seen'></form>",
+    "<svg onload=\"document.title = 'ran'\"><script>document.title = 'ran'</script></svg>",
+    "<svg><style><img src=x onerror=\"document.title = 'ran'\"></style></svg>",
+    "<math><mtext><table><mglyph><style><!--</style>"
+    "<img title=\"--&gt;&lt;img src=x onerror=document.title='ran'&gt;\">",
+    "$\\text{<script>document.title = 'ran'</script>}$ $<img src=x onerror=document.title=1>$",
+    "[a](javascript:document.title='ran') ![x](URL/seen)",
+)
+
+
 def test_nothing_of_a_notebook_runs_in_the_browser_of_who_reads_its_page(tmp_path, browser, server):
+    """The page of somebody else's notebook runs nothing, and asks for nothing."""
+    hostile = [text.replace("URL", server.url) for text in HOSTILE]
     code = (
-        "from IPython.display import HTML, Javascript, Markdown, display\n"
-        "display(HTML('<script>document.title = 1</script>'),"
-        " HTML('<img src=x onerror=\"document.title = 2\">'),"
-        f' HTML(\'<img src="{server.url}/seen"><iframe src="{server.url}/seen"></iframe>\'),'
-        " Javascript('document.title = 3'), Markdown('<script>document.title = 4</script>'))"
+        "from IPython.display import HTML, Javascript, Latex, Markdown, SVG, display\n"
+        f"for text in {hostile!r}:\n"
+        "    display(HTML(text), Markdown(text), Latex(text))\n"
+        "display(Javascript('document.title = 3'), metadata={'tags': ['\"><script>']})\n"
+        'display(SVG(\'<svg xmlns="http://www.w3.org/2000/svg" onload="document.title = 4"/>\'))'
     )
     path = notebook(tmp_path / "n.ipynb", code)
     content = nbformat.read(path, as_version=4)
-    hostile = "<script>document.title = 5</script>"
-    content.cells += [nbformat.v4.new_raw_cell(hostile), nbformat.v4.new_markdown_cell(hostile)]
+    for text in hostile:
+        content.cells += [nbformat.v4.new_raw_cell(text), nbformat.v4.new_markdown_cell(text)]
+    attached = nbformat.v4.new_markdown_cell("![x](attachment:x.png)")
+    attached["attachments"] = {"x.png": {"image/png": '"><script>document.title = 5</script>'}}
+    content.cells += [attached, nbformat.v4.new_markdown_cell("**safe** $x_1$ and `code`")]
+    content.cells[-1].metadata["tags"] = ['"><script>document.title = 6</script>']
     nbformat.write(content, path)
     assert run_notebook(Run(read_notebook(path)), tmp_path / "out")["error"] is None
     page = tmp_path / "out" / "n.html"
-    browser.get(page.as_uri())
-    assert browser.title == "n"
-    time.sleep(1)
-    assert browser.title == "n"
-    assert server.requests == []
-    assert "https://cdn" not in page.read_text()
+    text = page.read_text(encoding="utf-8")
+    assert "<strong>safe</strong>" in text
+    assert "<msub>" in text
+    bare = text.replace(re.search(r"<meta[^>]*Content-Security-Policy[^>]*>", text)[0], "")
+    assert bare != text
+    # Each of the two walls holds alone: what is left of the cells, and what the page forbids.
+    for name, content in (("n.html", text), ("bare.html", bare)):
+        page.with_name(name).write_text(content, encoding="utf-8")
+        browser.get(page.with_name(name).as_uri())
+        time.sleep(1)
+        assert browser.title == "n"
+        assert browser.current_url == page.with_name(name).as_uri()
+    if traps := browser.find_elements("id", "trap"):
+        browser.execute_script("arguments[0].click()", traps[0])
+        assert browser.title == "n"
+    assert "https://cdn" not in text
+    assert "over all" in browser.find_element("tag name", "body").text
 
 
 def test_no_escape_sequence_of_an_error_reaches_the_terminal(tmp_path):
@@ -538,7 +572,8 @@ def test_odd_figures_reach_the_page(tmp_path):
     run = run_of(notebook(tmp_path / "a#1.ipynb", "record", parameters="dataset: int = 5"))
     found = {"dataset": "digits", "metrics": {"test_accuracy": None, "test_loss": "none"}}
     (tmp_path / "a#1.html").write_text("executed")
-    page = write_report([run], [result_of(run, "succeeded", None, **found)], tmp_path)
+    write_report([run], [result_of(run, "succeeded", None, **found)], tmp_path)
+    page = tmp_path / "index.html"
     assert 'href="a%231.html"' in page.read_text()
 
 
@@ -591,7 +626,7 @@ def test_interrupt_leaves_no_kernel_and_no_part(tmp_path, sent):
     assert alive == []
     summary = json.loads((out / "results.json").read_text())
     assert [row["status"] for row in summary] == ["interrupted"] * 3
-    assert not list(out.glob(".*"))
+    assert [path.name for path in out.glob(".*")] == [".lock"]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
@@ -675,7 +710,8 @@ def test_index_tells_a_fallback(tmp_path):
         return [run], [result_of(run, "succeeded", None, dataset=name)]
 
     assert find_fallbacks(*used("digits")) == [("mnist", "digits")]
-    page = write_report(*used("digits"), tmp_path).read_text()
+    write_report(*used("digits"), tmp_path)
+    page = (tmp_path / "index.html").read_text()
     assert "<b>digits</b> was used instead of <b>mnist</b>" in page
     assert find_fallbacks(*used("digits", dataset="x/digits.npz")) == []
     assert find_fallbacks(*used("photos.v2", dataset="x/photos.v2")) == []

@@ -18,11 +18,9 @@ from pathlib import Path
 import pandas as pd
 import psutil
 import pytest
-from click.testing import CliRunner
 from test_sweeps import cluster, make_notebook
 
-from helpers import sweeps
-from helpers.cli import main
+from helpers.runs import sweep as sweep_over
 from helpers.runs.engine import executor_for
 from helpers.runs.progress import Progress
 
@@ -224,16 +222,13 @@ def test_a_cluster_gives_the_same_table_and_a_killed_worker_costs_nothing(
     body = "from helpers.runs import record\nrecord(dataset='made', score=1 / (number - 1))"
     broken = make_notebook(tmp_path / "broken.ipynb", body, "number: int = 0  # of the run\n")
     grid = {"number": [1, 2]}
-    local = sweeps.sweep(broken, grid, out=tmp_path / "local", jobs=1, progress=False)
+    local = sweep_over(broken, grid, out=tmp_path / "local", jobs=1, progress=False)
     with cluster(tmp_path) as (address, workers):
         options = {"scheduler": address, "progress": False}
-        remote = sweeps.sweep(broken, grid, out=tmp_path / "remote", **options)
+        remote = sweep_over(broken, grid, out=tmp_path / "remote", **options)
         same = [name for name in local if name not in ("seconds", "host", "peak_memory_mb")]
         pd.testing.assert_frame_equal(remote[same], local[same])
         assert width_of(address) == 2  # whatever is asked for, and has this machine
-        dry = ["sweep", str(broken), "-g", "number=2,3,4,5,6", "--jobs", "5", "--dry-run",
-               "--scheduler", address, "--out", str(tmp_path / "remote")]  # fmt: skip
-        assert "and 2 at a time" in CliRunner().invoke(main, dry).output
         course = sweep.start("--scheduler", address)
         at_random(sweep, course, chance)
         kill_one(lambda: computing(workers), chance)

@@ -27,21 +27,19 @@ from hypothesis import strategies as st
 from helpers.cli import main
 from helpers.errors import CourseError, ParameterError
 from helpers.hardware import Hardware, detect
-from helpers.runs import keys
+from helpers.runs import keys, make_runs, sweep
+from helpers.runs.choices import parse_grid, read_grid
+from helpers.runs.conclude import conclude
 from helpers.runs.engine import collect
 from helpers.runs.executor import Interrupted, LocalExecutor, Share, shares
+from helpers.runs.kept import LOCK, execute_kept, read_status
 from helpers.runs.keys import keyed_runs
 from helpers.runs.notebook import read_notebook
 from helpers.runs.objective import Objective
 from helpers.runs.progress import Progress
 from helpers.runs.results import Run, RunResult, result_of
-from helpers.runs.status import LOCK, execute_kept, read_status
-from helpers.sweeps import make_runs, sweep
-from helpers.sweeps.compare import conclude
-from helpers.sweeps.estimate import estimate
-from helpers.sweeps.grid import parse_grid, read_grid
-from helpers.sweeps.summary import write_summary
-from helpers.sweeps.table import excerpt, make_table
+from helpers.runs.sweep_page import write_sweep_page
+from helpers.runs.table import excerpt, make_table
 
 pytestmark = pytest.mark.usefixtures("warm_kernels")
 
@@ -102,7 +100,7 @@ def test_a_grid_is_every_combination(notebook):
 
 def test_a_list_is_its_combinations_without_repetition(notebook):
     runs = make_runs(notebook, [{"rate": 1}, {"width": 2, "rate": 0.5}, {"rate": 1.0}])
-    assert parameters(runs) == [{"rate": 1.0}, {"width": 2, "rate": 0.5}]
+    assert parameters(runs) == [{"rate": 1.0, "width": 4}, {"width": 2, "rate": 0.5}]
 
 
 def test_repeat_runs_over_seeds(notebook):
@@ -339,7 +337,7 @@ def cluster(folder, *security):
 
 def test_dask_is_not_imported_without_a_scheduler(notebook, tmp_path):
     code = (
-        "import sys; from helpers.sweeps import sweep\n"
+        "import sys; from helpers.runs import sweep\n"
         "table = sweep(sys.argv[1], {'width': [1]}, out=sys.argv[2], progress=False)\n"
         "print(*table['status'], [m for m in ('dask', 'distributed') if m in sys.modules])"
     )
@@ -467,10 +465,10 @@ class Watching:
         seen.append((threading.current_thread().name, name))
 
 sys.meta_path.insert(0, Watching())
-from helpers import sweeps
+import helpers.runs
 
 assert "pandas" not in sys.modules
-sweeps.CALL
+helpers.runs.CALL
 threads = [
     thread for thread, name in seen
     if name in sys.modules and name.partition(".")[0] not in sys.stdlib_module_names
@@ -586,13 +584,14 @@ def status_of(number, **more):
 def page_of(statuses, folder, fresh=()):
     table = make_table(statuses)
     page = folder / "index.html"
-    write_summary(statuses, table, page, conclude(table), fresh)
+    write_sweep_page(statuses, table, conclude(table), page, confirmed=fresh)
     return page.read_text()
 
 
 def test_the_table_tells_parameters_from_metrics():
     table = make_table([status_of(0), status_of(1)])
-    assert table.attrs == {"parameters": ["rate", "width"], "metrics": ["accuracy", "loss"]}
+    assert table.attrs == {"parameters": ["rate", "width"], "metrics": ["accuracy", "loss"],
+                           "data": []}  # fmt: skip
 
 
 def test_a_long_table_shows_the_best_and_what_failed():
@@ -829,20 +828,6 @@ def test_progress_knows_parts_of_runs(notebook, capsys):
     assert str(bar._meter).startswith("0 of 2  33%")
     bar.ended(status_of(0))
     assert str(bar._meter).startswith("1 of 2  50%")
-
-
-def test_an_estimate_rests_on_runs_that_have_ended(notebook, tmp_path):
-    runs = make_runs(notebook, {"width": [1, 2, 3, 4, 5]})
-    assert "not known before one has ended" in estimate(runs, tmp_path)
-    for key, seconds in zip(list(keyed_runs(runs))[:2], (9.0, 11.0), strict=True):
-        folder = tmp_path / "runs" / key
-        folder.mkdir(parents=True)
-        status = status_of(0, key=key, seconds=seconds)
-        (folder / "status.json").write_text(json.dumps(status))
-    said = estimate(runs, tmp_path, jobs=2)
-    assert said == (
-        "2 have succeeded, 3 are to run: about 20 s, at 10.0 s a run (2 measured) and 2 at a time"
-    )
 
 
 def test_a_run_that_failed_is_never_the_best(capsys):

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-WIDE = 20.0  # largest by smallest value, from which an axis is logarithmic
+WIDE = 10.0  # largest by smallest value, from which an axis is logarithmic
+APART = 0.06  # of the height of the axis, between two labels
 
 
 @styled
@@ -40,7 +41,7 @@ def metric_by_parameter(
     runs = _valued(table, metric, parameters)
     figure = new_figure(max(3.4 * len(parameters), 4.2), 3.4, title)
     panels = figure.subplots(1, len(parameters), sharey=True, squeeze=False)[0]
-    told = []
+    sentences = []
     for axes, parameter in zip(panels, parameters, strict=True):
         places, labels = _places(runs[parameter])
         medians = runs.groupby(places)[metric].median()
@@ -48,16 +49,22 @@ def metric_by_parameter(
         axes.plot(places, runs[metric], "o", color=class_colour(0), ms=5, alpha=0.6)
         _label(axes, parameter, labels, runs[parameter])
         best = runs.groupby(parameter, dropna=False)[metric].median()
-        told.append(f"{parameter}: medians {best.min():.4g} to {best.max():.4g}")
+        sentences.append(f"{parameter}: medians {best.min():.4g} to {best.max():.4g}")
     panels[0].set_ylabel(metric)
-    figure.alt = f"{metric} of {len(runs)} runs over each parameter. {'; '.join(told)}."
+    figure.alt = f"{metric} of {len(runs)} runs over each parameter. {'; '.join(sentences)}."
     return figure
 
 
 @styled
 @mpl.rc_context({"text.parse_math": False})  # names and values are no formulas
 def metric_heat_map(
-    table: "pd.DataFrame", metric: str, rows: str, columns: str, *, title: str = ""
+    table: "pd.DataFrame",
+    metric: str,
+    rows: str,
+    columns: str,
+    *,
+    smaller: bool = False,
+    title: str = "",
 ) -> CourseFigure:
     """Draw the median of a metric for every pair of values of two parameters.
 
@@ -67,6 +74,8 @@ def metric_heat_map(
         A row a run.
     metric, rows, columns
         Columns of it.
+    smaller
+        Whether the metric is to be small, as a loss is: the best value is named.
     title
         Of the figure.
 
@@ -92,10 +101,10 @@ def metric_heat_map(
     axes.grid(visible=False)
     axes.set(xlabel=columns, ylabel=rows, title=title or f"median {metric}")
     figure.colorbar(image, ax=axes, label=metric)
-    best = np.unravel_index(np.nanargmax(values), values.shape)
+    best = np.unravel_index((np.nanargmin if smaller else np.nanargmax)(values), values.shape)
     figure.alt = (
         f"Median {metric} for {values.shape[0]} values of {rows} and {values.shape[1]} of "
-        f"{columns}: from {np.nanmin(values):.4g} to {np.nanmax(values):.4g}, the largest at "
+        f"{columns}: from {np.nanmin(values):.4g} to {np.nanmax(values):.4g}, the best at "
         f"{rows}={_shown(grid.index[best[0]])}, {columns}={_shown(grid.columns[best[1]])}."
     )
     return figure
@@ -104,9 +113,14 @@ def metric_heat_map(
 @styled
 @mpl.rc_context({"text.parse_math": False})  # names and values are no formulas
 def parallel_coordinates(
-    table: "pd.DataFrame", metric: str, parameters: "list[str]", *, title: str = ""
+    table: "pd.DataFrame",
+    metric: str,
+    parameters: "list[str]",
+    *,
+    smaller: bool = False,
+    title: str = "",
 ) -> CourseFigure:
-    """Draw every run as a line through its parameters to its metric.
+    """Draw every run as a line through its parameters to its metric, the best on top.
 
     Parameters
     ----------
@@ -114,6 +128,8 @@ def parallel_coordinates(
         A row a run.
     metric, parameters
         Columns of it.
+    smaller
+        Whether the metric is to be small, as a loss is.
     title
         Of the figure.
 
@@ -127,8 +143,9 @@ def parallel_coordinates(
     figure = new_figure(1.6 * len(names) + 1.5, 3.6, title)
     axes = figure.subplots()
     heights = np.column_stack([_heights(axes, at, runs[name]) for at, name in enumerate(names)])
-    colours = mpl.colormaps["viridis"](0.9 * heights[:, -1])
-    for number in np.argsort(heights[:, -1]):  # the largest on top
+    goodness = 1 - heights[:, -1] if smaller else heights[:, -1]
+    colours = mpl.colormaps["viridis"](0.9 * goodness)
+    for number in np.argsort(goodness):
         axes.plot(range(len(names)), heights[number], color=colours[number], lw=1.3, alpha=0.8)
     axes.set_xticks(range(len(names)), names)
     axes.set_yticks([])
@@ -136,10 +153,10 @@ def parallel_coordinates(
     axes.grid(visible=False)
     for at in range(len(names)):
         axes.axvline(at, color="0.4", lw=0.8)
-    best = runs.loc[runs[metric].idxmax()]
+    best = runs.iloc[int(np.argmax(goodness))]
     settings = ", ".join(f"{name}={_shown(best[name])}" for name in parameters)
     figure.alt = (
-        f"{len(runs)} runs as lines through {', '.join(parameters)} to {metric}; the largest "
+        f"{len(runs)} runs as lines through {', '.join(parameters)} to {metric}; the best "
         f"{metric}, {best[metric]:.4g}, belongs to {settings}."
     )
     return figure
@@ -257,10 +274,11 @@ def _heights(axes: "Axes", at: int, values: "pd.Series") -> np.ndarray:
     low, high = scaled.min(), scaled.max()
     heights = ((scaled - low) / (high - low) if high > low else scaled * 0 + 0.5).to_numpy()
     ends = {float(h): _shown(v) for h, v in zip(heights, values, strict=True)}
-    few = labels is not None or len(ends) <= 6
-    told = ends if few else {height: ends[height] for height in (0.0, 1.0) if height in ends}
-    for height, text in told.items():
-        axes.text(at + 0.03, height, text, fontsize=8, va="center")
+    below = -1.0
+    for height in sorted(ends):  # the ends, and between them what has room
+        if height in (0.0, 1.0) or (height - below >= APART and 1 - height >= APART):
+            axes.text(at + 0.03, height, ends[height], fontsize=8, va="center")
+            below = height
     return heights
 
 

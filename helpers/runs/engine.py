@@ -4,62 +4,15 @@ import contextlib
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError, Executor, Future
-from functools import partial
-from pathlib import Path
 from typing import Any
 
 from helpers.errors import CourseError
 from helpers.runs.cluster import connected, count_threads
-from helpers.runs.execute import run_notebook
 from helpers.runs.executor import Interrupted, LocalExecutor, as_completed, default_jobs
-from helpers.runs.keys import keyed_runs
 from helpers.runs.notebook import Notebook
 from helpers.runs.progress import Progress
-from helpers.runs.report import PAGE, require_own_files
-from helpers.runs.results import FAILED, INTERRUPTED, Run, RunResult, result_of
+from helpers.runs.results import FAILED, Run, RunResult, result_of
 from helpers.warm_kernels.owner import begin_for
-
-
-def run_notebooks(
-    runs: Sequence[Run],
-    out: Path,
-    *,
-    jobs: int = 1,
-    timeout: int | None = None,
-    progress: bool = True,
-) -> list[RunResult]:
-    """Execute notebooks, ``jobs`` at a time, into one folder.
-
-    On ``KeyboardInterrupt`` every kernel is killed, what has not ended counts as interrupted, and
-    the results are returned all the same.
-
-    Returns
-    -------
-    list of RunResult
-        In the order of ``runs``.
-
-    Raises
-    ------
-    CourseError
-        If two notebooks would write the same file, or a file would be written over that no run has
-        written.
-    """
-    names = [run.notebook.name for run in runs]
-    for run, name in zip(runs, names, strict=True):
-        if names.count(name) > 1:
-            raise CourseError(f"{name} is given twice; expected each notebook once")
-        if f"{name}.html" == PAGE:
-            raise CourseError(f"{name}.ipynb would share {PAGE} with the report; rename it")
-        if run.notebook.path.resolve().parent == out.resolve():
-            raise CourseError(f"{run.notebook.path} would be written over; expected another --out")
-    require_own_files(out, names)
-    keyed = list(keyed_runs(runs).values())
-    results: dict[str, RunResult] = {}
-    bar = Progress(keyed, each=True, shown=progress)
-    with contextlib.suppress(KeyboardInterrupt):
-        run_all(keyed, results, partial(run_notebook, out=out, timeout=timeout), bar, jobs=jobs)
-    left = "interrupted before it ended"
-    return [results.get(run.key) or result_of(run, INTERRUPTED, left) for run in keyed]
 
 
 def run_all(
@@ -87,7 +40,7 @@ def run_all(
     bar
         Is told what happens.
     jobs, scheduler, meanwhile
-        As of ``executor_for``.
+        See ``executor_for``.
     on_result
         Called after each result.
 
@@ -97,10 +50,9 @@ def run_all(
         If the scheduler cannot be reached, or goes away.
     """
     calls: dict[Future[RunResult], Run] = {}
+    notebooks = [run.notebook for run in runs]
     try:
-        notebooks = [run.notebook for run in runs]
-        where = executor_for(scheduler, jobs, len(runs), bar, notebooks, meanwhile)
-        with where as (executor, _):
+        with executor_for(scheduler, jobs, len(runs), bar, notebooks, meanwhile) as (executor, _):
             for run in runs:
                 calls[executor.submit(work, run)] = run
             for call in as_completed(calls):
@@ -177,16 +129,19 @@ def collect(call: Future[RunResult], run: Run) -> RunResult:
     ------
     CourseError
         If the scheduler has gone.
+    Interrupted
+        If the run was ended before it had done its work.
     """
     try:
-        error = call.exception()
+        return call.result()
+    except Interrupted:
+        raise
     except CancelledError:
         raise CourseError(
             "The scheduler has gone; what has succeeded is kept: start one, and the sweep again"
         ) from None
-    if error:
+    except Exception as error:
         return result_of(run, FAILED, f"{type(error).__name__}: {error}")
-    return call.result()
 
 
 def _was_stopped(call: Future[Any]) -> bool:

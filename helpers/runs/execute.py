@@ -8,19 +8,20 @@ import re
 import sys
 import threading
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from helpers.files import write_atomically
 from helpers.runs.executor import Share
+from helpers.runs.html import export_html
 from helpers.runs.metrics import (
+    FOLDER,
     collect_circumstances,
     collect_curves,
     collect_metrics,
     failed_checks,
 )
-from helpers.runs.report import export_html, mark_as_executed
+from helpers.runs.output import mark_as_executed
 from helpers.runs.results import FAILED, SUCCEEDED, Run, RunResult, result_of
 
 # ipykernel warns of unencrypted connections at every start, and reports the interrupt that comes
@@ -36,6 +37,11 @@ CONTROL = re.compile(
     re.DOTALL,
 )
 SILENT = logging.Logger("nbclient", logging.CRITICAL + 1)  # what went wrong, the result says
+
+
+def files_of(name: str, out: Path) -> Path:
+    """Return the folder for what the run of a notebook of this name writes itself."""
+    return out / f"{name}_files"
 
 
 def run_notebook(
@@ -67,54 +73,26 @@ def run_notebook(
     share = share or Share()
     share.require_going_on()
     import_jupyter()
-    import nbclient.exceptions
-    import nbformat
-
     out.mkdir(parents=True, exist_ok=True)
-    name, notebook = run.notebook.name, _with_parameters(run)
+    notebook = _with_parameters(run)
     began, start = time.time(), time.perf_counter()
-    error = cell = traceback = None
-    failure: dict[str, Any] = {}  # what nbclient says of a cell that failed
-    try:
-        # As in JupyterLab, so that what starts the kernel can look at the notebook.
-        environment = {**share.environment, "JPY_SESSION_NAME": str(run.notebook.path)}
-        _execute(notebook, timeout, environment, {
-            "on_cell_executed": lambda **_: share.on_cell(run), "on_cell_error": failure.update,
-        })  # fmt: skip
-    except nbclient.exceptions.CellExecutionError as failed:
-        cell = failure["cell_index"]
-        error = f"{failed.ename}: {failed.evalue} (cell {cell})"
-        traceback = _uncoloured(failure["execute_reply"]["content"]["traceback"])
-    except nbclient.exceptions.DeadKernelError:
-        error = "the kernel died (out of memory, or killed)"
-    except nbclient.exceptions.CellTimeoutError as failed:
-        lost = "IOPub" in str(failed)
-        error = "a cell's outputs were lost" if lost else f"a cell took longer than {timeout} s"
-    except Exception as failed:  # a run that cannot start is a failed run, not the end of the rest
-        error = f"{type(failed).__name__}: {failed}"
+    failure = _execute(notebook, run, out, timeout, share)
     share.give_back()
     share.require_going_on()
-    if not error and (shown := _shown_error(notebook)):
-        cell, output = shown
-        error = f"{output['ename']}: {output['evalue']} (cell {cell})"
-        traceback = _uncoloured(output["traceback"])
+    failure = failure or _shown_error(notebook)
     seconds = time.perf_counter() - start
-    metrics, curves, about = {}, {}, {}
+    recorded: dict[str, Any] = {}
     try:
-        mark_as_executed(notebook)
-        write_atomically(out / f"{name}.ipynb", nbformat.writes(notebook) + "\n")
-        metrics, curves = collect_metrics(notebook), collect_curves(notebook)
-        about = collect_circumstances(notebook)
-        checks = failed_checks(notebook)
-        write_atomically(out / f"{name}.html", export_html(notebook, name))
-        error = error or ("; ".join(f"check failed: {claim}" for claim in checks) or None)
-    except Exception as failed:  # one result that cannot be written must not end the others
-        error = error or f"no result could be written ({type(failed).__name__}: {failed})"
+        _write(notebook, run, out, recorded)
+        checks = [f"check failed: {claim}" for claim in failed_checks(notebook)]
+        failure = failure or ({"error": "; ".join(checks)} if checks else {})
+    except Exception as error:  # one result that cannot be written must not end the others
+        lost = f"no result could be written ({type(error).__name__}: {error})"
+        failure = failure or {"error": lost}
+    error = _without_control(failure.pop("error")) if failure else None
     return result_of(
-        run, FAILED if error else SUCCEEDED, error and _uncoloured([error]), cell=cell,
-        traceback=traceback, seconds=round(seconds, 2), began=round(began, 3),
-        ended=round(began + seconds, 3),
-        dataset=metrics.pop("dataset", None), metrics=metrics, curves=curves, **about,
+        run, FAILED if error else SUCCEEDED, error, seconds=round(seconds, 2),
+        began=round(began, 3), ended=round(began + seconds, 3), **failure, **recorded,
     )  # fmt: skip
 
 
@@ -130,36 +108,75 @@ def _with_parameters(run: Run) -> Any:
 
 
 def _execute(
-    notebook: Any, timeout: int | None, environment: Mapping[str, str], hooks: dict[str, Any]
-) -> None:
-    """Execute a notebook in place, on a kernel of its own.
+    notebook: Any, run: Run, out: Path, timeout: int | None, share: Share
+) -> dict[str, Any]:
+    """Execute a notebook in place, on a kernel of its own; return what went wrong, or nothing.
 
     papermill would save it twice a cell, a tenth of a second in a run of ten cells.
     """
-    from nbclient import NotebookClient
+    import nbclient
+    from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
     from helpers.runs.kernels import manager_with
 
-    client = NotebookClient(
+    failed_cell: dict[str, Any] = {}  # what nbclient says of it
+    environment = {
+        **share.environment,
+        FOLDER: str(files_of(run.notebook.name, out).resolve()),
+        # As in JupyterLab, so that what starts the kernel can look at the notebook.
+        "JPY_SESSION_NAME": str(run.notebook.path.resolve()),
+    }
+    client = nbclient.NotebookClient(
         notebook, timeout=timeout, kernel_name="python3", extra_arguments=QUIET_KERNEL,
-        kernel_manager_class=manager_with(environment), log=SILENT,
-        raise_on_iopub_timeout=True, **hooks,
+        kernel_manager_class=manager_with(environment), log=SILENT, raise_on_iopub_timeout=True,
+        resources={"metadata": {"path": str(run.folder)}},
+        on_cell_executed=lambda **_: share.on_cell(run), on_cell_error=failed_cell.update,
     )  # fmt: skip
     try:
         with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:  # as pyzmq needs it
             runner.run(client.async_execute())
+    except CellExecutionError as error:
+        cell, reply = failed_cell["cell_index"], failed_cell["execute_reply"]["content"]
+        return _failure(cell, error.ename, error.evalue, reply["traceback"])
+    except DeadKernelError:
+        return {"error": "the kernel died (out of memory, or killed)"}
+    except CellTimeoutError as error:
+        is_lost = "IOPub" in str(error)
+        reason = "a cell's outputs were lost" if is_lost else f"a cell took longer than {timeout} s"
+        return {"error": reason}
+    except Exception as error:  # a run that cannot start is a failed run, not the end of the rest
+        return {"error": f"{type(error).__name__}: {error}"}
     finally:  # of a kernel that could not start, it would stay, and fail at the end of the process
         atexit.unregister(client._cleanup_kernel)
+    return {}
 
 
-def _shown_error(notebook: Any) -> tuple[int, dict[str, Any]] | None:
-    """Return an exception that a cell has shown but not raised, as ``%run`` does, and its cell."""
+def _shown_error(notebook: Any) -> dict[str, Any]:
+    """Return an exception that a cell has shown but not raised, as ``%run`` does, or nothing."""
     for number, cell in enumerate(notebook.cells):
         if "raises-exception" not in cell.metadata.get("tags", []):
             for output in cell.get("outputs", []):
                 if output["output_type"] == "error":
-                    return number, output
-    return None
+                    return _failure(number, output["ename"], output["evalue"], output["traceback"])
+    return {}
+
+
+def _failure(cell: int, name: str, value: str, traceback: list[str]) -> dict[str, Any]:
+    text = _without_control("\n".join(traceback))
+    return {"error": f"{name}: {value} (cell {cell})", "cell": cell, "traceback": text}
+
+
+def _write(notebook: Any, run: Run, out: Path, recorded: dict[str, Any]) -> None:
+    """Write an executed notebook and its page; put what it has recorded into ``recorded``."""
+    import nbformat
+
+    name = run.notebook.name
+    mark_as_executed(notebook)
+    write_atomically(out / f"{name}.ipynb", nbformat.writes(notebook) + "\n")
+    metrics = collect_metrics(notebook)
+    recorded |= {"dataset": metrics.pop("dataset", None), "metrics": metrics}
+    recorded |= {"curves": collect_curves(notebook), **collect_circumstances(notebook)}
+    write_atomically(out / f"{name}.html", export_html(notebook, name))
 
 
 def import_jupyter() -> None:
@@ -171,15 +188,15 @@ def import_jupyter() -> None:
     """
     name = "rfc3987_syntax"
     with IMPORTING:
-        absent = sys.modules.setdefault(name, None) is None
+        is_absent = sys.modules.setdefault(name, None) is None  # type: ignore[arg-type]
         try:
             for module in IMPORTED:
                 importlib.import_module(module)
         finally:
-            if absent:
+            if is_absent:
                 del sys.modules[name]
 
 
-def _uncoloured(lines: list[str]) -> str:
+def _without_control(text: str) -> str:
     """Return text without what a terminal would obey: colours, other sequences, control codes."""
-    return CONTROL.sub("", "\n".join(lines))
+    return CONTROL.sub("", text)

@@ -33,7 +33,7 @@ def keyed_runs(runs: Iterable[Run]) -> dict[str, Run]:
     now, origin = Surroundings(), _origin()
     keyed = {}
     for run in runs:
-        depends = now.dependencies(run.notebook, run.parameters)
+        depends = now.dependencies(run.notebook, run.parameters, run.folder)
         values = {**run.notebook.defaults, **run.parameters}
         key = _digest([run.notebook.name, values, depends])
         keyed[key] = replace(run, key=key, depends=depends, origin=origin)
@@ -52,53 +52,61 @@ class Surroundings:
                 self._versions[name] = version(package)
             except PackageNotFoundError:
                 self._versions[name] = "none"
-        self._data: dict[str, str | None] = {}
-        self._modules: dict[tuple[Any, ...], dict[str, str]] = {}
+        self._data: dict[tuple[str, Path], str | None] = {}
+        self._modules: dict[tuple[str, Path], dict[str, str]] = {}
 
-    def dependencies(self, notebook: Notebook, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        """Return what a run depends on besides its parameters, ready for JSON."""
+    def dependencies(
+        self, notebook: Notebook, parameters: Mapping[str, Any], folder: Path
+    ) -> dict[str, Any]:
+        """Return what a run depends on besides its parameters, ready for JSON.
+
+        Parameters
+        ----------
+        notebook, parameters
+            Of the run.
+        folder
+            Its working directory, where its modules and its data are looked for.
+        """
         values = {**notebook.defaults, **parameters}
         values.pop("checkpoint", None)  # what a run writes is none of its data
         texts = [value for value in values.values() if isinstance(value, str)]
-        data = {text: digest for text in texts if (digest := self._data_digest(text))}
+        data = {text: digest for text in texts if (digest := self._data_digest(text, folder))}
+        if (place := (notebook.snapshot, folder)) not in self._modules:
+            self._modules[place] = _digest_modules(notebook, folder)
         return {
             "code": _digest(notebook.code), "data": data, "package": self._package,
-            "modules": self._own_modules(notebook), "versions": self._versions,
+            "modules": self._modules[place], "versions": self._versions,
         }  # fmt: skip
 
-    def _own_modules(self, notebook: Notebook) -> dict[str, str]:
-        """Return digests of the modules that a notebook's code, or one of them, may import.
-
-        These are files beside the notebook or in the working folder whose name occurs in the code,
-        also those that ``%run`` or ``importlib`` get, and what they import in turn.
-        """
-        folders = dict.fromkeys((notebook.path.resolve().parent, Path.cwd()))
-        if (place := (notebook.snapshot, *folders)) not in self._modules:
-            digests: dict[str, str] = {}
-            names = set(re.findall(r"\w+", "\n".join(notebook.code)))
-            while names := {n for n in names if n.isidentifier()} - digests.keys() - {"helpers"}:
-                found = {
-                    n: next(filter(None, (_sources(f, n) for f in folders)), []) for n in names
-                }
-                contents = {n: [path.read_bytes() for path in found[n]] for n in names if found[n]}
-                for name, files in contents.items():
-                    digests[name] = _digest([hashlib.blake2b(file).hexdigest() for file in files])
-                texts = [
-                    file.decode(errors="replace") for files in contents.values() for file in files
-                ]
-                names = {n for text in texts for n in IMPORT.findall(text)}
-            self._modules[place] = digests
-        return self._modules[place]
-
-    def _data_digest(self, value: str) -> str | None:
+    def _data_digest(self, value: str, folder: Path) -> str | None:
         """Return what tells the data of a name from others of the same name; None if no data."""
-        if value not in self._data:
+        if (place := (value, folder)) not in self._data:
             if value in catalog.manifest():
-                self._data[value] = _digest(catalog.manifest()[value])
+                self._data[place] = _digest(catalog.manifest()[value])
             else:
-                path = catalog.existing(value) if value.strip() else None
-                self._data[value] = _digest(sorted(_files(path))) if path else None
-        return self._data[value]
+                is_path = bool(value.strip())
+                path = is_path and (catalog.existing(folder / value) or catalog.existing(value))
+                self._data[place] = _digest(sorted(_files(path))) if path else None
+        return self._data[place]
+
+
+def _digest_modules(notebook: Notebook, folder: Path) -> dict[str, str]:
+    """Return digests of the modules that a notebook's code, or one of them, may import.
+
+    These are files in the working directory whose name occurs in the code, also those that ``%run``
+    or ``importlib`` get, and what they import in turn.
+    """
+    digests: dict[str, str] = {}
+    names = set(re.findall(r"\w+", "\n".join(notebook.code)))
+    while names := {n for n in names if n.isidentifier()} - digests.keys() - {"helpers"}:
+        imported: set[str] = set()
+        for name in names:
+            if files := [path.read_bytes() for path in _sources(folder, name)]:
+                digests[name] = _digest([hashlib.blake2b(file).hexdigest() for file in files])
+                for file in files:
+                    imported |= set(IMPORT.findall(file.decode(errors="replace")))
+        names = imported
+    return digests
 
 
 def _sources(folder: Path, name: str) -> list[Path]:
@@ -114,24 +122,11 @@ def _sources(folder: Path, name: str) -> list[Path]:
 
 def _files(path: Path) -> Iterator[tuple[str, int, int]]:
     """Yield name, size and time of all files in a folder, or of one file."""
-    folders, start = [os.fspath(path)] if path.is_dir() else [], len(os.fspath(path))
-    if not folders:
-        found = path.stat()
-        yield path.name, found.st_size, found.st_mtime_ns
-    while folders:
-        try:
-            entries = list(os.scandir(folders.pop()))
-        except OSError:  # it may not be read, or has just gone
-            continue
-        for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
-                folders.append(entry.path)
-                continue
-            try:
-                found = entry.stat()
-            except OSError:  # a link to nowhere, or a file that goes just now
-                continue
-            yield entry.path[start:], found.st_size, found.st_mtime_ns
+    inside = [Path(folder, name) for folder, _, names in os.walk(path) for name in names]
+    for file in inside or [path]:
+        with suppress(OSError):  # a link to nowhere, or a file that goes just now
+            found = file.stat()
+            yield str(file.relative_to(path)), found.st_size, found.st_mtime_ns
 
 
 def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

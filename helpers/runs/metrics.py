@@ -1,14 +1,17 @@
 """Metrics that a notebook records while it runs, and how they are read from its outputs."""
 
 import math
+import os
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from helpers.errors import CourseError
 
 MEDIA_TYPE = "application/vnd.course.metrics+json"
 CIRCUMSTANCES = ("peak_memory_mb", "device", "plan")
+FOLDER = "COURSE_RUN_FOLDER"  # names the folder of a run to its kernel
 FAILED_CHECK = "application/vnd.course.failed-check+json"
 
 
@@ -42,6 +45,17 @@ def record(**metrics: Any) -> None:
         metadata={MEDIA_TYPE: about},
         raw=True,
     )
+
+
+def folder() -> Path:
+    """Return the folder for what this run writes, which is kept with its result.
+
+    It is there when this function is called, and empty when the run begins. Outside of ``course
+    run`` and ``course sweep``, as in JupyterLab, it is the working directory.
+    """
+    path = Path(os.environ.get(FOLDER) or Path.cwd())
+    path.mkdir(parents=True, exist_ok=True)
+    return path
 
 
 def _peak_memory() -> float:

@@ -78,29 +78,29 @@ def read_notebook(path: Path) -> Notebook:
     Raises
     ------
     ParameterError
-        If the file is no notebook, has two cells tagged ``parameters``, or a line of the tagged
-        cell is not of this form.
+        If the file is no notebook of Python, has two cells tagged ``parameters``, or a line of the
+        tagged cell is not of this form.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         if content["nbformat"] != 4:
             raise ValueError("another format")
-        every, kept = len(content["cells"]), [c for c in content["cells"] if not _injected(c)]
-        content["cells"] = kept
-        cells = [cell for cell in kept if cell["cell_type"] == "code"]
-        sources = ["".join(cell["source"]) for cell in cells]
-        tagged = [
-            source
-            for cell, source in zip(cells, sources, strict=True)
-            if "parameters" in _tags(cell)
-        ]
-        for cell in cells:
+        cells = [cell for cell in content["cells"] if "injected-parameters" not in _tags(cell)]
+        is_executed = len(cells) < len(content["cells"])
+        content["cells"] = cells
+        code = [cell for cell in cells if cell["cell_type"] == "code"]
+        sources = ["".join(cell["source"]) for cell in code]
+        tagged = [n for n, cell in enumerate(code) if "parameters" in _tags(cell)]
+        language = content["metadata"].get("kernelspec", {}).get("language") or "python"
+        for cell in code:
             cell.update(outputs=[], execution_count=None)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ParameterError(
             f"{path}: not a readable notebook ({type(error).__name__}); expected .ipynb"
         ) from error
-    if len(kept) < every:
+    if str(language).lower() != "python":
+        raise ParameterError(f"{path.name}: a notebook of {language}; expected one of Python")
+    if is_executed:
         warnings.warn(
             f"{path.name}: its cell of the parameters of an earlier run is left out; the values of "
             "the cell tagged 'parameters' count, and those that are given now",
@@ -111,30 +111,25 @@ def read_notebook(path: Path) -> Notebook:
             f"{path.name}: {len(tagged)} cells are tagged 'parameters'; expected one, because the "
             "last one would count whatever is given: make them one cell"
         )
-    parameters = {}
-    for source in tagged:
-        try:
-            statements = ast.parse(source).body
-        except SyntaxError as error:
-            raise ParameterError(
-                f"{path.name}: line {error.lineno} of the parameters cell is not plain Python; "
-                "expected 'name: type = default' or 'name = default' on each line"
-            ) from error
-        for statement in statements:
-            parameter = _parameter(statement, path)
-            parameters[parameter.name] = parameter
-    return Notebook(path, parameters, tuple(sources), json.dumps(content))
+    parameters = [p for number in tagged for p in _read_parameters(sources[number], path)]
+    return Notebook(path, {p.name: p for p in parameters}, tuple(sources), json.dumps(content))
 
 
 def _tags(cell: Mapping[str, Any]) -> Sequence[str]:
     return cell.get("metadata", {}).get("tags") or []
 
 
-def _injected(cell: Mapping[str, Any]) -> bool:
-    return "injected-parameters" in _tags(cell)
+def _read_parameters(source: str, path: Path) -> list[Parameter]:
+    try:
+        return [_read_parameter(statement, path) for statement in ast.parse(source).body]
+    except SyntaxError as error:
+        raise ParameterError(
+            f"{path.name}: line {error.lineno} of the parameters cell is not plain Python; "
+            "expected 'name: type = default' or 'name = default' on each line"
+        ) from error
 
 
-def _parameter(statement: ast.stmt, path: Path) -> Parameter:
+def _read_parameter(statement: ast.stmt, path: Path) -> Parameter:
     match statement:
         case ast.AnnAssign(
             target=ast.Name(id=name), annotation=annotation, value=ast.expr() as value
@@ -146,9 +141,8 @@ def _parameter(statement: ast.stmt, path: Path) -> Parameter:
             with suppress(ValueError, KeyError, TypeError):
                 default = ast.literal_eval(value)
                 json.dumps(default)  # a TypeError for what no record could hold
-                written = {"NoneType": "Any", "tuple": "list"}.get(
-                    kind := type(default).__name__, kind
-                )
+                kind = type(default).__name__
+                written = {"NoneType": "Any", "tuple": "list"}.get(kind, kind)
                 return Parameter(name, written, TYPES[written], default)
     raise ParameterError(
         f"{path.name}: the parameters cell has the line {ast.unparse(statement)!r}; expected "

@@ -1,19 +1,22 @@
 """Values of a notebook's parameters, checked by name and type before it starts."""
 
 import ast
+import csv
 import json
 import sys
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from helpers.errors import ParameterError, nearest
 from helpers.runs.notebook import Notebook
 
 
-def parse_assignments(assignments: typing.Iterable[str]) -> dict[str, str]:
+def parse_assignments(assignments: Iterable[str]) -> dict[str, str]:
     """Split ``NAME=VALUE`` arguments of the command line.
 
     Raises
@@ -30,6 +33,45 @@ def parse_assignments(assignments: typing.Iterable[str]) -> dict[str, str]:
             raise ParameterError(f"-p {name} is given twice; expected each parameter once")
         pairs[name] = value
     return pairs
+
+
+def read_parameters(path: Path) -> dict[str, Any]:
+    """Read a file of parameters, as papermill has them: YAML or JSON, a name and a value each.
+
+    Raises
+    ------
+    ParameterError
+        If it is not of this form.
+    """
+    content = read_values(path)
+    if not isinstance(content, dict) or not all(isinstance(name, str) for name in content):
+        raise ParameterError(f"{path}: expected names with a value each")
+    return content
+
+
+def read_values(path: Path) -> Any:
+    """Read what a ``.json``, ``.yaml`` or ``.csv`` file holds; of the last, a dictionary a row.
+
+    Raises
+    ------
+    ParameterError
+        If it cannot be read.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        if path.suffix == ".csv":
+            rows = list(csv.DictReader(text.splitlines(), strict=True))
+            if any(None in row or None in row.values() for row in rows):
+                raise ValueError("a row is longer or shorter than the header")
+            return rows
+        return json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+    except OSError as error:
+        raise ParameterError(f"{path}: {error.strerror}") from None
+    except (ValueError, RecursionError, csv.Error, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise ParameterError(
+            f"{path}: cannot be read ({reason}); expected .json, .yaml or .csv"
+        ) from None
 
 
 def check_parameters(notebook: Notebook, values: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from helpers.live import notebook_display
 from helpers.runs.metrics import is_number
 from helpers.runs.objective import Objective, choose_objective
-from helpers.runs.results import SUCCEEDED, Run, RunResult, describe
+from helpers.runs.results import SUCCEEDED, Run, RunResult, describe_setting
 
 LINES = 10  # to a log file besides failures; of failures in a notebook
 SHOWN_METRICS = 6
@@ -119,7 +119,7 @@ class Progress:
             self._meter.update(self._done + under_way - self._meter.n)
 
     def _line(self, result: RunResult) -> str:
-        what = describe(result["parameters"], self._names) or result["notebook"]
+        what = describe_setting(result["parameters"], self._names) or result["notebook"]
         told = {"dataset": result["dataset"]} if result["dataset"] else {}
         told |= dict(list(result["metrics"].items())[:SHOWN_METRICS])
         metrics = ", ".join(
@@ -148,7 +148,7 @@ class Progress:
         value, better = numbers.get(self._objective.metric), min if self._objective.smaller else max
         old = self._best_value
         if value is not None and (old is None or better(value, old) != old):
-            settings = describe(result["parameters"], self._names)
+            settings = describe_setting(result["parameters"], self._names)
             self._best = f"{self._objective.metric} {value:.4g} ({settings})"
             self._best_value = value
 

@@ -1,39 +1,79 @@
-"""What a person sees of runs: each notebook as HTML, a page of all, and ``results.json``."""
+"""``course run``: several notebooks, once each, into one folder with a page of all of them."""
 
-import functools
-import hashlib
+import contextlib
 import json
-import re
-import threading
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from helpers.errors import CourseError
-from helpers.files import write_atomically
-from helpers.runs.results import INTERRUPTED, Run, RunResult
-
-TEMPLATES = Path(__file__).with_name("templates")
-PAGE, RESULTS, TABLE = "index.html", "results.json", "results.csv"
-MARK = "course"  # in the metadata of an executed notebook: the digest of its sources
-MATHEMATICS = re.compile(
-    r"(?P<code>```.*?```|`[^`]*`)|\$\$(?P<block>.+?)\$\$|(?<![\w\\])\$(?P<inline>[^$]+?)\$(?!\w)",
-    re.DOTALL,
-)
-EXPORTING = threading.Lock()  # an exporter keeps what it is at
+from helpers.runs.engine import run_all
+from helpers.runs.execute import run_notebook
+from helpers.runs.html import write_page
+from helpers.runs.keys import keyed_runs
+from helpers.runs.output import PAGE, output_folder, write_results
+from helpers.runs.progress import Progress
+from helpers.runs.results import INTERRUPTED, Run, RunResult, result_of
 
 
-def write_report(runs: Sequence[Run], results: Sequence[RunResult], out: Path) -> Path:
-    """Write ``results.json`` and ``index.html``, each whole or not at all; return the latter.
+def run_notebooks(
+    runs: Sequence[Run],
+    out: Path,
+    *,
+    jobs: int = 1,
+    timeout: int | None = None,
+    progress: bool = True,
+) -> list[RunResult]:
+    """Execute notebooks, ``jobs`` at a time, into one folder, and report on them.
+
+    On ``KeyboardInterrupt`` every kernel is killed, what has not ended counts as interrupted, and
+    the results are returned all the same.
 
     Parameters
     ----------
-    runs, results
-        One for each notebook, in the same order.
+    runs
+        One for each notebook.
     out
-        The folder where the notebooks' HTML lies.
+        Folder of the results: each executed notebook as ``.ipynb`` and ``.html``, ``results.json``,
+        and ``index.html``.
+    timeout
+        Seconds that a single cell may take.
+    progress
+        Whether to show what is done and what has failed.
+
+    Returns
+    -------
+    list of RunResult
+        In the order of ``runs``.
+
+    Raises
+    ------
+    CourseError
+        If two notebooks would write the same file, or a file would be written over that no run has
+        written.
     """
+    names = [run.notebook.name for run in runs]
+    for run, name in zip(runs, names, strict=True):
+        if names.count(name) > 1:
+            raise CourseError(f"{name} is given twice; expected each notebook once")
+        if f"{name}.html" == PAGE:
+            raise CourseError(f"{name}.ipynb would share {PAGE} with the report; rename it")
+        if run.notebook.path.resolve().parent == out.resolve():
+            raise CourseError(f"{run.notebook.path} would be written over; expected another --out")
+    with output_folder(out, names):
+        keyed = list(keyed_runs(runs).values())
+        ended: dict[str, RunResult] = {}
+        bar = Progress(keyed, each=True, shown=progress)
+        with contextlib.suppress(KeyboardInterrupt):
+            run_all(keyed, ended, partial(run_notebook, out=out, timeout=timeout), bar, jobs=jobs)
+        left = "interrupted before it ended"
+        results = [ended.get(run.key) or result_of(run, INTERRUPTED, left) for run in keyed]
+        write_report(keyed, results, out)
+    return results
+
+
+def write_report(runs: Sequence[Run], results: Sequence[RunResult], out: Path) -> None:
+    """Write ``results.json`` and ``index.html`` to the folder of the notebooks' pages."""
     write_results(results, out)
     pages = {path.stem for path in out.glob("*.html")}
     rows = []
@@ -43,81 +83,6 @@ def write_report(runs: Sequence[Run], results: Sequence[RunResult], out: Path) -
     pictures = {row["page"]: _picture(out / f"{row['page']}.ipynb") for row in rows if row["page"]}
     fallbacks = find_fallbacks(runs, results)
     write_page("notebooks", out / PAGE, rows=rows, pictures=pictures, fallbacks=fallbacks)
-    return out / PAGE
-
-
-def write_results(results: Sequence[RunResult], out: Path) -> None:
-    """Write ``results.json``, whole or not at all."""
-    text = json.dumps(list(results), indent=2, allow_nan=False)
-    write_atomically(out / RESULTS, text + "\n")
-
-
-def mark_as_executed(notebook: Any) -> None:
-    """Note in a notebook that a run has written it, so that another one may write over it."""
-    notebook["metadata"][MARK] = _digest_of_sources(notebook)
-
-
-def require_own_files(out: Path, notebooks: Sequence[str] = ()) -> None:
-    """Refuse to write over what no run has written, and notebooks that were changed since.
-
-    Parameters
-    ----------
-    out
-        The folder of results.
-    notebooks
-        Names of notebooks that would be written there.
-
-    Raises
-    ------
-    CourseError
-        Names the first such file.
-    """
-    rows = _kept_rows(out)
-    kept = bool(rows) or any(out.glob("runs/*/status.json"))
-    listed = {row.get("notebook") for row in rows}
-    foreign = [out / name for name in (PAGE, RESULTS, TABLE) if not kept and (out / name).exists()]
-    for name in notebooks:
-        path, page = out / f"{name}.ipynb", out / f"{name}.html"
-        if path.is_file() and not _is_executed(path, name in listed):
-            foreign.append(path)
-        elif page.is_file() and not path.exists():
-            foreign.append(page)
-    if foreign:
-        raise CourseError(
-            f"{foreign[0]} is there already, and it is not as a run has left it; expected a folder "
-            "of results, or a new one: choose another --out"
-        )
-
-
-def _kept_rows(out: Path) -> list[dict[str, Any]]:
-    with suppress(OSError, ValueError, RecursionError):
-        rows = json.loads((out / RESULTS).read_text(encoding="utf-8"))
-        if isinstance(rows, list) and all(isinstance(row, dict) and "key" in row for row in rows):
-            return rows
-    return []
-
-
-def _is_executed(path: Path, is_listed: bool) -> bool:
-    """Tell whether a run has written a notebook, and nobody has changed its sources since."""
-    with suppress(OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        notebook = json.loads(path.read_text(encoding="utf-8"))
-        mark = notebook["metadata"].get(MARK)
-        return is_listed if mark is None else mark == _digest_of_sources(notebook)
-    return False
-
-
-def _digest_of_sources(notebook: Mapping[str, Any]) -> str:
-    sources = ["".join(cell["source"]) for cell in notebook["cells"]]
-    return hashlib.blake2b(json.dumps(sources).encode(), digest_size=8).hexdigest()
-
-
-def write_page(template: str, path: Path, **values: Any) -> None:
-    """Write a page from a template of this package, whole or not at all."""
-    from jinja2 import Environment, FileSystemLoader
-
-    loader = FileSystemLoader(TEMPLATES, encoding="utf-8")
-    found = Environment(autoescape=True, loader=loader).get_template(f"{template}.html.j2")
-    write_atomically(path, found.render(**values))
 
 
 def find_fallbacks(runs: Sequence[Run], results: Sequence[RunResult]) -> list[tuple[str, str]]:
@@ -139,53 +104,10 @@ def _picture(notebook: Path) -> dict[str, str] | None:
         cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
     except (OSError, ValueError, KeyError):  # it has not run, or not to its end
         return None
-    outputs = [output for cell in cells for output in cell.get("outputs", [])]
-    for output in outputs:
+    for output in (output for cell in cells for output in cell.get("outputs", [])):
         for kind in ("image/png", "image/jpeg"):
             if kind in output.get("data", {}):
                 alt = output.get("metadata", {}).get(kind, {}).get("alt", "")
                 content = "".join(output["data"][kind]).replace("\n", "")
                 return {"kind": kind, "content": content, "alt": alt}
     return None
-
-
-@functools.cache
-def _exporter() -> Any:
-    """Return the exporter of this process: imports and templates take it half a second once."""
-    from jinja2 import pass_context
-    from nbconvert import HTMLExporter
-    from traitlets.config import Config
-
-    class Exporter(HTMLExporter):
-        @pass_context
-        def markdown2html(self, context: Any, source: str) -> str:
-            return super().markdown2html(context, MATHEMATICS.sub(_mathml, source))
-
-        def default_filters(self) -> Any:
-            yield from super().default_filters()
-            # It would parse what Pygments made of the code, which is clean: a third of the time.
-            yield "clean_html", lambda html: html
-
-    config = Config({"TagRemovePreprocessor": {"enabled": True, "remove_input_tags": {"hide"}}})
-    return Exporter(config, template_name="course", extra_template_basedirs=[str(TEMPLATES)])
-
-
-def _mathml(found: re.Match[str]) -> str:
-    """Turn LaTeX into MathML, which a browser shows without a script from the network."""
-    from latex2mathml.converter import convert
-
-    if found["code"]:
-        return found["code"]
-    try:
-        if found["block"]:
-            return convert(found["block"], display="block")
-        return convert(found["inline"])
-    except Exception:  # what is no mathematics, or not to the converter, stays as it is
-        return found[0]
-
-
-def export_html(notebook: Any, title: str) -> str:
-    """Return an executed notebook as one self-contained HTML page."""
-    with EXPORTING:
-        page, _ = _exporter().from_notebook_node(notebook, {"metadata": {"name": title}})
-    return page

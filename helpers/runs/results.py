@@ -4,7 +4,8 @@ import os
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypedDict
+from pathlib import Path
+from typing import Any, NotRequired, TypedDict
 
 from helpers.hardware import detect
 from helpers.runs.notebook import Notebook
@@ -17,7 +18,8 @@ LONGEST_ERROR = 500  # characters
 class Run:
     """One notebook with its checked parameters, to be executed.
 
-    ``key``, what its result ``depends`` on and its ``origin`` come from ``helpers.runs.keys``.
+    ``key``, what its result ``depends`` on and its ``origin`` come from ``helpers.runs.keys``;
+    ``cwd`` is None for the notebook's own folder.
     """
 
     notebook: Notebook
@@ -25,6 +27,12 @@ class Run:
     key: str = ""
     depends: dict[str, Any] = field(default_factory=dict)
     origin: dict[str, Any] = field(default_factory=dict)
+    cwd: Path | None = None
+
+    @property
+    def folder(self) -> Path:
+        """The working directory of its kernel."""
+        return (self.cwd or self.notebook.path.parent).resolve()
 
 
 class RunResult(TypedDict):
@@ -51,6 +59,9 @@ class RunResult(TypedDict):
         files were those of the commit.
     host, processor, pid
         Where it ran.
+    cwd, defaults
+        Its working directory, and the values of the parameters that were not given; earlier
+        versions of the course have not noted them.
     """
 
     key: str
@@ -76,24 +87,27 @@ class RunResult(TypedDict):
     host: str
     processor: str
     pid: int
+    cwd: NotRequired[str]
+    defaults: NotRequired[dict[str, Any]]
 
 
-def result_of(run: Run, status: str, error: str | None, **found: Any) -> RunResult:
-    """Return the result of a run; what is not ``found`` is empty, as where it never began."""
+def result_of(run: Run, status: str, error: str | None, **details: Any) -> RunResult:
+    """Return the result of a run; what has no ``details`` is empty, as where it never began."""
     empty = {
         "cell": None, "traceback": None, "seconds": 0.0, "began": None, "ended": None,
         "dataset": None, "metrics": {}, "curves": {}, "peak_memory_mb": None, "device": None,
         "plan": None, "commit": None, "clean": None,
     }  # fmt: skip
     return {
-        **empty, **run.origin, **found,
+        **empty, **run.origin, **details,
         "key": run.key, "notebook": run.notebook.name, "path": str(run.notebook.path.resolve()),
         "parameters": run.parameters, "depends": run.depends, "status": status,
         "error": error and " ".join(error.split())[:LONGEST_ERROR],
         "host": platform.node(), "processor": detect().kind, "pid": os.getpid(),
+        "cwd": str(run.folder), "defaults": run.notebook.defaults,
     }  # fmt: skip
 
 
-def describe(parameters: Mapping[str, Any], names: Sequence[str]) -> str:
+def describe_setting(parameters: Mapping[str, Any], names: Sequence[str]) -> str:
     """Return the settings of a run in a line."""
     return ", ".join(f"{name}={parameters.get(name)}" for name in names)

@@ -20,9 +20,8 @@ from typing import Optional
 from helpers import plots
 from helpers.classroom import attempt, check, reveal
 from helpers.datasets import load_dataset
-from helpers.runs import record
-from helpers.runs.select import find_notebooks
-from helpers.sweeps import make_runs, sweep
+from helpers.runs import make_runs, record, sweep
+from helpers.runs.plan import find_notebooks
 
 import numpy as np
 import pandas as pd
@@ -49,9 +48,8 @@ print(f"{data.name}: each run is tested on {n_test} images, so one image is {1 /
 # how good it became. Before the first run starts, every name and the type of every value are checked: it is no fun when a sweep fails after an hour because of a misspelled parameter.
 
 # %%
-(path,) = find_notebooks([notebook])
-attempt("a misspelled name", lambda: make_runs(path, {"learnig_rate": [0.1, 1.0]}))
-attempt("a value that does not fit", lambda: make_runs(path, {"epochs": [1, "two"]}))
+attempt("a misspelled name", lambda: make_runs(notebook, {"learnig_rate": [0.1, 1.0]}))
+attempt("a value that does not fit", lambda: make_runs(notebook, {"epochs": [1, "two"]}))
 
 # %% [markdown]
 # ## 1 · Two learning rates, several seeds
@@ -70,7 +68,7 @@ temporary = tempfile.TemporaryDirectory(prefix="sweep_")  # to keep runs, name a
 folder = Path(temporary.name)
 fixed = {"dataset": data.name, "n_samples": n_samples, "epochs": epochs, "optimizer": "adadelta"}
 rates = {"learning_rate": [0.5, 1.0]}
-table = sweep(path, rates, fixed, repeat=n_seeds, out=folder, jobs=jobs)
+table = sweep(notebook, rates, fixed, repeat=n_seeds, out=folder, jobs=jobs)
 columns = [
     "learning_rate",
     "seed",
@@ -195,7 +193,7 @@ guess = None  # "nothing", "both run again" or "the notebook stops"
 # %% tags=["nbval-ignore-output"]
 others = {name: value for name, value in fixed.items() if name != "dataset"} | {"seed": 0}
 wanted = [{"dataset": data.name, "learning_rate": rate} for rate in (0.5, 1.0)]
-mixed = sweep(path, [*wanted, {"dataset": "iris"}], others, out=folder, jobs=jobs, progress=False)
+mixed = sweep(notebook, [*wanted, {"dataset": "iris"}], others, out=folder, jobs=jobs, progress=False)
 mixed[["learning_rate", "val_accuracy", "status", "cell", "error"]].round(4)
 
 # %%

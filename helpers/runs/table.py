@@ -1,5 +1,6 @@
 """The table of a sweep: a row a run, as DataFrame, CSV and JSON."""
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,7 @@ from helpers.files import write_atomically
 from helpers.runs.metrics import is_number
 from helpers.runs.notebook import Notebook
 from helpers.runs.objective import Objective
-from helpers.runs.report import write_results
+from helpers.runs.output import TABLE, write_results
 from helpers.runs.results import SUCCEEDED, RunResult
 
 if TYPE_CHECKING:
@@ -27,8 +28,8 @@ def make_table(results: Sequence[RunResult]) -> "pd.DataFrame":
 
     A search has the number of its ``trial`` too, and whether that was ``pruned``. A metric of the
     name of a parameter or of another column is called ``metric_NAME``. ``attrs`` lists the
-    ``parameters`` that differ between the runs, and the ``metrics`` that are numbers in some run;
-    what is no number there is missing.
+    ``parameters`` that differ between the runs, the ``metrics`` that are numbers in some run (what
+    is no number there is missing), and the ``data`` that they used, of which there should be one.
     """
     import pandas as pd
 
@@ -53,7 +54,19 @@ def make_table(results: Sequence[RunResult]) -> "pd.DataFrame":
             table[name] = table[name].map(lambda v: v if is_number(v) else None).astype(float)
     table.attrs["parameters"] = differing([result["parameters"] for result in results])
     table.attrs["metrics"] = list(metrics)
+    table.attrs["data"] = _data_of(results)
     return table
+
+
+def _data_of(results: Sequence[RunResult]) -> list[str]:
+    """Return a name for each of the different data that runs used; none where they tell none."""
+    used: dict[str, str] = {}
+    for result in results:
+        files = (result.get("depends") or {}).get("data", {})
+        if result.get("status") == SUCCEEDED and (result.get("dataset") or files):
+            name = str(result.get("dataset") or ", ".join(files))
+            used.setdefault(json.dumps([result.get("dataset"), sorted(files.values())]), name)
+    return list(used.values())
 
 
 def require_free_names(notebook: Notebook) -> None:
@@ -93,6 +106,6 @@ def excerpt(table: "pd.DataFrame", objective: Objective | None, most: int = 30) 
 def write_table(results: Sequence[RunResult], out: Path) -> "pd.DataFrame":
     """Write ``results.csv`` and ``results.json``, each whole or not at all; return the table."""
     table = make_table(results)
-    write_atomically(out / "results.csv", table.to_csv(index=False))
+    write_atomically(out / TABLE, table.to_csv(index=False))
     write_results(results, out)
     return table

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from helpers.runs.objective import Objective, choose_objective
-from helpers.runs.results import SUCCEEDED, describe
+from helpers.runs.results import SUCCEEDED, describe_setting
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,14 +41,16 @@ class Comparison:
     results : DataFrame
         A row for each of them: ``n`` runs, ``mean`` with the ends ``low`` and ``high`` of its 95%
         interval (Student's t), the ``difference`` of its mean to the best, the ``p`` value of that
-        after Holm's procedure, and a ``verdict``: ``"best"``, ``"worse"`` or
-        ``"not distinguishable"``.
+        after Holm's procedure, and a ``verdict``: ``"best"``, ``"worse"``, ``"not
+        distinguishable"``, or none where the runs used different data.
     smallest_difference : float or None
         That these runs would have shown in four of five cases, between the two best settings.
     best : DataFrame
         The runs of the best setting.
     without_number : list of dict
         The settings of which no run that succeeded has recorded a number.
+    data : list of str
+        What the runs used. Results of different data are not compared.
     """
 
     objective: Objective
@@ -57,6 +59,7 @@ class Comparison:
     smallest_difference: float | None
     best: "pd.DataFrame"
     without_number: list[dict[str, Any]] = field(default_factory=list)
+    data: list[str] = field(default_factory=list)
 
     @property
     def rows(self) -> list[tuple[dict[str, Any], dict[str, Any]]]:
@@ -71,34 +74,39 @@ class Comparison:
     @property
     def conclusion(self) -> str:
         """What may be said, in a few sentences."""
-        said = self._compared()
+        sentences = [self._compare_settings()]
         if (self.results["n"] > 1).all() and (self.results["low"] == self.results["high"]).all():
-            said += f" No setting's {self.objective.metric} varies with the seed."
+            sentences.append(f"No setting's {self.objective.metric} varies with the seed.")
         if self.without_number:
-            named = "; ".join(describe(one, list(one)) for one in self.without_number[:3])
+            named = "; ".join(describe_setting(one, list(one)) for one in self.without_number[:3])
             more = len(self.without_number) - 3
             named += f" and {more} more" if more > 0 else ""
-            said += f" No run has a number as {self.objective.metric} with {named}."
-        return said
+            sentences.append(f"No run has a number as {self.objective.metric} with {named}.")
+        return " ".join(sentences)
 
-    def _compared(self) -> str:
+    def _compare_settings(self) -> str:
         count, pairs = len(self.settings), len(self.settings) * (len(self.settings) - 1) // 2
+        if len(self.data) > 1:
+            return (
+                f"The runs used different data ({', '.join(self.data)}), whose results cannot be "
+                "compared."
+            )
         if count < 2:
             return "One setting: there is nothing to compare it with."
         if (self.results["n"] < 2).any():
             return "Some settings have one run only, which tells nothing about luck: use --repeat."
-        said = (
+        verdict = (
             f"Not distinguishable: {self.rivals} of the other {count - 1} settings cannot be told "
             "from the best"
             if self.rivals
             else "The best stands out: it is better than every other setting"
         )
         if self.smallest_difference is not None:
-            said += (
+            verdict += (
                 f". A difference of {self.smallest_difference:.2g} would have shown in four of "
                 "five such sweeps"
             )
-        return f"{said} ({pairs} pairs compared, {LEVEL:.1%} error in all)."
+        return f"{verdict} ({pairs} pairs compared, {LEVEL:.1%} error in all)."
 
 
 def conclude(
@@ -111,7 +119,7 @@ def conclude(
     table
         As ``make_table`` returns it.
     metric, direction
-        As of ``choose_objective``.
+        See ``choose_objective``.
     """
     if not (table["status"] == SUCCEEDED).any():
         return None
@@ -127,10 +135,13 @@ def conclude(
         return None
     # A search may have drawn the same setting twice; two sweeps may have the same run.
     once = good.drop_duplicates([name for name in ("sweep", "key") if name in good])
-    return compare(once, [n for n in table.attrs["parameters"] if n != "seed"], objective)
+    setting = [name for name in table.attrs["parameters"] if name != "seed"]
+    return compare(once, setting, objective, table.attrs["data"])
 
 
-def compare(table: "pd.DataFrame", parameters: Sequence[str], objective: Objective) -> Comparison:
+def compare(
+    table: "pd.DataFrame", parameters: Sequence[str], objective: Objective, data: Sequence[str] = ()
+) -> Comparison:
     """Compare the settings of a sweep.
 
     Parameters
@@ -142,12 +153,14 @@ def compare(table: "pd.DataFrame", parameters: Sequence[str], objective: Objecti
         Those that make a setting, without the seed.
     objective
         Its metric is a column of numbers.
+    data
+        What the runs used; of different data, settings have no p value and no verdict.
     """
     import pandas as pd
 
-    told = table[table[objective.metric].notna()]
-    names = [told[name].map(str) for name in parameters] or [[""] * len(told)]
-    groups = [runs for _, runs in told.groupby(names, sort=False)]
+    valued = table[table[objective.metric].notna()]
+    names = [valued[name].map(str) for name in parameters] or [[""] * len(valued)]
+    groups = [runs for _, runs in valued.groupby(names, sort=False)]
     groups.sort(key=lambda runs: runs[objective.metric].mean() * (1 if objective.smaller else -1))
     by_seed = {
         place: runs.set_index("seed" if "seed" in runs else runs.index)[objective.metric]
@@ -158,24 +171,25 @@ def compare(table: "pd.DataFrame", parameters: Sequence[str], objective: Objecti
     values = pd.DataFrame(by_seed).T.to_numpy(float)
     p, error, freedom = _compare_pairs(values)
     adjusted = _holm(p)[: len(groups) - 1]  # the first pairs are those with the best
+    chances = [None, *adjusted]
+    verdicts = ["best", *np.where(adjusted < LEVEL, "worse", "not distinguishable")]
+    smallest = _smallest(error, freedom, len(p))
+    if len(data) > 1:
+        chances, verdicts, smallest = [None] * len(groups), [""] * len(groups), None
     best = groups[0][objective.metric].mean()
     rows = [
-        {**interval(own), "difference": own.mean() - best, "p": chance, "verdict": verdict}
-        for own, chance, verdict in zip(
-            by_seed.values(),
-            [None, *adjusted],
-            ["best", *np.where(adjusted < LEVEL, "worse", "not distinguishable")],
-            strict=True,
-        )
+        {**interval(results), "difference": results.mean() - best, "p": chance, "verdict": verdict}
+        for results, chance, verdict in zip(by_seed.values(), chances, verdicts, strict=True)
     ]
-    every = table.groupby([table[name].map(str) for name in parameters] or [""] * len(table))
-    empty = [runs for _, runs in every if runs[objective.metric].isna().all()]
+    all_groups = table.groupby([table[name].map(str) for name in parameters] or [""] * len(table))
+    empty = [runs for _, runs in all_groups if runs[objective.metric].isna().all()]
     settings, without_number = (
         [{name: runs[name].iloc[0] for name in parameters} for runs in chosen]
         for chosen in (groups, empty)
     )
-    smallest = _smallest(error, freedom, len(p))
-    return Comparison(objective, settings, pd.DataFrame(rows), smallest, groups[0], without_number)
+    return Comparison(
+        objective, settings, pd.DataFrame(rows), smallest, groups[0], without_number, list(data)
+    )
 
 
 def interval(values: "pd.Series") -> dict[str, float]:
