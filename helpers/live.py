@@ -1,11 +1,14 @@
-"""What changes on the screen: a display that is drawn anew, and the epochs of a training."""
+"""What changes on the screen: lines that stay, and below them one that is drawn anew."""
 
+import contextlib
+import shutil
 import sys
+import threading
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TextIO
 
-SHOWN_EPOCHS = 12  # of a long training, a notebook keeps the last ones
+SHOWN_LINES = 12  # of many, a notebook keeps the first one and the last ones
 INTERVAL = 0.2  # seconds between two pictures
 
 
@@ -21,22 +24,74 @@ def notebook_display() -> Any:
     return display({"text/plain": ""}, raw=True, display_id=True)
 
 
+class Screen:
+    """A notebook's output, a terminal, or a log file, which gets the lines that stay only.
+
+    A reader who goes away neither ends nor blocks what is shown.
+    """
+
+    def __init__(self, *, shown: bool = True) -> None:
+        self._shown = shown
+        self._handle = notebook_display() if shown else None
+        self.is_live = shown and (self._handle is not None or sys.stderr.isatty())
+        self._lines: list[str] = []
+        self._meter = ""
+        self._last = 0.0
+        self._lock = threading.Lock()
+
+    def keep(self, line: str, stream: TextIO | None = None) -> None:
+        """Show a line that stays; on ``stream``, standard error by default, if in no notebook."""
+        if not self._shown:
+            return
+        with self._lock, contextlib.suppress(OSError, ValueError):  # a closed pipe
+            if self._handle:
+                self._lines.append(line)
+                self._draw()
+                return
+            if self.is_live:
+                print("\r\033[K", end="", file=sys.stderr, flush=True)
+            print(line, file=stream or sys.stderr, flush=True)
+            self._draw()
+
+    def draw(self, meter: str, *, now: bool = False) -> None:
+        """Draw the last line anew, a few times a second at most unless ``now``."""
+        is_due = now or time.monotonic() - self._last >= INTERVAL
+        # A notebook's display belongs to the main thread.
+        if not is_due or (self._handle and threading.current_thread() != threading.main_thread()):
+            return
+        with self._lock, contextlib.suppress(OSError, ValueError):
+            self._meter, self._last = meter, time.monotonic()
+            self._draw()
+
+    def close(self, *, keep: bool = False) -> None:
+        """End the last line, which is erased or kept."""
+        with self._lock, contextlib.suppress(OSError, ValueError):
+            if not keep:
+                self._meter = ""
+                self._draw()
+            if self.is_live and not self._handle:
+                print("" if keep else "\r\033[K", end="\n" if keep else "", file=sys.stderr)
+
+    def _draw(self) -> None:
+        if self._handle:
+            first, others = self._lines[:1], self._lines[1:]
+            hidden = len(others) - SHOWN_LINES
+            gap = [f"… {hidden} lines before"] if hidden > 0 else []
+            lines = [*first, *gap, *others[-SHOWN_LINES:], self._meter]
+            self._handle.update({"text/plain": "\n".join(filter(None, lines))}, raw=True)
+        elif self.is_live and self._meter:
+            line = self._meter[: shutil.get_terminal_size().columns - 1]
+            print(f"\r{line}\033[K", end="", file=sys.stderr, flush=True)
+
+
 class EpochProgress:
-    """Live loss and metrics, in a terminal or in JupyterLab; elsewhere, a line for each epoch."""
+    """Live loss and metrics of a training, and a line for each epoch."""
 
     def __init__(self, epochs: int, *, shown: bool) -> None:
         self._epochs = epochs
-        self._shown = shown
-        self._lines: list[str] = []
-        self._finished: list[str] = []
-        self._handle = notebook_display() if shown else None
-        self._live = shown and self._handle is None and sys.stderr.isatty()
-        self._last = 0.0
-
-    def note(self, line: str) -> None:
-        """Show a line that stays."""
-        self._lines.append(line)
-        self._write(line)
+        self._screen = Screen(shown=shown)
+        self.note = self._screen.keep
+        self.close = self._screen.close
 
     def start_epoch(self, epoch: int) -> None:
         """Begin to count the time of an epoch (from 1)."""
@@ -44,51 +99,21 @@ class EpochProgress:
 
     def update(self, step: int, steps: int | None, metrics: Mapping[str, float]) -> None:
         """Show how far the epoch is."""
-        now = time.perf_counter()
-        if not (self._live or self._handle) or now - self._last < INTERVAL:
+        if not self._screen.is_live:
             return
-        self._last = now
         from tqdm import tqdm
 
+        seconds, prefix = time.perf_counter() - self._start, f"epoch {self._epoch}/{self._epochs}"
         meter = tqdm.format_meter(
-            step,
-            steps,
-            now - self._start,
-            ncols=96,
-            prefix=f"epoch {self._epoch}/{self._epochs}",
-            unit="batch",
-            postfix=_shown(metrics),
+            step, steps, seconds, ncols=96, prefix=prefix, unit="batch", postfix=_shown(metrics)
         )
-        if self._handle:
-            self._draw(meter)
-        else:
-            print("\r" + meter, end="\033[K", file=sys.stderr, flush=True)
+        self._screen.draw(meter)
 
     def end_epoch(self, metrics: Mapping[str, float]) -> None:
         """Show the result of an epoch."""
         seconds = time.perf_counter() - self._start
-        line = f"epoch {self._epoch}/{self._epochs}  {_shown(metrics)}  {seconds:.1f} s"
-        self._finished.append(line)
-        self._write(line)
-
-    def close(self) -> None:
-        """End a live line that was cut short."""
-        if self._live:
-            print("\r\033[K", end="", file=sys.stderr, flush=True)
-
-    def _write(self, line: str) -> None:
-        if self._handle:
-            self._draw()
-        elif self._shown:
-            start = "\r" if self._live else ""
-            end = "\033[K\n" if self._live else "\n"
-            print(start + line, end=end, file=sys.stderr, flush=True)
-
-    def _draw(self, meter: str = "") -> None:
-        hidden = len(self._finished) - SHOWN_EPOCHS
-        lines = self._lines + ([f"… {hidden} epochs before"] if hidden > 0 else [])
-        lines += self._finished[-SHOWN_EPOCHS:] + ([meter] if meter else [])
-        self._handle.update({"text/plain": "\n".join(lines)}, raw=True)
+        self._screen.draw("", now=True)
+        self._screen.keep(f"epoch {self._epoch}/{self._epochs}  {_shown(metrics)}  {seconds:.1f} s")
 
 
 def _shown(metrics: Mapping[str, float]) -> str:

@@ -8,11 +8,8 @@ import sys
 import time
 
 import numpy as np
-import optuna
 import pytest
 from filelock import FileLock
-from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
 from test_sweeps import make_notebook
 
 from helpers.errors import CourseError, ParameterError
@@ -166,55 +163,6 @@ def test_a_search_tells_the_mean_over_seeds(tmp_path, monkeypatch):
     assert np.allclose(means, rates)  # one seed alone would be 1 off
     with pytest.raises(ParameterError, match="'seed' is given, and repeat= sets it"):
         search(notebook, {"seed": [1, 2]}, out=tmp_path / "out", trials=2, repeat=2)
-
-
-def test_a_survivor_goes_on_from_its_checkpoint(tmp_path, monkeypatch):
-    """The notebook counts its epochs in its checkpoint, as ``train`` does."""
-    monkeypatch.setenv("SWEEP_LOG", str(tmp_path / "log"))
-    notebook = make_notebook(
-        tmp_path / "long.ipynb",
-        """\
-import os
-from pathlib import Path
-from helpers.runs import record
-kept = Path(checkpoint)
-done = int(kept.read_text()) if kept.exists() else 0
-with open(os.environ["SWEEP_LOG"], "a") as log:
-    log.write(f"{rate} {done} {epochs}\\n")
-kept.write_text(str(epochs))
-record(val_accuracy=rate)
-""",
-        'rate: float = 0.1\nepochs: int = 1\ncheckpoint: str = ""\n',
-    )
-    out = tmp_path / "out"
-    (out / "checkpoints").mkdir(parents=True)
-    (out / "checkpoints" / "mine.npz").touch()
-    table = search(notebook, {"rate": "0.1..0.9"}, trials=2, prune={"epochs": [1, 3]}, jobs=1,
-                   out=out, progress=False)  # fmt: skip
-    assert [line.split()[1:] for line in executed(tmp_path)] == [["0", "1"], ["1", "3"]] * 2
-    assert "checkpoint" not in table
-    # The last trial has ended; what is somebody else's stays.
-    assert [path.name for path in (out / "checkpoints").iterdir()] == ["mine.npz"]
-
-
-def test_checkpoints_stay_as_long_as_a_trial_may_go_on(tmp_path):
-    body = (
-        "from helpers.runs import record\nopen(checkpoint, 'w').close()\nrecord(val_accuracy=rate)"
-    )
-    parameters = 'rate: float = 0.1\nepochs: int = 1\ncheckpoint: str = ""\n'
-    notebook = make_notebook(tmp_path / "n.ipynb", body, parameters)
-    out = tmp_path / "out"
-    options = {"prune": {"epochs": [1, 3]}, "jobs": 1, "out": out, "progress": False}
-    search(notebook, {"rate": "0.1..0.9"}, trials=1, **options)
-    storage = JournalStorage(JournalFileBackend(str(out / "study.log")))
-    (study,) = optuna.get_all_study_names(storage)
-    optuna.load_study(study_name=study, storage=storage).ask()  # left behind by one that was killed
-    kept = out / "checkpoints" / study
-    kept.mkdir(parents=True)
-    search(notebook, {"rate": "0.1..0.9"}, trials=1, **options)  # writes its page again, no more
-    assert kept.exists()
-    assert len(search(notebook, {"rate": "0.1..0.9"}, trials=2, **options)) == 2
-    assert not (out / "checkpoints").exists()
 
 
 def test_a_search_whose_trials_all_fail_says_so(notebook, tmp_path):

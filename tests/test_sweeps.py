@@ -825,9 +825,9 @@ def test_progress_knows_parts_of_runs(notebook, capsys):
     bar.started(2)
     for _ in range(2):  # of three cells, one of them for the parameters
         bar.cell(runs[0])
-    assert str(bar._meter).startswith("0 of 2  33%")
+    assert str(bar).startswith("0 of 2  33%")
     bar.ended(status_of(0))
-    assert str(bar._meter).startswith("1 of 2  50%")
+    assert str(bar).startswith("1 of 2  50%")
 
 
 def test_a_run_that_failed_is_never_the_best(capsys):

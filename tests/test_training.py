@@ -453,7 +453,7 @@ def test_progress_in_a_notebook_leaves_clean_output(warm_kernels):
     (output,) = notebook.cells[0].outputs
     text = output["data"]["text/plain"]
     assert text.startswith("Plan: ")
-    assert "… 3 epochs before" in text
+    assert "… 3 lines before" in text
     assert text.splitlines()[-1].startswith("epoch 15/15  loss ")
 
 

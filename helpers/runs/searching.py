@@ -1,9 +1,7 @@
 """Adaptive search: Optuna chooses the next settings from what the runs before have shown."""
 
-import contextlib
 import hashlib
 import json
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import partial
@@ -34,7 +32,7 @@ if TYPE_CHECKING:
     import optuna
     import pandas as pd
 
-STUDY, CHECKPOINTS = "study.log", "checkpoints"
+STUDY = "study.log"
 AGAIN = "tried again"  # of a study: the numbers of trials that were cut short
 BEFORE_PRUNING = 4  # trials, with which a median begins to mean something
 
@@ -79,8 +77,7 @@ def search(
     prune
         One parameter with rising values, such as ``{"epochs": [1, 3, 9]}``: every trial runs with
         the first, and goes on to the next as long as it is no worse than the median of the trials
-        before. Over ``epochs``, a notebook that takes a ``checkpoint`` goes on from where it was,
-        instead of starting anew.
+        before.
     repeat
         Runs of each setting, with seeds 0, 1, …; the study is told their mean.
     seed
@@ -106,7 +103,6 @@ def search(
     with output_folder(out):
         study = _open_study(out, space.digest(objective), objective, seed)
         left = trials - len(_ended(study))
-        checkpoints = out / CHECKPOINTS / study.study_name  # another study has its own
         try:
             if left > 0:
                 bar = Progress(
@@ -119,13 +115,9 @@ def search(
                 )
                 with where as (executor, width):
                     at_a_time = -(-width // repeat)
-                    trial = partial(
-                        _run_trial, study, space, objective, executor, work, checkpoints
-                    )
+                    trial = partial(_run_trial, study, space, objective, executor, work)
                     for result in _in_threads(trial, left, at_a_time):
                         bar.ended(result)
-            if not _on_their_way(study):
-                _remove(checkpoints)
         finally:
             if results := _results_of(study):
                 table = write_table(results, out)
@@ -206,20 +198,10 @@ class Space:
                 setting[name] = suggest(name, choice.low, choice.high, log=choice.log)
         return setting
 
-    def make_runs(self, setting: dict[str, Any], rung: int, checkpoints: Path) -> list[Run]:
-        """Return the runs of a setting at a rung, one for each seed.
-
-        Where the stages are more and more epochs, each run is told where its training is kept.
-        """
-        takes = "checkpoint" in self.notebook.parameters and "checkpoint" not in self.fixed
-        goes_on = takes and "epochs" in self.rungs[0]
-        runs = []
-        for seed in [{"seed": seed} for seed in range(self.repeat)] if self.repeat > 1 else [{}]:
-            parameters = setting | self.rungs[rung] | seed
-            if goes_on:
-                checkpoints.mkdir(parents=True, exist_ok=True)
-                parameters["checkpoint"] = str(checkpoints / _digest(setting | seed))
-            runs.append(make_run(self.notebook, parameters, self.cwd))
+    def make_runs(self, setting: dict[str, Any]) -> list[Run]:
+        """Return the runs of a setting, one for each seed."""
+        seeds = [{"seed": seed} for seed in range(self.repeat)] if self.repeat > 1 else [{}]
+        runs = [make_run(self.notebook, setting | seed, self.cwd) for seed in seeds]
         return list(keyed_runs(runs).values())
 
 
@@ -297,18 +279,16 @@ def _run_trial(
     objective: Objective,
     executor: Executor,
     work: Callable[..., RunResult],
-    checkpoints: Path,
 ) -> RunResult:
     """Run a setting that the study chooses, stage by stage; return the last result."""
     from optuna.trial import TrialState
 
     trial = study.ask()
     setting = space.suggest(trial)
-    for rung in range(len(space.rungs)):
-        calls = {
-            executor.submit(work, run): run for run in space.make_runs(setting, rung, checkpoints)
-        }
-        results = [collect(call, run) for call, run in calls.items()]
+    for rung, stage in enumerate(space.rungs):
+        runs = space.make_runs(setting | stage)
+        calls = [executor.submit(work, run) for run in runs]
+        results = [collect(call, run) for call, run in zip(calls, runs, strict=True)]
         trial.set_user_attr("results", results)
         values = [_value(result, objective.metric) for result in results]
         numbers = [value for value in values if value is not None]
@@ -338,15 +318,5 @@ def _results_of(study: "optuna.Study") -> list[RunResult]:
     results = []
     for number, trial in enumerate(_ended(study)):
         about = {"trial": number, "pruned": trial.state.name == "PRUNED"}
-        for result in trial.user_attrs["results"]:
-            parameters = {k: v for k, v in result["parameters"].items() if k != "checkpoint"}
-            results.append({**result, **about, "parameters": parameters})
+        results += [result | about for result in trial.user_attrs["results"]]
     return results
-
-
-def _remove(checkpoints: Path) -> None:
-    """Remove what trials that have all ended would have gone on from."""
-    if checkpoints.exists():
-        shutil.rmtree(checkpoints, ignore_errors=True)
-        with contextlib.suppress(OSError):  # it holds something else
-            checkpoints.parent.rmdir()

@@ -21,7 +21,6 @@ from helpers import plots
 from helpers.classroom import attempt, check, reveal
 from helpers.datasets import load_dataset
 from helpers.runs import make_runs, record, sweep
-from helpers.runs.plan import find_notebooks
 
 import numpy as np
 import pandas as pd
@@ -193,7 +192,9 @@ guess = None  # "nothing", "both run again" or "the notebook stops"
 # %% tags=["nbval-ignore-output"]
 others = {name: value for name, value in fixed.items() if name != "dataset"} | {"seed": 0}
 wanted = [{"dataset": data.name, "learning_rate": rate} for rate in (0.5, 1.0)]
-mixed = sweep(notebook, [*wanted, {"dataset": "iris"}], others, out=folder, jobs=jobs, progress=False)
+mixed = sweep(
+    notebook, [*wanted, {"dataset": "iris"}], others, out=folder, jobs=jobs, progress=False
+)
 mixed[["learning_rate", "val_accuracy", "status", "cell", "error"]].round(4)
 
 # %%
