@@ -4,7 +4,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest import mock
@@ -96,13 +96,14 @@ def searched() -> str:
 
 
 def _check(path: Path, file: str, digest: str | None) -> None:
+    """Raise ``DatasetError`` if a file has another digest, or without one is no HDF5 file."""
+    import h5py
+
     try:
         if digest:
             kind = "md5" if len(digest) == 32 else "sha256"
             check_digest(path, f"{kind}:{digest}", file)
         else:
-            import h5py
-
             h5py.File(path, "r").close()
     except OSError as error:
         raise DatasetError(f"{file}: no whole file of weights ({error})") from None
@@ -141,27 +142,38 @@ def copies(name: str) -> Iterator[tuple[str, DatasetError | None]]:
 def build(
     builder: "Callable[..., keras.Model]", weights: str | Path | None, **options: Any
 ) -> "keras.Model":
-    """Build a network of ``keras.applications`` with weights, or with random ones (None).
+    """Build a network that computes logits, with weights or with random ones (None).
 
     Keras knows the file that it wants, where it is and its digest; ``find_or_download`` gets it.
     """
-    if weights is None:
-        return _built(builder, None, **options)
-    if weights == "imagenet":
-        with _BUILDING, _files_of_keras(builder):
-            return _built(builder, weights, **options)
-    path = catalog.existing(weights)
-    if path is None or not path.is_file():
-        content = "no such file" if path is None else "a folder, a pipe or a device"
+    file, name = None, builder.__name__
+    if weights not in (None, "imagenet"):
+        file = catalog.existing(weights)
+        if file is None or not file.is_file():
+            content = "no such file" if file is None else "a folder, a pipe or a device"
+            raise WeightsError(
+                f"weights={str(weights)!r}: {content}; expected 'imagenet', None or the path of an "
+                ".h5 file"
+            )
+    try:
+        with _files_of_keras(builder) if weights == "imagenet" else nullcontext():
+            return builder(
+                weights=str(file) if file else weights, classifier_activation=None, **options
+            )
+    except CourseError:
+        raise
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        reason = " ".join(str(error).split())[:200]
+        if file is None:
+            raise CourseError(f"{name} cannot be built: {reason}") from error
         raise WeightsError(
-            f"weights={str(weights)!r}: {content}; expected 'imagenet', None or the path of an .h5 "
-            "file"
-        )
-    return _built(builder, str(path), **options)
+            f"{file}: no weights of {name}, or damaged ({reason}); expected the .h5 file of "
+            "exactly this network"
+        ) from error
 
 
 @contextmanager
-def _files_of_keras(builder: Callable[..., Any]) -> Iterator[None]:
+def _files_of_keras(builder: "Callable[..., keras.Model]") -> Iterator[None]:
     """Let Keras take a network's file from ``find_or_download`` for a while.
 
     Its own ``get_file`` begins anew after a break, writes in place, and knows no shared folder.
@@ -173,7 +185,7 @@ def _files_of_keras(builder: Callable[..., Any]) -> Iterator[None]:
         return str(find_or_download(fname, origin, file_hash, network=builder.__name__))
 
     utils = sys.modules[keras.utils.get_file.__module__]
-    with mock.patch.object(utils, "get_file", side_effect=get_file) as asked:
+    with _BUILDING, mock.patch.object(utils, "get_file", side_effect=get_file) as asked:
         yield
     # The weights of a network of ours are installed with the course.
     if not asked.called and builder.__module__.startswith("keras."):
@@ -181,20 +193,3 @@ def _files_of_keras(builder: Callable[..., Any]) -> Iterator[None]:
             f"Keras {keras.__version__} gets the weights of {builder.__name__} in another way than "
             "3.15 does; pass the path of their .h5 file as weights"
         )
-
-
-def _built(
-    builder: "Callable[..., keras.Model]", weights: str | None, **options: Any
-) -> "keras.Model":
-    try:
-        return builder(weights=weights, classifier_activation=None, **options)
-    except WeightsError:
-        raise
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        reason = " ".join(str(error).split())[:200]
-        if weights is None or weights == "imagenet":
-            raise CourseError(f"{builder.__name__} cannot be built: {reason}") from error
-        raise WeightsError(
-            f"{weights}: no weights of {builder.__name__}, or damaged ({reason}); expected the .h5 "
-            "file of exactly this network"
-        ) from error
