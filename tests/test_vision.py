@@ -404,7 +404,7 @@ def test_only_a_bounded_number_is_decoded_ahead(monkeypatch):
     monkeypatch.setattr(
         photos, "decode", lambda photo, size, *_: begun.append(photo) or np.zeros(size)
     )
-    monkeypatch.setattr(photos, "usable_cores", lambda: 2)
+    monkeypatch.setattr(photos.folders, "usable_cores", lambda: 2)
     stream = photos.readable(listed, SIZE)
     next(stream)
     time.sleep(0.5)  # for threads that would run on

@@ -68,10 +68,6 @@ def load_classifier(
     **options
         What the network itself takes, such as ``alpha=0.25`` for MobileNet.
 
-    Returns
-    -------
-    Classifier
-
     Raises
     ------
     WeightsUnavailable
@@ -159,33 +155,21 @@ class Classifier:
     def preprocess(self, images: np.ndarray) -> np.ndarray:
         """Bring photos of 0 … 255 into the form that the network was trained on.
 
-        Parameters
-        ----------
-        images : ndarray, shape (n, height, width, 3)
-
-        Returns
-        -------
-        ndarray of float32, same shape
+        They are of shape (n, height, width, 3) before and after, and float32 after.
         """
         return self.front(tf.cast(images, tf.float32)).numpy()
 
     def load_photos(
         self, photos: Any, limit: int | None = None, *, target_size: tuple[int, int] | None = None
     ) -> dict[str, np.ndarray]:
-        """Return photos as the classifier sees them.
+        """Return photos as the classifier sees them: uint8 of its size, by file name.
 
         Parameters
         ----------
         photos, target_size
-            What ``predict`` takes.
+            What ``predict`` takes. Photos that cannot be read are named in a warning.
         limit : int, optional
             At most so many, the first ones.
-
-        Returns
-        -------
-        dict of ndarray of uint8
-            By file name, of shape (height, width, 3). Photos that cannot be read are named in a
-            warning.
 
         Raises
         ------
@@ -307,16 +291,9 @@ class Classifier:
         return joblib.hash([self.model.name, *self.model.get_weights()])
 
     def probabilities(self, images: np.ndarray) -> np.ndarray:
-        """Compute the probability of every class.
+        """Compute the probability of every class: float32, of shape (n, classes).
 
-        Parameters
-        ----------
-        images : ndarray of uint8, shape (n, height, width, 3)
-            In the classifier's size.
-
-        Returns
-        -------
-        ndarray of float32, shape (n, classes)
+        The photos are uint8, of shape (n, height, width, 3), in the classifier's size.
         """
         logits, _ = self._compute(tf.constant(images, tf.uint8))
         return tf.nn.softmax(logits).numpy()
@@ -324,24 +301,17 @@ class Classifier:
     def features(self, images: np.ndarray, *, progress: bool = True) -> np.ndarray:
         """Compute what the last layer decides on: a description of each photo in numbers.
 
-        Parameters
-        ----------
-        images : ndarray of uint8, shape (n, height, width, 3)
-        progress : bool
-            Whether to show a bar.
-
-        Returns
-        -------
-        ndarray of float32, shape (n, features)
-            4,096 of VGG16, 256 of MobileNet with ``alpha=0.25``.
+        They are float32, of shape (n, features): 4,096 of VGG16, 256 of MobileNet with
+        ``alpha=0.25``. The photos are as for ``probabilities``; ``progress`` shows a bar.
         """
 
         def compute(batch: np.ndarray) -> np.ndarray:
             _, features = self._compute(tf.constant(batch, tf.uint8))
             return features.numpy()
 
-        parts = in_batches(compute, images, len(images), "Features", progress=progress)
-        return np.concatenate(parts)
+        return np.concatenate(
+            in_batches(compute, images, len(images), "Features", progress=progress)
+        )
 
     @functools.cached_property
     def _compute(self) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:

@@ -11,15 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from helpers.datasets import catalog, images
-from helpers.datasets.folders import (
-    LABELS,
-    file_bar,
-    files_below,
-    in_order,
-    usable_cores,
-    warn_of_left_out,
-)
+from helpers.datasets import catalog, folders, images
 from helpers.errors import DatasetError, nearest
 
 MIN_SIDE = 16  # pixels; in less than that, not even a person sees what it is
@@ -72,14 +64,14 @@ def list_photos(photos: Any) -> list[Photo]:
 
 
 def _in_folder(folder: Path) -> list[Photo]:
-    listed = [name for name in files_below(folder) if Path(name).name != LABELS]
+    listed = [name for name in folders.files_below(folder) if Path(name).name != folders.LABELS]
     good = [name for name in listed if Path(name).suffix.lower() in images.SUFFIXES]
     other = sorted(set(listed) - set(good))
     expected = ", ".join(sorted(images.SUFFIXES))
     if not good:
         content = f"no image but other files, such as {other[0]}" if other else "no image"
         raise DatasetError(f"{folder}: the folder holds {content}; expected {expected}")
-    warn_of_left_out(folder, other, f"no {expected} file", "predict")
+    folders.warn_of_left_out(folder, other, f"no {expected} file", "predict")
     return [Photo(name, folder / name) for name in good]
 
 
@@ -165,8 +157,7 @@ def readable(
     They are decoded on every core, a bounded number ahead of who asks for them. ``skipped``
     receives the reasons by the photos' names.
     """
-    skipped = {} if skipped is None else skipped
-    several: list[str] = []
+    skipped, several = {} if skipped is None else skipped, []
 
     def attempt(photo: Photo) -> tuple[Photo, np.ndarray | DatasetError]:
         try:
@@ -174,9 +165,9 @@ def readable(
         except DatasetError as error:
             return photo, error
 
-    pixels = 3 * math.prod(size or (2000, 3000))
-    decoded = in_order(attempt, photos, "raise", result_bytes=pixels, workers=usable_cores())
-    for photo, image in decoded:
+    options = {"result_bytes": 3 * math.prod(size or (2000, 3000))}
+    options |= {"workers": folders.usable_cores()}
+    for photo, image in folders.in_order(attempt, photos, "raise", **options):
         if isinstance(image, DatasetError):
             skipped[photo.name] = str(image)
         else:
@@ -203,7 +194,7 @@ def in_batches(
 ) -> list[np.ndarray]:
     """Compute something of ``count`` photos, with a bar; return an array for each batch."""
     remaining, parts = iter(photos), []
-    with file_bar(count, description, progress) as bar:
+    with folders.file_bar(count, description, progress) as bar:
         while batch := list(itertools.islice(remaining, batch_size)):
             parts.append(compute(np.stack(batch)))
             bar.update(len(batch))

@@ -28,9 +28,10 @@ _BUILDING = threading.Lock()
 
 def folders() -> list[tuple[Path, str]]:
     """Return the folders where weights may lie, in the order of search, each with its label."""
-    known = [(p.folder / "models", f"{p.label}/models") for p in catalog.places() if not p.is_keras]
-    home, label = catalog.keras_cache()
-    return [*known, (home / "models", f"{label}/models")]
+    places = [(place.folder, place.label) for place in catalog.places() if not place.is_keras]
+    return [
+        (folder / "models", f"{label}/models") for folder, label in (*places, catalog.keras_cache())
+    ]
 
 
 def places(file: str) -> Iterator[tuple[Path, str]]:
@@ -40,14 +41,15 @@ def places(file: str) -> Iterator[tuple[Path, str]]:
             yield folder / file, f"{label}/{file}"
 
 
+def searched() -> str:
+    """Return the labels of the folders where weights may lie, to be read by a person."""
+    return ", ".join(
+        label + ("" if folder.is_dir() else " (no such folder)") for folder, label in folders()
+    )
+
+
 def find_or_download(
-    file: str,
-    url: str,
-    digest: str | None,
-    *,
-    network: str,
-    size: int | None = None,
-    progress: bool = True,
+    file: str, url: str, digest: str | None, *, network: str, size: int | None = None
 ) -> Path:
     """Return the path of a file of weights: the first good copy, else a download.
 
@@ -62,20 +64,16 @@ def find_or_download(
         cannot be downloaded.
     """
     reasons = []
-    for path, where in places(file):
-        if (damage := _damage(path, digest)) is None:
+    for path, where, damage in _checked(file, digest):
+        if damage is None:
             return path
         reasons.append(f"{where} is damaged ({damage})")
     try:
         if catalog.offline():
             raise DatasetUnavailable("COURSE_OFFLINE forbids a download")
-        return download(
-            catalog.mirrored(f"models/{file}", url),
-            catalog.cache_dir() / "models" / file,
-            check=lambda path: _check(path, file, digest),
-            size=size,
-            progress=progress,
-        )
+        source = catalog.mirrored(f"models/{file}", url)
+        target = catalog.cache_dir() / "models" / file
+        return download(source, target, check=lambda part: _check(part, file, digest), size=size)
     except DatasetUnavailable as error:
         unavailable = WeightsUnavailable(
             f"The weights of {network} are not on this machine and cannot be downloaded now "
@@ -88,33 +86,27 @@ def find_or_download(
         raise unavailable from None
 
 
-def searched() -> str:
-    """Return the labels of the folders where weights may lie, to be read by a person."""
-    return ", ".join(
-        label + ("" if folder.is_dir() else " (no such folder)") for folder, label in folders()
-    )
+def _checked(file: str, digest: str | None) -> Iterator[tuple[Path, str, DatasetError | None]]:
+    """Yield every copy of a file, and what is wrong with it."""
+    for path, where in places(file):
+        try:
+            _check(path, file, digest)
+        except DatasetError as error:
+            yield path, where, error
+        else:
+            yield path, where, None
 
 
 def _check(path: Path, file: str, digest: str | None) -> None:
-    """Raise ``DatasetError`` if a file has another digest, or without one is no HDF5 file."""
     import h5py
 
     try:
         if digest:
-            kind = "md5" if len(digest) == 32 else "sha256"
-            check_digest(path, f"{kind}:{digest}", file)
+            check_digest(path, f"{'md5' if len(digest) == 32 else 'sha256'}:{digest}", file)
         else:
             h5py.File(path, "r").close()
     except OSError as error:
         raise DatasetError(f"{file}: no whole file of weights ({error})") from None
-
-
-def _damage(path: Path, digest: str | None) -> DatasetError | None:
-    try:
-        _check(path, path.name, digest)
-    except DatasetError as error:
-        return error
-    return None
 
 
 def known() -> dict[str, dict[str, Any]]:
@@ -122,21 +114,19 @@ def known() -> dict[str, dict[str, Any]]:
     return catalog.content()["weights"]
 
 
-def fetch(name: str, *, progress: bool = True) -> str:
+def fetch(name: str) -> str:
     """Make sure that known weights are on this machine, and return where."""
-    entry = known()[name]
-    good = find_or_download(
-        entry["file"], entry["url"], entry["digest"],
-        network=entry["network"], size=entry["bytes"], progress=progress,
-    )  # fmt: skip
-    return next(where for path, where in places(entry["file"]) if path == good)
+    file, url, digest, network, size = (
+        known()[name][key] for key in ("file", "url", "digest", "network", "bytes")
+    )
+    good = find_or_download(file, url, digest, network=network, size=size)
+    return next(where for path, where in places(file) if path == good)
 
 
 def copies(name: str) -> Iterator[tuple[str, DatasetError | None]]:
     """Yield where each copy of known weights is, and what is wrong with it."""
     entry = known()[name]
-    for path, where in places(entry["file"]):
-        yield where, _damage(path, entry["digest"])
+    return ((where, damage) for _, where, damage in _checked(entry["file"], entry["digest"]))
 
 
 def build(
