@@ -115,6 +115,8 @@ def _as_bytes(array: np.ndarray) -> np.ndarray:
     is_16_bit = kind == "u" and array.dtype.itemsize == 2
     if array.dtype == np.uint8:
         return array
+    if array.dtype == bool:
+        return array * np.uint8(255)
     if is_16_bit and high > 255:  # otherwise they may be bytes, or a very dark photo
         scale = 1 / 257
     elif not is_16_bit and low >= 0 and high <= 255:  # and not NaN
