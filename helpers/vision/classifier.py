@@ -1,10 +1,10 @@
 """ImageNet classifiers: photos in, a table of classes out, as quickly as this machine can."""
 
-import functools
 import inspect
 import os
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,14 +31,32 @@ if TYPE_CHECKING:
 hardware.prepare()
 
 
+def architectures() -> tuple[str, ...]:
+    """Return the names of the networks of ``keras.applications``, and ``"EfficientNetLite0"``."""
+    return tuple(sorted(_builders()))
+
+
 def _builders() -> dict[str, Callable[..., keras.Model]]:
     builders = dict(inspect.getmembers(keras.applications, inspect.isfunction))
     return builders | {"EfficientNetLite0": EfficientNetLite0}
 
 
-def architectures() -> tuple[str, ...]:
-    """Return the names of the networks of ``keras.applications``, and ``"EfficientNetLite0"``."""
-    return tuple(sorted(_builders()))
+def _find_builder(architecture: str, options: Iterable[str]) -> Callable[..., keras.Model]:
+    """Return what builds a network, if there is one of this name that takes these options."""
+    builders = _builders()
+    if architecture not in builders:
+        raise CourseError(
+            f"architecture is {architecture!r}; expected EfficientNetLite0 or one of "
+            f"keras.applications, such as VGG16.{nearest(str(architecture), builders)}"
+        )
+    settled = {"include_top", "weights", "classifier_activation", "pooling"}
+    accepted = sorted(set(inspect.signature(builders[architecture]).parameters) - settled)
+    if unknown := sorted(set(options) - set(accepted)):
+        raise CourseError(
+            f"{architecture} got the option {unknown[0]!r}; expected one of "
+            f"{', '.join(accepted) or 'none'}"
+        )
+    return builders[architecture]
 
 
 def load_classifier(
@@ -78,22 +96,8 @@ def load_classifier(
     CourseError
         For an unknown architecture, option or precision.
     """
-    builders = _builders()
-    if architecture not in builders:
-        raise CourseError(
-            f"architecture is {architecture!r}; expected EfficientNetLite0 or one of "
-            f"keras.applications, such as VGG16.{nearest(str(architecture), builders)}"
-        )
-    builder = builders[architecture]
-    settled = {"include_top", "weights", "classifier_activation", "pooling"}
-    accepted = sorted(set(inspect.signature(builder).parameters) - settled)
-    if unknown := sorted(set(options) - set(accepted)):
-        raise CourseError(
-            f"{architecture} got the option {unknown[0]!r}; expected one of "
-            f"{', '.join(accepted) or 'none'}"
-        )
     try:
-        model = weight_files.build(builder, weights, **options)
+        model = weight_files.build(_find_builder(architecture, options), weights, **options)
     except WeightsUnavailable as error:
         if fallback is None or os.environ.get("COURSE_FALLBACK") == "0":
             raise
@@ -225,41 +229,38 @@ class Classifier:
         """
         import pandas as pd
 
+        self._require_possible(top, batch_size)
+        listed, skipped = list_photos(photos), {}
+        images = (image for _, image in self._read(listed, target_size, skipped))
+        best, options = partial(self._best, top), {"batch_size": batch_size, "progress": progress}
+        ranked = in_batches(best, images, len(listed), self.architecture, **options)
+        numbers, chances = np.concatenate(ranked, axis=1).reshape(2, -1)
+        names = [photo.name for photo in listed if photo.name not in skipped]
+        table = pd.DataFrame(self._classes, columns=["wordnet_id", "label"])
+        table = table.iloc[numbers.astype(int)].reset_index(drop=True)
+        table.insert(0, "file", np.repeat(np.array(names, object), top))
+        table.insert(1, "rank", np.tile(np.arange(1, top + 1), len(names)))
+        table["probability"] = chances.astype(np.float32)
+        table.attrs["skipped"] = skipped
+        return table
+
+    def _require_possible(self, top: int, batch_size: int) -> None:
         if self.weights is None:
             raise CourseError(
                 f"This {self.architecture} is untrained: its predictions mean nothing. Load it "
                 "with weights='imagenet' or the path of its weights; probabilities() computes all "
                 "the same"
             )
-        classes = len(self._classes)
-        if not 1 <= top <= classes:
-            raise CourseError(f"top is {top}; expected 1 to {classes}")
+        if not 1 <= top <= len(self._classes):
+            raise CourseError(f"top is {top}; expected 1 to {len(self._classes)}")
         if not isinstance(batch_size, int | np.integer) or batch_size < 1:
             raise CourseError(f"batch_size is {batch_size!r}; expected a whole number from 1")
-        listed, skipped, names = list_photos(photos), {}, []
 
-        def read() -> Iterator[np.ndarray]:
-            for photo, image in self._read(listed, target_size, skipped):
-                names.append(photo.name)
-                yield image
-
-        def best(images: np.ndarray) -> np.ndarray:
-            probabilities = self.probabilities(images)
-            numbers = np.argsort(-probabilities, axis=1, kind="stable")[:, :top]
-            return np.stack([numbers, np.take_along_axis(probabilities, numbers, axis=1)])
-
-        options = {"batch_size": batch_size, "progress": progress}
-        ranked = in_batches(best, read(), len(listed), self.architecture, **options)
-        numbers, chances = np.concatenate(ranked, axis=1).reshape(2, -1)
-        table = pd.DataFrame(self._classes, columns=["wordnet_id", "label"]).iloc[
-            numbers.astype(int)
-        ]
-        table.insert(0, "file", np.repeat(np.array(names, object), top))
-        table.insert(1, "rank", np.tile(np.arange(1, top + 1), len(names)))
-        table["probability"] = chances.astype(np.float32)
-        table = table.reset_index(drop=True)
-        table.attrs["skipped"] = skipped
-        return table
+    def _best(self, top: int, images: np.ndarray) -> np.ndarray:
+        """Return numbers and probabilities of the best classes, in an array of (2, n, top)."""
+        probabilities = self.probabilities(images)
+        numbers = np.argsort(-probabilities, axis=1, kind="stable")[:, :top]
+        return np.stack([numbers, np.take_along_axis(probabilities, numbers, axis=1)])
 
     def _read(
         self, listed: list[Photo], target_size: tuple[int, int] | None, skipped: dict[str, str]
@@ -277,7 +278,7 @@ class Classifier:
         """The label of every class, by number."""
         return [label for _, label in self._classes]
 
-    @functools.cached_property
+    @cached_property
     def _classes(self) -> list[tuple[str, str]]:
         """WordNet id and label of every class, or numbers where they are not ImageNet's."""
         count = self.model.output_shape[-1]
@@ -285,7 +286,7 @@ class Classifier:
             return class_index()
         return [("", f"class {number}") for number in range(count)]
 
-    @functools.cached_property
+    @cached_property
     def fingerprint(self) -> str:
         """A digest of architecture and weights: the same for the same network in any process."""
         return joblib.hash([self.model.name, *self.model.get_weights()])
@@ -313,7 +314,7 @@ class Classifier:
             in_batches(compute, images, len(images), "Features", progress=progress)
         )
 
-    @functools.cached_property
+    @cached_property
     def _compute(self) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
         """Logits and features of photos, compiled once for every number of them.
 
