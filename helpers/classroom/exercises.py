@@ -127,21 +127,21 @@ def same(one: Any, other: Any) -> bool:
 
 
 def expect_array(
-    found: Any, expected: np.ndarray, case: str, *, atol: float = 1e-5, dtype: str = ""
+    answer: Any, expected: np.ndarray, case: str, *, atol: float = 1e-5, dtype: str = ""
 ) -> np.ndarray:
     """Compare an array with the reference: kind, shape, type, values, in this order.
 
     ``Wrong`` names the first thing that differs, and by how much; never the value that is right.
     """
-    if not hasattr(found, "__len__") and np.ndim(expected):
-        raise Wrong(f"expected an array, received {kind(found)}")
+    if not hasattr(answer, "__len__") and np.ndim(expected):
+        raise Wrong(f"expected an array, received {kind(answer)}")
     try:
-        array = np.asarray(found)
+        array = np.asarray(answer)
         if array.dtype.kind in "cUS":  # complex numbers and texts would become numbers
             raise TypeError
         values = array.astype(np.float64)
     except (TypeError, ValueError) as error:
-        raise Wrong(f"expected an array of numbers, received {kind(found)}") from error
+        raise Wrong(f"expected an array of numbers, received {kind(answer)}") from error
     if array.shape != expected.shape:
         raise Wrong(f"{case}: expected shape {expected.shape}, received {array.shape}")
     if dtype and array.dtype != np.dtype(dtype):
@@ -163,49 +163,51 @@ def _large_or_small(difference: float) -> str:
     return "large" if difference > 0 else "small"
 
 
-def one_number(found: Any, case: str) -> float:
+def one_number(answer: Any, case: str) -> float:
     """Return a number as it is; ``Wrong`` if it is a text, a truth value or has axes."""
-    if isinstance(found, np.ndarray) and found.ndim == 0:
-        found = found.item()
-    if not isinstance(found, numbers.Real) or isinstance(found, bool):
-        raise Wrong(f"{case}: expected a number, received {kind(found)}")
-    return float(found)
+    if isinstance(answer, np.ndarray) and answer.ndim == 0:
+        answer = answer.item()
+    if not isinstance(answer, numbers.Real) or isinstance(answer, bool):
+        raise Wrong(f"{case}: expected a number, received {kind(answer)}")
+    return float(answer)
 
 
-def expect_count(found: Any, expected: int, case: str) -> None:
+def expect_count(answer: Any, expected: int, case: str) -> None:
     """Compare a count with the reference: ``Wrong`` unless it is the same to the last digit."""
-    off = one_number(found, case) - expected
+    off = one_number(answer, case) - expected
     if off:
         raise Wrong(f"{case}: the number is {abs(off):,.4g} too {_large_or_small(off)}")
 
 
-def expect_number(found: Any, expected: float, case: str, *, atol: float = 1e-6) -> float:
+def expect_number(answer: Any, expected: float, case: str, *, atol: float = 1e-6) -> float:
     """Compare one number with the reference; ``Wrong`` says whether it is too large or small."""
-    number = one_number(found, case)
+    number = one_number(answer, case)
     expect_array(np.asarray(number), np.asarray(expected), case, atol=atol)
     return number
 
 
-def expect_share(found: Any, case: str) -> float:
+def expect_share(answer: Any, case: str) -> float:
     """Return a number from 0 to 1; ``Wrong`` if it is none."""
-    share = one_number(found, case)
+    share = one_number(answer, case)
     if not 0 <= share <= 1:
         raise Wrong(f"{case}: expected a share from 0 to 1, received {share:.4g}")
     return share
 
 
-def expect_parts(found: Any, count: int, what: str) -> list[Any]:
+def expect_parts(answer: Any, count: int, what: str) -> list[Any]:
     """Return the parts of a tuple, list or array with one axis; ``Wrong`` unless it has so many."""
-    several = isinstance(found, tuple | list) or (isinstance(found, np.ndarray) and found.ndim == 1)
-    if not several or len(found) != count:
-        raise Wrong(f"expected {what}, received {kind(found)}")
-    return list(found)
+    several = isinstance(answer, tuple | list) or (
+        isinstance(answer, np.ndarray) and answer.ndim == 1
+    )
+    if not several or len(answer) != count:
+        raise Wrong(f"expected {what}, received {kind(answer)}")
+    return list(answer)
 
 
-def refuse(found: Any, traps: dict[str, Any], case: str) -> None:
+def refuse(answer: Any, traps: dict[str, Any], case: str) -> None:
     """Raise ``Wrong`` for an answer that equals a known wrong one, with the message of that."""
     try:
-        values = np.asarray(found, dtype=float)
+        values = np.asarray(answer, dtype=float)
     except (TypeError, ValueError):  # no numbers: equal to no wrong one either
         return
     for message, trap in traps.items():
