@@ -11,7 +11,7 @@ from typing import Any
 
 from helpers import hardware
 from helpers.datasets import catalog
-from helpers.errors import CourseError, DatasetError
+from helpers.errors import CourseError
 from helpers.vision import weights
 
 GB = 1 << 30
@@ -30,16 +30,18 @@ class Finding:
 
 def check_environment() -> list[Finding]:
     """Look at Python, packages, kernel, processor, GPU, memory, disk and data."""
-    machine = hardware.detect()
+    machine, version = hardware.detect(), sys.version_info
+    features = "".join(f", {feature}" for feature in machine.features)
     return [
-        _python(),
+        Finding(
+            "Python",
+            (3, 11) <= version < (3, 14),
+            ".".join(map(str, version[:3])),
+            "install Python 3.11 to 3.13, remove .venv, and run make setup PYTHON=python3.12",
+        ),
         *_packages(),
         _kernel(),
-        Finding(
-            "processor",
-            True,
-            f"{machine.cpu}, {machine.count_cores()}" + "".join(f", {f}" for f in machine.features),
-        ),
+        Finding("processor", True, f"{machine.cpu}, {machine.count_cores()}{features}"),
         _gpu(machine),
         Finding(
             "memory",
@@ -52,45 +54,27 @@ def check_environment() -> list[Finding]:
     ]
 
 
-def _requirements() -> list[str]:
+def _packages() -> Iterator[Finding]:
+    from packaging.requirements import Requirement
+
+    python = Path(sys.executable).name
     try:
-        return importlib.metadata.requires(PACKAGE) or []
+        required = map(Requirement, importlib.metadata.requires(PACKAGE) or [])
     except importlib.metadata.PackageNotFoundError as error:
         raise CourseError(
             f"The package {PACKAGE} is not installed in {sys.executable}: run 'make setup', or "
             "'pip install -e .' in the clone"
         ) from error
-
-
-def _python() -> Finding:
-    version = sys.version_info
-    return Finding(
-        "Python",
-        (3, 11) <= version < (3, 14),
-        ".".join(map(str, version[:3])),
-        "install Python 3.11 to 3.13, remove .venv, and run make setup PYTHON=python3.12",
-    )
-
-
-def _packages() -> Iterator[Finding]:
-    from packaging.requirements import Requirement
-
-    for text in _requirements():
-        requirement = Requirement(text)
-        if requirement.marker and not requirement.marker.evaluate({"extra": ""}):
+    for package in required:
+        if package.marker and not package.marker.evaluate({"extra": ""}):
             continue
         try:
-            version = importlib.metadata.version(requirement.name)
+            version = importlib.metadata.version(package.name)
+            fits = package.specifier.contains(version, prereleases=True)
         except importlib.metadata.PackageNotFoundError:
-            version = ""
-        fits = bool(version) and requirement.specifier.contains(version, prereleases=True)
-        yield Finding(
-            requirement.name,
-            fits,
-            version or "missing",
-            f"{requirement.specifier} is needed: make setup, or "
-            f"{Path(sys.executable).name} -m pip install '{requirement}'",
-        )
+            version, fits = "missing", False
+        fix = f"{package.specifier} is needed: make setup, or {python} -m pip install '{package}'"
+        yield Finding(package.name, fits, version, fix)
 
 
 def _kernel() -> Finding:
@@ -103,9 +87,9 @@ def _kernel() -> Finding:
         return Finding("kernel", False, "no kernel named python3", fix)
     # jupyter_client replaces a bare "python" by the interpreter that it runs in itself.
     program = spec.argv[0]
-    own = Path(program).name == program or Path(program) == Path(sys.executable)
-    found = "python3, of this environment" if own else f"python3 starts {program}"
-    return Finding("kernel", own, f"{found}, {_warmth(spec.metadata)}", fix)
+    is_ours = program in (Path(program).name, sys.executable)
+    found = "python3, of this environment" if is_ours else f"python3 starts {program}"
+    return Finding("kernel", is_ours, f"{found}, {_warmth(spec.metadata)}", fix)
 
 
 def _warmth(metadata: dict[str, Any]) -> str:
@@ -128,13 +112,10 @@ def _gpu(machine: hardware.Hardware) -> Finding:
         found = "none: the course runs on the processor"
         fix = "COURSE_REQUIRE_GPU is set: install the NVIDIA driver until nvidia-smi lists a GPU"
         return Finding("GPU", not required, found, fix)
-    cuda = any(
-        distribution.name.startswith("nvidia-cudnn")
-        for distribution in importlib.metadata.distributions()
-    )
-    names = ", ".join(machine.gpus)
-    found = names if cuda else f"{names}, which TensorFlow cannot use without its CUDA packages"
-    return Finding("GPU", cuda, found, "pip install -e '.[gpu]'")
+    packages = importlib.metadata.distributions()
+    cuda = any(package.name.startswith("nvidia-cudnn") for package in packages)
+    lack = "" if cuda else ", which TensorFlow cannot use without its CUDA packages"
+    return Finding("GPU", cuda, ", ".join(machine.gpus) + lack, "pip install -e '.[gpu]'")
 
 
 def _disk() -> Finding:
@@ -149,20 +130,12 @@ def _disk() -> Finding:
 
 def _data() -> Iterator[Finding]:
     for name in catalog.manifest():
-        found, damage = "", ""
-        for place in catalog.find(name):
-            try:
-                found = catalog.read(name, place).source
-                break
-            except DatasetError as error:
-                damage = f"{place.label}: {error}"
-        if found:
-            yield Finding(f"data {name}", True, found)
-        elif damage:
-            yield Finding(f"data {name}", False, damage, f"course data fetch {name}")
-        else:
-            size = download_size(name)
-            yield Finding(f"data {name}", True, f"not here; {size} are downloaded when first used")
+        copies = list(catalog.copies(name))
+        good = [where for where, damage in copies if damage is None]
+        missing = f"not here; {download_size(name)} are downloaded when first used"
+        found = good or [f"{where}: {damage}" for where, damage in copies] or [missing]
+        fix = f"course data fetch {name}"
+        yield Finding(f"data {name}", bool(good) or not copies, found[0], fix)
     for name, entry in weights.known().items():
         found = [where for _, where in weights.places(entry["file"])]
         missing = f"not here; 'course data fetch {name}' downloads {entry['bytes'] / 1e6:.0f} MB"

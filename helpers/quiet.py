@@ -4,75 +4,71 @@ TensorFlow 2.21 writes them past every log level that it knows (its issue 100442
 reads "WARNING" and "could not find cuda drivers" as a fault of their own.
 """
 
-import importlib.abc
 import logging
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
-from importlib.machinery import ModuleSpec
+from collections.abc import Callable
+from functools import partial
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, SourceFileLoader
 from types import ModuleType
+from typing import Any
 
 NOTICES = (b"WARNING: All log messages before absl::InitializeLog()", b"I0000 ")
-FILTER = """
+FILTER = f"""
 import sys
 for line in sys.stdin.buffer:
-    if not line.startswith(NOTICES):
+    if not line.startswith({NOTICES}):
         sys.stderr.buffer.write(line)
         sys.stderr.buffer.flush()
 """
 # 1 hides notices. 3 hides errors too, such as the one that a machine without GPU gets from its CUDA
 # stub: what really fails there is raised as an exception all the same.
 LOG_LEVEL = "1" if shutil.which("nvidia-smi") else "3"
-# Every training and every prediction compiles a step of its own, which TensorFlow's warning about
-# "frequent retracing" takes for a mistake.
-COMPILED_ANEW = ("<function TensorFlowTrainer.", "<function _outputs.", "<function gradient_step.")
 
 
-class _TensorFlowFinder(importlib.abc.MetaPathFinder):
-    """Find TensorFlow as ever, and wrap the one execution of its module."""
+class _TensorFlowFinder(MetaPathFinder):
+    """Finds TensorFlow as ever, and wraps the one execution of its module."""
 
-    def find_spec(
-        self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
-    ) -> ModuleSpec | None:
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
         if name != "tensorflow":
             return None
-        others = (finder for finder in list(sys.meta_path) if finder is not self)
-        spec = next(filter(None, (f.find_spec(name, path, target) for f in others)), None)
-        if spec is not None and spec.loader is not None:
-            spec.loader.exec_module = _without_notices(spec.loader.exec_module)
+        others = [finder for finder in sys.meta_path if finder is not self]
+        specs = (finder.find_spec(name, path, target) for finder in others)
+        spec = next(filter(None, specs), None)
+        if spec and isinstance(spec.loader, SourceFileLoader):  # and not executed before a fork
+            spec.loader.exec_module = partial(_execute_quietly, spec.loader.exec_module)
         return spec
 
 
-def _without_notices(execute: Callable[[ModuleType], None]) -> Callable[[ModuleType], None]:
-    def exec_module(module: ModuleType) -> None:
-        # The notices are written by C++ code, so the file descriptor has to be redirected; and a
-        # process of its own filters it, since an import may abort: then the reason is to be read.
-        command = [sys.executable, "-I", "-S", "-c", f"{NOTICES = }\n{FILTER}"]
-        try:
-            stderr = os.dup(2)
-            reader = subprocess.Popen(command, stdin=subprocess.PIPE)
-        except OSError:  # no standard error to keep clean, or no process to do it
-            execute(module)
-            return
-        assert reader.stdin is not None
-        os.dup2(reader.stdin.fileno(), 2)
-        try:
-            execute(module)
-        finally:
-            os.dup2(stderr, 2)
-            os.close(stderr)
-            reader.stdin.close()
-            reader.wait()
+def _execute_quietly(execute: Callable[[ModuleType], None], module: ModuleType) -> None:
+    """Execute a module, and filter what its C++ code writes to standard error's descriptor.
 
-    return exec_module
+    A process of its own does it, since an import may abort: then the reason is to be read.
+    """
+    try:
+        stderr = os.dup(2)
+        reader = subprocess.Popen([sys.executable, "-ISc", FILTER], stdin=subprocess.PIPE)
+    except OSError:  # no standard error to keep clean, or no process to do it
+        execute(module)
+        return
+    os.dup2(reader.stdin.fileno(), 2)
+    try:
+        execute(module)
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
+        reader.stdin.close()
+        reader.wait()
 
 
 def install() -> None:
     """Hide the notices of a later ``import tensorflow`` or ``import keras``."""
+    # Every training and every prediction compiles a step of its own, which is meant.
     logging.getLogger("tensorflow").addFilter(
-        lambda record: not any(name in record.getMessage() for name in COMPILED_ANEW)
+        lambda record: "triggered tf.function retracing" not in record.getMessage()
     )
     if "tensorflow" not in sys.modules:
         sys.meta_path.insert(0, _TensorFlowFinder())

@@ -93,7 +93,8 @@ def test_gpu_without_cuda_packages_is_told(monkeypatch):
 
 
 def test_missing_package_is_told(monkeypatch):
-    monkeypatch.setattr(environment, "_requirements", lambda: ["no-such-package>=2", "numpy>=99"])
+    needed = ["no-such-package>=2", "numpy>=99"]
+    monkeypatch.setattr(environment.importlib.metadata, "requires", lambda _: needed)
     findings = {f.subject: f for f in environment.check_environment()}
     assert (findings["no-such-package"].ok, findings["no-such-package"].found) == (False, "missing")
     assert not findings["numpy"].ok

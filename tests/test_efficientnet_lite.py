@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from conftest import needs
 
+from helpers.errors import WeightsError
 from helpers.models import build_mlp
 from helpers.vision import (
     block_layers,
@@ -17,8 +18,8 @@ from helpers.vision import (
     sample_photos,
     with_head,
 )
-from helpers.vision.classifier import copy_in_precision
-from helpers.vision.torch_file import TorchFileError, read_state_dict
+from helpers.vision.efficientnet_lite import read_state_dict
+from helpers.vision.networks import copy_in_precision
 
 # By layer: kernel, stride, and whether what came in is added (Tan and Le, 2019, table 1).
 STAGES = ((3, 1, 1), (3, 2, 2), (5, 2, 2), (3, 2, 3), (5, 1, 3), (5, 2, 4), (3, 1, 1))
@@ -98,7 +99,7 @@ def test_all_of_the_file_is_used(network, state):
     counted = [a for name, a in state.items() if not name.endswith("num_batches_tracked")]
     assert len(counted) == len(network.model.weights) == 247
     assert network.model.count_params() == sum(a.size for a in counted) == 4_694_024
-    assert network.is_trained
+    assert network.weights
     assert "trained (imagenet)" in repr(network)
 
 
@@ -135,7 +136,7 @@ def test_half_precision_is_close(network, pictures):
 
 
 def test_random_weights_and_those_of_a_file(network, tmp_path):
-    assert not load_classifier("EfficientNetLite0", None).is_trained
+    assert not load_classifier("EfficientNetLite0", None).weights
     network.model.save_weights(tmp_path / "own.weights.h5")
     own = load_classifier("EfficientNetLite0", tmp_path / "own.weights.h5")
     assert own.weights == "own.weights.h5"
@@ -151,5 +152,5 @@ def test_a_damaged_package_is_told(tmp_path, monkeypatch):
         return read_state_dict(copy)
 
     monkeypatch.setattr(efficientnet_lite, "read_state_dict", broken)
-    with pytest.raises(TorchFileError, match=r"57934424\.pth is no file of weights"):
+    with pytest.raises(WeightsError, match=r"57934424\.pth is damaged: its SHA-256"):
         load_classifier("EfficientNetLite0")

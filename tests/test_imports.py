@@ -40,9 +40,14 @@ def test_modules_do_not_import_tensorflow(module):
     assert not modules_after(f"import helpers.{module}") & {"tensorflow", "keras"}
 
 
-def test_tensorflow_starts_without_notices():
+def test_tensorflow_starts_without_notices_and_compiles_anew_without_warnings():
+    code = (
+        "import helpers, keras, tensorflow as tf; same = tf.function(lambda x: x)\n"
+        "for number in range(10): same(number)\n"
+        "print(keras.backend.backend())"
+    )
     done = subprocess.run(
-        [sys.executable, "-c", "import helpers, keras; print(keras.backend.backend())"],
+        [sys.executable, "-c", code],
         capture_output=True,
         text=True,
         check=True,

@@ -90,7 +90,7 @@ def of_photos():
     yield "one prediction", lambda: plots.photo_predictions(dict([*photos.items()][:1]), table)
     yield "heat maps", lambda: plots.heat_maps(photos["photo_0.jpg"], {"Grad-CAM": ramp})
     maps = {"block 1": np.random.default_rng(0).random((8, 8, 3)), "block 2": ramp[..., None]}
-    yield "feature maps", lambda: plots.feature_maps(maps, title="Maps")
+    yield "feature maps", lambda: plots.feature_map_grid(maps, title="Maps")
 
 
 CASES = dict(figures())

@@ -16,7 +16,14 @@ from stand_in import write_weights
 
 from helpers.datasets import DatasetError
 from helpers.errors import CourseError
-from helpers.vision import architectures, classifier, load_classifier, photo_labels, photos
+from helpers.vision import (
+    architectures,
+    classifier,
+    load_classifier,
+    networks,
+    photo_labels,
+    photos,
+)
 from helpers.vision.photos import list_photos
 
 SIZE = (224, 224)
@@ -351,16 +358,18 @@ def test_labels_need_no_download(network):
 )
 def test_preprocessing_is_the_published_one(architecture):
     images = np.random.default_rng(0).integers(0, 256, (2, 8, 9, 3)).astype(np.float32)
-    module = sys.modules[getattr(keras.applications, architecture).__module__]
-    expected = module.preprocess_input(images.copy())
-    found = classifier.preprocessing_model(architecture, (8, 9))(images)
+    builder = getattr(keras.applications, architecture)
+    expected = sys.modules[builder.__module__].preprocess_input(images.copy())
+    found = networks.preprocessing_model(builder, (8, 9))(images)
     assert np.allclose(found, expected, atol=1e-4)
 
 
 def test_vgg16_subtracts_the_mean_in_blue_green_red():
     """Simonyan and Zisserman (2014) subtract the mean; the weights are those of Caffe, in BGR."""
     pixel = np.array([[[[10.0, 100.0, 200.0]]]], np.float32)
-    found = np.asarray(classifier.preprocessing_model("VGG16", (1, 1))(pixel)).ravel()
+    found = np.asarray(
+        networks.preprocessing_model(keras.applications.VGG16, (1, 1))(pixel)
+    ).ravel()
     assert np.allclose(found, [200 - 103.939, 100 - 116.779, 10 - 123.68], atol=1e-3)
 
 
@@ -395,7 +404,7 @@ def test_only_a_bounded_number_is_decoded_ahead(monkeypatch):
     monkeypatch.setattr(
         photos, "decode", lambda photo, size, *_: begun.append(photo) or np.zeros(size)
     )
-    monkeypatch.setattr(photos, "usable_cores", lambda: 2)
+    monkeypatch.setattr(photos.folders, "usable_cores", lambda: 2)
     stream = photos.readable(listed, SIZE)
     next(stream)
     time.sleep(0.5)  # for threads that would run on

@@ -57,9 +57,7 @@ def test_maps_point_at_the_class(red_or_blue, photo, label, top):
     assert cam.shape == (16, 16)
     assert cam.min() == 0
     assert cam.max() == pytest.approx(1)
-    _, loss = vision.occlusion_map(
-        red_or_blue, photo, label, patch=16, stride=8, batch_size=5, progress=False
-    )
+    _, loss = vision.occlusion_map(red_or_blue, photo, label, patch=16, stride=8, progress=False)
     assert loss.shape == (64, 64)
     assert loss.max() > 0.1
     for heat in (cam, loss):

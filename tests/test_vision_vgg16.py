@@ -9,7 +9,7 @@ from stand_in import write_weights
 
 from helpers.vision import WeightsUnavailable, block_layers, load_classifier
 from helpers.vision import weights as weight_files
-from helpers.vision.classifier import copy_in_precision
+from helpers.vision.networks import copy_in_precision
 
 FILE = "vgg16_weights_tf_dim_ordering_tf_kernels.h5"
 BLOCKS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))

@@ -54,7 +54,7 @@ def same(one, other) -> bool:
 
 def test_a_path_is_read(stand_in):
     classifier = small(stand_in)
-    assert classifier.is_trained
+    assert classifier.weights
     assert classifier.weights == "mobilenet.h5"
     assert "trained (mobilenet.h5)" in repr(classifier)
 
@@ -121,7 +121,7 @@ def test_a_damaged_copy_is_passed_over(stand_in, tmp_path, monkeypatch):
     for place, content in (("shared", b"half"), ("keras", stand_in.read_bytes())):
         (tmp_path / place / "models").mkdir(parents=True)
         (tmp_path / place / "models" / FILE).write_bytes(content)
-    assert small().is_trained
+    assert small().weights
 
 
 def test_only_a_damaged_copy_is_said(tmp_path, monkeypatch):

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import nbclient.exceptions
@@ -14,9 +15,7 @@ from nbclient import NotebookClient
 
 from helpers.warm_kernels.provisioner import ForkedProcess
 
-pytestmark = pytest.mark.skipif(
-    not hasattr(os, "pidfd_open"), reason="kernels are forked on Linux only"
-)
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="kernels are forked on Linux only")
 
 PLT = "import matplotlib.pyplot as plt"
 NOTEBOOKS = {

@@ -1,10 +1,10 @@
 """Exercises: an answer goes in, one line comes out that tells what is wrong, never the answer."""
 
+import contextlib
 import copy
 import importlib
 import inspect
 import numbers
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -33,12 +33,11 @@ class Exercises:
     """
 
     def __init__(self, lesson: str) -> None:
-        self._checks = importlib.import_module(f"helpers.classroom.checks.lesson_{lesson}")
-        self._solved: dict[int, bool] = dict.fromkeys(self._numbers(), False)
-
-    def _numbers(self) -> list[int]:
-        names = [name for name in vars(self._checks) if name.startswith("exercise_")]
-        return sorted(int(name.removeprefix("exercise_")) for name in names)
+        checks = vars(importlib.import_module(f"helpers.classroom.checks.lesson_{lesson}"))
+        names = (name for name in checks if name.startswith("exercise_"))
+        every = sorted(int(name.removeprefix("exercise_")) for name in names)
+        self._checks = {number: checks[f"exercise_{number}"] for number in every}
+        self._solved = dict.fromkeys(every, False)
 
     def check(self, number: int, *answer: Any) -> None:
         """Print whether an answer is right (``✓``), wrong and why (``✗``), or missing (``○``).
@@ -56,7 +55,7 @@ class Exercises:
         try:
             if any(value is ... for value in answer):
                 raise NotYet
-            said = getattr(self._checks, f"exercise_{number}")(*answer)
+            praise = self._checks[number](*answer)
         except NotYet:
             print(f"{NOT_YET} exercise {number}: not solved yet")  # noqa: T201 - it is read
         except Wrong as wrong:
@@ -69,13 +68,13 @@ class Exercises:
             )
         else:
             self._solved[number] = True
-            print(f"✓ exercise {number}: {said or 'solved'}")  # noqa: T201
+            print(f"✓ exercise {number}: {praise or 'solved'}")  # noqa: T201
 
     def score(self) -> None:
         """Print how many exercises are solved, and which are open."""
         open_ones = [str(number) for number, solved in self._solved.items() if not solved]
-        said = f"{len(self._solved) - len(open_ones)} of {len(self._solved)} exercises solved"
-        print(said + (f"; open: {', '.join(open_ones)}" if open_ones else ""))  # noqa: T201
+        counts = f"{len(self._solved) - len(open_ones)} of {len(self._solved)} exercises solved"
+        print(counts + (f"; open: {', '.join(open_ones)}" if open_ones else ""))  # noqa: T201
 
 
 def call(function: Any, *arguments: Any, case: str = "") -> Any:
@@ -90,16 +89,15 @@ def call(function: Any, *arguments: Any, case: str = "") -> Any:
     """
     if not callable(function):
         raise Wrong(f"expected a function, received {kind(function)}")
-    own = copy.deepcopy(arguments)
+    copies = copy.deepcopy(arguments)
     where = f" for {case}" if case else ""
+    with contextlib.suppress(ValueError):  # without a signature, such as some of NumPy's
+        try:
+            inspect.signature(function).bind(*copies)
+        except TypeError as error:
+            raise Wrong(f"the function is called with {len(copies)} arguments: {error}") from error
     try:
-        inspect.signature(function).bind(*own)
-    except TypeError as error:
-        raise Wrong(f"the function is called with {len(own)} arguments: {error}") from error
-    except ValueError:  # a function without a signature, such as some of NumPy's
-        pass
-    try:
-        result = function(*own)
+        result = function(*copies)
     except Exception as error:
         reason = f"{type(error).__name__}: {shortened(error)}"
         raise Wrong(f"your function stops{where}: {reason}") from error
@@ -107,7 +105,7 @@ def call(function: Any, *arguments: Any, case: str = "") -> Any:
         raise NotYet
     if result is None:
         raise Wrong(f"your function returns nothing{where}; it has to return its result")
-    if not all(same(a, b) for a, b in zip(arguments, own, strict=True)):
+    if not all(same(a, b) for a, b in zip(arguments, copies, strict=True)):
         raise Wrong("your function changes what it was given; work on a copy")
     return result
 
@@ -129,24 +127,21 @@ def same(one: Any, other: Any) -> bool:
 
 
 def expect_array(
-    found: Any, expected: np.ndarray, case: str, *, atol: float = 1e-5, dtype: str = ""
+    answer: Any, expected: np.ndarray, case: str, *, atol: float = 1e-5, dtype: str = ""
 ) -> np.ndarray:
     """Compare an array with the reference: kind, shape, type, values, in this order.
 
-    Raises
-    ------
-    Wrong
-        Naming the first thing that differs, and by how much; never the value that is right.
+    ``Wrong`` names the first thing that differs, and by how much; never the value that is right.
     """
-    if not hasattr(found, "__len__") and np.ndim(expected):
-        raise Wrong(f"expected an array, received {kind(found)}")
+    if not hasattr(answer, "__len__") and np.ndim(expected):
+        raise Wrong(f"expected an array, received {kind(answer)}")
     try:
-        array = np.asarray(found)
+        array = np.asarray(answer)
         if array.dtype.kind in "cUS":  # complex numbers and texts would become numbers
             raise TypeError
         values = array.astype(np.float64)
     except (TypeError, ValueError) as error:
-        raise Wrong(f"expected an array of numbers, received {kind(found)}") from error
+        raise Wrong(f"expected an array of numbers, received {kind(answer)}") from error
     if array.shape != expected.shape:
         raise Wrong(f"{case}: expected shape {expected.shape}, received {array.shape}")
     if dtype and array.dtype != np.dtype(dtype):
@@ -154,124 +149,70 @@ def expect_array(
     wanted = expected.astype(np.float64)
     far = ~np.isclose(values, wanted, rtol=1e-4, atol=atol, equal_nan=True)
     if far.any():
-        raise Wrong(f"{case}: {_first_difference(values, wanted, far)}")
+        place = tuple(int(i) for i in np.argwhere(far)[0])
+        where = f"the value at {list(place)}" if place else "the value"
+        if not np.isfinite(values[place]):
+            raise Wrong(f"{case}: {where} is {values[place]}")
+        off = values[place] - wanted[place]
+        count = "" if far.size == 1 else f"; {far.sum():,} of {far.size:,} values differ"
+        raise Wrong(f"{case}: {where} is {abs(off):.3g} too {_large_or_small(off)}{count}")
     return array
 
 
-def _first_difference(found: np.ndarray, expected: np.ndarray, far: np.ndarray) -> str:
-    place = tuple(int(i) for i in np.argwhere(far)[0])
-    value = found[place]
-    where = f"the value at {list(place)}" if place else "the value"
-    if not np.isfinite(value):
-        return f"{where} is {value}"
-    off = value - expected[place]
-    count = "" if far.size == 1 else f"; {far.sum():,} of {far.size:,} values differ"
-    return f"{where} is {abs(off):.3g} too {'large' if off > 0 else 'small'}{count}"
+def _large_or_small(difference: float) -> str:
+    return "large" if difference > 0 else "small"
 
 
-def one_number(found: Any, case: str) -> float:
-    """Return a number as it is, if it is one.
-
-    Raises
-    ------
-    Wrong
-        If it is a text, a truth value, an array with axes, or anything else.
-    """
-    if isinstance(found, np.ndarray) and found.ndim == 0:
-        found = found.item()
-    if not isinstance(found, numbers.Real) or isinstance(found, bool):
-        raise Wrong(f"{case}: expected a number, received {kind(found)}")
-    return float(found)
+def one_number(answer: Any, case: str) -> float:
+    """Return a number as it is; ``Wrong`` if it is a text, a truth value or has axes."""
+    if isinstance(answer, np.ndarray) and answer.ndim == 0:
+        answer = answer.item()
+    if not isinstance(answer, numbers.Real) or isinstance(answer, bool):
+        raise Wrong(f"{case}: expected a number, received {kind(answer)}")
+    return float(answer)
 
 
-def expect_count(found: Any, expected: int, case: str) -> None:
-    """Compare a count with the reference: it has to be the same to the last digit.
-
-    Raises
-    ------
-    Wrong
-        Telling whether it is too large or too small.
-    """
-    number = one_number(found, case)
-    if number != expected:
-        size = "large" if number > expected else "small"
-        raise Wrong(f"{case}: the number is {abs(number - expected):,.4g} too {size}")
+def expect_count(answer: Any, expected: int, case: str) -> None:
+    """Compare a count with the reference: ``Wrong`` unless it is the same to the last digit."""
+    off = one_number(answer, case) - expected
+    if off:
+        raise Wrong(f"{case}: the number is {abs(off):,.4g} too {_large_or_small(off)}")
 
 
-def expect_number(found: Any, expected: float, case: str, *, atol: float = 1e-6) -> float:
-    """Compare one number with the reference.
-
-    Raises
-    ------
-    Wrong
-        Telling the kind of what was received, or whether it is too large or too small.
-    """
-    number = one_number(found, case)
+def expect_number(answer: Any, expected: float, case: str, *, atol: float = 1e-6) -> float:
+    """Compare one number with the reference; ``Wrong`` says whether it is too large or small."""
+    number = one_number(answer, case)
     expect_array(np.asarray(number), np.asarray(expected), case, atol=atol)
     return number
 
 
-def expect_share(found: Any, case: str) -> float:
-    """Return a number from 0 to 1.
-
-    Raises
-    ------
-    Wrong
-        If it is none.
-    """
-    share = one_number(found, case)
+def expect_share(answer: Any, case: str) -> float:
+    """Return a number from 0 to 1; ``Wrong`` if it is none."""
+    share = one_number(answer, case)
     if not 0 <= share <= 1:
         raise Wrong(f"{case}: expected a share from 0 to 1, received {share:.4g}")
     return share
 
 
-def expect_parts(found: Any, count: int, what: str) -> list[Any]:
-    """Return the parts of an answer that has several.
-
-    Raises
-    ------
-    Wrong
-        If it is no tuple, list or array with one axis of so many.
-    """
-    several = isinstance(found, tuple | list) or (isinstance(found, np.ndarray) and found.ndim == 1)
-    if not several or len(found) != count:
-        raise Wrong(f"expected {what}, received {kind(found)}")
-    return list(found)
+def expect_parts(answer: Any, count: int, what: str) -> list[Any]:
+    """Return the parts of a tuple, list or array with one axis; ``Wrong`` unless it has so many."""
+    several = isinstance(answer, tuple | list) or (
+        isinstance(answer, np.ndarray) and answer.ndim == 1
+    )
+    if not several or len(answer) != count:
+        raise Wrong(f"expected {what}, received {kind(answer)}")
+    return list(answer)
 
 
-def refuse(found: Any, traps: dict[str, Any], case: str) -> None:
-    """Refuse an answer that equals a known wrong one.
-
-    Raises
-    ------
-    Wrong
-        With the message that belongs to it.
-    """
+def refuse(answer: Any, traps: dict[str, Any], case: str) -> None:
+    """Raise ``Wrong`` for an answer that equals a known wrong one, with the message of that."""
     try:
-        values = np.asarray(found, dtype=float)
+        values = np.asarray(answer, dtype=float)
     except (TypeError, ValueError):  # no numbers: equal to no wrong one either
         return
     for message, trap in traps.items():
         if values.shape == np.shape(trap) and np.allclose(values, trap):
             raise Wrong(f"{case}: {message}")
-
-
-def expect_words(found: Any, expected: Sequence[str], allowed: Sequence[str], case: str) -> None:
-    """Compare a set of words with the right one.
-
-    Raises
-    ------
-    Wrong
-        If it is no set or list of the allowed words, or telling how many are wrong or missing.
-    """
-    if isinstance(found, str) or not isinstance(found, set | list | tuple | frozenset):
-        raise Wrong(f"{case}: expected a set such as {{3, 5}}, received {kind(found)}")
-    words = {str(word) for word in found}
-    if unknown := sorted(words - set(allowed)):
-        raise Wrong(f"{case}: {unknown[0]!r} is not among {', '.join(allowed)}")
-    extra, missing = len(words - set(expected)), len(set(expected) - words)
-    if extra or missing:
-        raise Wrong(f"{case}: {extra} of yours do not belong there, {missing} are missing")
 
 
 def shortened(error: Exception) -> str:
@@ -282,5 +223,5 @@ def shortened(error: Exception) -> str:
 def kind(value: Any) -> str:
     """Describe a value in a few words: its type, and its shape if it has one."""
     shape = getattr(value, "shape", None)
-    what = f"{type(value).__name__}"
+    what = type(value).__name__
     return f"{what} of shape {tuple(shape)}" if shape else f"{what} {str(value)[:40]!r}"

@@ -36,10 +36,10 @@ def lesson_files(data: Dataset, seed: int = 0) -> Path:
     arrays = {name: getattr(data, name) for name in ("x_train", "y_train", "x_test", "y_test")}
     np.savez(folder / "images.npz", **arrays)
     for label, name in enumerate(data.class_names[:3]):
-        own = folder / "drawings" / f"kind {name}"
-        own.mkdir(parents=True)
+        kind = folder / "drawings" / f"kind {name}"
+        kind.mkdir(parents=True)
         for place in np.flatnonzero(data.y_train == label)[:10]:
-            (own / f"{place:05}.png").write_bytes(encode_image(data.x_train[place]))
+            (kind / f"{place:05}.png").write_bytes(encode_image(data.x_train[place]))
     _write_wine(folder / "wine.csv", seed)
     return folder
 

@@ -51,17 +51,17 @@ def reveal(guess: Any, truth: Any, why: str = "") -> None:
     why
         The reason, in a sentence.
     """
-    answer = _shown(truth)
+    answer = _formatted(truth)
     if guess is None:
-        said = f"The answer: {answer}."
+        line = f"The answer: {answer}."
     elif _agree(guess, truth):
-        said = f"You guessed {_shown(guess)}, and that is right: {answer}."
+        line = f"You guessed {_formatted(guess)}, and that is right: {answer}."
     else:
-        said = f"You guessed {_shown(guess)}; it is {answer}. A surprise is worth remembering."
-    print(said + (f" {why}" if why else ""))  # noqa: T201
+        line = f"You guessed {_formatted(guess)}; it is {answer}. A surprise is worth remembering."
+    print(line + (f" {why}" if why else ""))  # noqa: T201
 
 
-def _shown(value: Any) -> str:
+def _formatted(value: Any) -> str:
     if isinstance(value, str):
         return value
     number = float(value)
@@ -78,28 +78,7 @@ def _agree(guess: Any, truth: Any) -> bool:
 
 
 class Question:
-    """A question with options that fold out: what follows from each, and whether it is right."""
-
-    def __init__(self, question: str, options: Mapping[str, str], answer: str) -> None:
-        self.question, self.options, self.answer = question, dict(options), answer
-
-    def _said(self, option: str) -> str:
-        return ("Right. " if option == self.answer else "No. ") + self.options[option]
-
-    def _repr_html_(self) -> str:
-        folded = "".join(
-            f"<details><summary>{html.escape(option)}</summary>"
-            f"<p>{html.escape(self._said(option))}</p></details>"
-            for option in self.options
-        )
-        return f"<p><b>{html.escape(self.question)}</b> (open the one that you choose)</p>{folded}"
-
-    def __repr__(self) -> str:
-        return "\n".join([self.question, *(f"  ( ) {option}" for option in self.options)])
-
-
-def choose(question: str, options: Mapping[str, str], answer: str) -> Question:
-    """Ask a question with several options; each folds out and tells why it is right or wrong.
+    """A question with several options; each folds out and tells why it is right or wrong.
 
     It needs no kernel: the page works in JupyterLab, as HTML and on paper (without the answers).
 
@@ -117,11 +96,29 @@ def choose(question: str, options: Mapping[str, str], answer: str) -> Question:
     ValueError
         If the answer is none of the options, or an option has no reason.
     """
-    if answer not in options:
-        raise ValueError(f"answer={answer!r}; expected one of {', '.join(options)}")
-    if without := [option for option, reason in options.items() if not reason]:
-        raise ValueError(f"the option {without[0]!r} has no reason; expected one for each")
-    return Question(question, options, answer)
+
+    def __init__(self, question: str, options: Mapping[str, str], answer: str) -> None:
+        if answer not in options:
+            raise ValueError(f"answer={answer!r}; expected one of {', '.join(options)}")
+        if without := [option for option, reason in options.items() if not reason]:
+            raise ValueError(f"the option {without[0]!r} has no reason; expected one for each")
+        self.question, self.options, self.answer = question, dict(options), answer
+
+    def _repr_html_(self) -> str:
+        page = f"<p><b>{html.escape(self.question)}</b> (open the one that you choose)</p>"
+        for option, reason in self.options.items():
+            verdict = ("Right. " if option == self.answer else "No. ") + reason
+            page += (
+                f"<details><summary>{html.escape(option)}</summary>"
+                f"<p>{html.escape(verdict)}</p></details>"
+            )
+        return page
+
+    def __repr__(self) -> str:
+        return "\n".join([self.question, *(f"  ( ) {option}" for option in self.options)])
+
+
+choose = Question  # the verb that a lesson asks with
 
 
 def interact(**controls: Any) -> Callable[[Callable[..., Any]], Any]:
@@ -145,13 +142,8 @@ def attempt(what: str, action: Callable[[], object]) -> None:
     try:
         print(f"{what}: no error, it gives {action()}")  # noqa: T201
     except Exception as error:
-        message = _plain(" ".join(str(error).split()))
+        # Without colours, and the folder of a lesson's files, which has another name in each run.
+        folder = re.escape(tempfile.gettempdir()) + r"[\\/][^\\/]+[\\/]"
+        message = re.sub(rf"\x1b\[[0-9;]*m|{folder}", "", " ".join(str(error).split()))
         shown = message if len(message) <= MESSAGE else message[: MESSAGE - 1] + "…"
         print(f"{what}: {type(error).__name__}: {shown}")  # noqa: T201
-
-
-def _plain(message: str) -> str:
-    """Leave out colours, and the folder of a lesson's files, which has another name in each run."""
-    message = re.sub(r"\x1b\[[0-9;]*m", "", message)
-    folder = re.escape(tempfile.gettempdir()) + r"[\\/][^\\/]+[\\/]"
-    return re.sub(folder, "", message)

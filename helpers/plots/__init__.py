@@ -4,12 +4,7 @@ Each function returns a ``CourseFigure``: a matplotlib ``Figure`` that Jupyter s
 last expression of a cell or through ``display``, and that carries a description of what it shows.
 """
 
-from helpers.plots.data import (
-    class_examples,
-    correlation_heatmap,
-    embedding,
-    pair_plot,
-)
+from helpers.plots.data import class_examples, correlation_heatmap, embedding, pair_plot
 from helpers.plots.diagrams import (
     array_axes,
     course_path,
@@ -32,33 +27,4 @@ from helpers.plots.sweeps import (
     overlaid_curves,
     parallel_coordinates,
 )
-from helpers.plots.vision import feature_maps, heat_maps, photo_predictions
-
-__all__ = [
-    "CourseFigure",
-    "array_axes",
-    "calibration",
-    "class_examples",
-    "confusion_matrix",
-    "correlation_heatmap",
-    "course_path",
-    "curves",
-    "descent_paths",
-    "embedding",
-    "feature_maps",
-    "graph_diagram",
-    "heat_maps",
-    "image_grid",
-    "image_rows",
-    "learning_curves",
-    "metric_by_parameter",
-    "metric_heat_map",
-    "network_diagram",
-    "neuron_diagram",
-    "overlaid_curves",
-    "pair_plot",
-    "parallel_coordinates",
-    "photo_predictions",
-    "spread",
-    "subplots",
-]
+from helpers.plots.vision import feature_map_grid, heat_maps, photo_predictions

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from matplotlib.patches import Circle, Rectangle
 
 from helpers.plots.figure import CourseFigure, new_figure, styled
 
@@ -12,7 +13,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 CARDS = 4  # images drawn for the many that an array holds
+NEURONS = 5  # drawn of a layer at most
 STEP = 1.5  # from lesson to lesson, in the picture of the course
+Place = tuple[float, float]
 
 
 @styled
@@ -26,13 +29,10 @@ def array_axes(shape: Sequence[int], names: Sequence[str]) -> CourseFigure:
     names
         One for each axis.
     """
-    from matplotlib.patches import Rectangle
-
     labels = [
         f"axis {i}: {name} ({n:,})" for i, (name, n) in enumerate(zip(names, shape, strict=True))
     ]
-    figure = new_figure(5.6, 2.6)
-    axes = figure.subplots()
+    figure, axes = _canvas(5.6, 2.6, (-2.2, 5.6), (-0.8, 2.95))
     for card in reversed(range(CARDS)):
         corner = (0.35 * card, 0.25 * card)
         axes.add_patch(Rectangle(corner, 2, 2, facecolor="white", edgecolor="C0", linewidth=1.5))
@@ -47,8 +47,6 @@ def array_axes(shape: Sequence[int], names: Sequence[str]) -> CourseFigure:
     axes.text(3.05, 0.2, labels[0], ha="left", va="center")
     if len(labels) > 3:
         axes.text(3.4, 1.7, f"{labels[3]},\nin each square", ha="left", va="center")
-    axes.set(xlim=(-2.2, 5.6), ylim=(-0.8, 2.95), aspect="equal")
-    axes.set_axis_off()
     figure.alt = f"An array as a stack of images: {'; '.join(labels)}."
     return figure
 
@@ -56,8 +54,7 @@ def array_axes(shape: Sequence[int], names: Sequence[str]) -> CourseFigure:
 @styled
 def neuron_diagram() -> CourseFigure:
     """Draw a neuron: inputs, weights, sum, bias, activation, output."""
-    figure = new_figure(6.4, 2.6)
-    axes = figure.subplots()
+    figure, axes = _canvas(6.4, 2.6, (-0.5, 7.6), (-0.4, 2.6))
     for place, name in zip((2.0, 1.2, 0.0), ("1", "2", "n"), strict=True):
         _circle(axes, (0, place), f"$x_{name}$", 0.28)
         _arrow(axes, (0.3, place), (2.15, 1 + (place - 1) * 0.25))
@@ -73,8 +70,6 @@ def neuron_diagram() -> CourseFigure:
     axes.text(6.3, 1, "$a = σ(z)$", ha="left", va="center")
     axes.text(2.7, 0.3, "weighted sum", ha="center", va="top")
     axes.text(4.7, 0.3, "activation", ha="center", va="top")
-    axes.set(xlim=(-0.5, 7.6), ylim=(-0.4, 2.6), aspect="equal")
-    axes.set_axis_off()
     figure.alt = (
         "A neuron: inputs x1 to xn, each times its weight, are added up with the bias b to z; the "
         "activation function makes a of it."
@@ -83,7 +78,7 @@ def neuron_diagram() -> CourseFigure:
 
 
 @styled
-def network_diagram(sizes: Sequence[int], names: Sequence[str], shown: int = 5) -> CourseFigure:
+def network_diagram(sizes: Sequence[int], names: Sequence[str]) -> CourseFigure:
     """Draw a dense network: a column of neurons for each layer, every pair connected.
 
     Parameters
@@ -92,12 +87,10 @@ def network_diagram(sizes: Sequence[int], names: Sequence[str], shown: int = 5) 
         Neurons of each layer, the inputs first.
     names
         One for each layer.
-    shown
-        Neurons that are drawn of a layer with more.
     """
-    figure = new_figure(2.3 * len(sizes), 2.9)
-    axes = figure.subplots()
-    columns = [_column(2.6 * layer, size, shown) for layer, size in enumerate(sizes)]
+    xlim = (-1.3, 2.6 * (len(sizes) - 1) + 1.3)
+    figure, axes = _canvas(2.3 * len(sizes), 2.9, xlim, (-2.5, 1.6))
+    columns = [_column(2.6 * layer, size) for layer, size in enumerate(sizes)]
     for left, right in pairwise(columns):
         for a in left:
             for b in right:
@@ -105,23 +98,22 @@ def network_diagram(sizes: Sequence[int], names: Sequence[str], shown: int = 5) 
     for column, size, name in zip(columns, sizes, names, strict=True):
         for place in column:
             _circle(axes, place, "", 0.17)
-        if size > shown:
+        if size > NEURONS:
             axes.text(column[0][0], 0, "⋮", ha="center", va="center")
         axes.text(column[0][0], -1.75, f"{size:,}\n{name}", ha="center", va="top", fontsize=9)
-    axes.set(xlim=(-1.3, 2.6 * (len(sizes) - 1) + 1.3), ylim=(-2.5, 1.6), aspect="equal")
-    axes.set_axis_off()
     layers = ", ".join(f"{name}: {size:,}" for name, size in zip(names, sizes, strict=True))
     figure.alt = f"A dense network, every neuron connected with all of the next layer. {layers}."
     return figure
 
 
-def _column(x: float, size: int, shown: int) -> list[tuple[float, float]]:
+def _column(x: float, size: int) -> list[Place]:
     """Return the places of a layer's neurons; a gap in the middle stands for those not drawn."""
-    if size <= shown:
-        return [(x, y) for y in np.linspace(1.2, -1.2, size)] if size > 1 else [(x, 0.0)]
-    half = (shown - 1) // 2
-    upper = np.linspace(1.3, 0.55, half)
-    return [(x, float(y)) for y in (*upper, *(-upper[::-1]))]
+    if size == 1:
+        return [(x, 0.0)]
+    if size <= NEURONS:
+        return [(x, y) for y in np.linspace(1.2, -1.2, size)]
+    upper = np.linspace(1.3, 0.55, NEURONS // 2)
+    return [(x, float(y)) for y in (*upper, *-upper[::-1])]
 
 
 @styled
@@ -135,35 +127,18 @@ def graph_diagram(values: Sequence[str], slopes: Sequence[str]) -> CourseFigure:
     slopes
         One for each pair of neighbours.
     """
-    figure = new_figure(2.0 * len(values), 1.9)
-    axes = figure.subplots()
+    xlim = (-1.2, 3 * len(values) - 1.8)
+    figure, axes = _canvas(2.0 * len(values), 1.9, xlim, (-1.1, 0.8), aspect="auto")
     for place, value in enumerate(values):
-        box = {"boxstyle": "round,pad=0.4", "facecolor": "white", "edgecolor": "C0"}
-        axes.text(3 * place, 0, value, ha="center", va="center", bbox=box)
+        _box(axes, 3 * place, value, "C0")
     for place, slope in enumerate(slopes):
         _arrow(axes, (3 * place + 0.95, 0.12), (3 * place + 2.05, 0.12))
         _arrow(axes, (3 * place + 2.05, -0.12), (3 * place + 0.95, -0.12), "C1")
         axes.text(3 * place + 1.5, -0.45, slope, ha="center", va="top", color="C1", fontsize=9)
-    axes.set(xlim=(-1.2, 3 * len(values) - 1.8), ylim=(-1.1, 0.8))
-    axes.set_axis_off()
     figure.alt = (
         f"A computation graph: {' to '.join(values)}. Backwards go the slopes {', '.join(slopes)}."
     )
     return figure
-
-
-def _circle(axes: "Axes", place: tuple[float, float], text: str, radius: float) -> None:
-    from matplotlib.patches import Circle
-
-    axes.add_patch(Circle(place, radius, facecolor="white", edgecolor="C0", linewidth=1.5))
-    axes.text(*place, text, ha="center", va="center")
-
-
-def _arrow(
-    axes: "Axes", start: tuple[float, float], end: tuple[float, float], color: str = "0.3"
-) -> None:
-    style = {"arrowstyle": "->", "color": color, "linewidth": 1.2}
-    axes.annotate("", xy=end, xytext=start, arrowprops=style)
 
 
 @styled
@@ -175,19 +150,43 @@ def course_path() -> CourseFigure:
         "kinds of networks": ("05 images", "06 sequences", "07 pretrained"),
         "experiments": ("08 sweeps",),
     }
-    figure = new_figure(9.6, 1.4)
-    axes = figure.subplots()
+    count = sum(map(len, stages.values()))
+    xlim = (-0.8, STEP * count - 0.7)
+    figure, axes = _canvas(9.6, 1.4, xlim, (-0.7, 1.2), aspect="auto")
     x = 0.0
     for number, (stage, lessons) in enumerate(stages.items()):
         axes.text(x + STEP * (len(lessons) - 1) / 2, 0.75, stage, ha="center", color=f"C{number}")
         for lesson in lessons:
-            box = {"boxstyle": "round,pad=0.5", "facecolor": "white", "edgecolor": f"C{number}"}
-            axes.text(x, 0, lesson, ha="center", va="center", bbox=box, fontsize=9)
+            _box(axes, x, lesson, f"C{number}", fontsize=9)
             x += STEP
-            if lesson != "08 sweeps":
+            if x < STEP * count:
                 _arrow(axes, (x - 0.9, 0), (x - 0.62, 0))
-    axes.set(xlim=(-0.8, x - 0.7), ylim=(-0.7, 1.2))
-    axes.set_axis_off()
     named = "; ".join(f"{stage}: {', '.join(lessons)}" for stage, lessons in stages.items())
     figure.alt = f"The path through the course. {named}."
     return figure
+
+
+def _canvas(
+    width: float, height: float, xlim: Place, ylim: Place, aspect: str = "equal"
+) -> tuple[CourseFigure, "Axes"]:
+    """Return a figure of so many inches, and a plane to draw in, without axes."""
+    figure = new_figure(width, height)
+    axes = figure.subplots()
+    axes.set(xlim=xlim, ylim=ylim, aspect=aspect)
+    axes.set_axis_off()
+    return figure, axes
+
+
+def _circle(axes: "Axes", place: Place, text: str, radius: float) -> None:
+    axes.add_patch(Circle(place, radius, facecolor="white", edgecolor="C0", linewidth=1.5))
+    axes.text(*place, text, ha="center", va="center")
+
+
+def _box(axes: "Axes", x: float, text: str, colour: str, **style: Any) -> None:
+    box = {"boxstyle": "round,pad=0.45", "facecolor": "white", "edgecolor": colour}
+    axes.text(x, 0, text, ha="center", va="center", bbox=box, **style)
+
+
+def _arrow(axes: "Axes", start: Place, end: Place, color: str = "0.3") -> None:
+    style = {"arrowstyle": "->", "color": color, "linewidth": 1.2}
+    axes.annotate("", xy=end, xytext=start, arrowprops=style)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 STYLE = Path(__file__).with_name("course.mplstyle")
 # Beside a colour, every class has a marker of its own.
 MARKERS = "osD^vPX<>*"
+SIDE = 0.95  # inches, of an image beside others
 
 
 class CourseFigure(Figure):
@@ -123,6 +124,12 @@ def show_image(axes: "Axes", image: np.ndarray, **options: Any) -> None:
     axes.set_axis_off()
 
 
+def name_row(axes: "Axes", name: str, fontsize: int) -> None:
+    """Write the name of a row of pictures to the left of its first one."""
+    style = {"ha": "right", "va": "center", "fontsize": fontsize}
+    axes.text(-0.15, 0.5, name, transform=axes.transAxes, **style)
+
+
 @styled
 def image_grid(
     images: np.ndarray,
@@ -149,14 +156,14 @@ def image_grid(
     rows = -(-len(images) // columns)
     columns = min(columns, len(images))
     line = 0.28 if len(titles) else 0.05
-    figure = new_figure(columns * 0.95, rows * (0.95 + line) + (0.35 if title else 0), title)
+    figure = new_figure(columns * SIDE, rows * (SIDE + line) + (0.35 if title else 0), title)
     grid = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes in grid:
         axes.set_axis_off()
-    for index, (axes, image) in enumerate(zip(grid, images, strict=False)):
+    for axes, image in zip(grid, images, strict=False):
         show_image(axes, image)
-        if len(titles):
-            axes.set_title(str(titles[index]), fontsize=8, fontweight="normal")
+    for axes, text in zip(grid, titles, strict=False):
+        axes.set_title(str(text), fontsize=8, fontweight="normal")
     named = ", ".join(" ".join(str(t).split()) for t in titles)
     if _are_photos(images):
         figure.colours = None
@@ -165,7 +172,7 @@ def image_grid(
 
 
 @styled
-def image_rows(rows: dict[str, np.ndarray], *, title: str = "", size: float = 0.95) -> CourseFigure:
+def image_rows(rows: dict[str, np.ndarray], *, title: str = "") -> CourseFigure:
     """Compare several versions of the same images, a named row for each version.
 
     Parameters
@@ -174,18 +181,14 @@ def image_rows(rows: dict[str, np.ndarray], *, title: str = "", size: float = 0.
         Name of the version to images ``(n, h, w)`` or ``(n, h, w, 3)``.
     title
         Of the whole figure.
-    size
-        Width and height of an image in inches.
     """
     count = min(map(len, rows.values()))
-    figure = new_figure(count * size + 1.6, len(rows) * size + (0.4 if title else 0), title)
+    figure = new_figure(count * SIDE + 1.6, len(rows) * SIDE + (0.4 if title else 0), title)
     grid = figure.subplots(len(rows), count, squeeze=False)
     for line, (name, images) in zip(grid, rows.items(), strict=True):
         for axes, image in zip(line, images, strict=False):
             show_image(axes, image)
-        line[0].text(
-            -0.15, 0.5, name, transform=line[0].transAxes, ha="right", va="center", fontsize=9
-        )
+        name_row(line[0], name, fontsize=9)
     figure.colours = None if any(map(_are_photos, rows.values())) else 256
     figure.alt = f"{title or 'Comparison'}: {count} images, each as {', '.join(rows)}."
     return figure

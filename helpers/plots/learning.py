@@ -48,29 +48,22 @@ def learning_curves(
                 )
             style = {"color": class_colour(number), "marker": MARKERS[number % len(MARKERS)]}
             style |= {"markersize": 4, "markevery": max(1, len(history) // 10)}
-            several = f"{name}, " if name else ""
-            axes.plot(
-                history.index, history[column], "--", label=f"{several}training", alpha=0.7, **style
-            )
+            label = f"{name}, " if name else ""
+            axes.plot(history[column], "--", label=f"{label}training", alpha=0.7, **style)
             if f"val_{column}" in history:
-                axes.plot(
-                    history.index, history[f"val_{column}"], label=f"{several}validation", **style
-                )
+                axes.plot(history[f"val_{column}"], label=f"{label}validation", **style)
         axes.set(xlabel="epoch", ylabel=column, title=column)
         axes.locator_params(axis="x", integer=True)
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside right center", fontsize=8)
-    last = [_last(name, history, metric) for name, history in named.items()]
+    last = []
+    for name, history in named.items():
+        text = f"{name}: " * bool(name) + f"{metric} {history[metric].iloc[-1]:.3f} in training"
+        if f"val_{metric}" in history:
+            text += f", {history[f'val_{metric}'].iloc[-1]:.3f} in validation"
+        last.append(text)
     figure.alt = f"Learning curves of loss and {metric}. At the end: {'; '.join(last)}."
     return figure
-
-
-def _last(name: str, history: "pd.DataFrame", metric: str) -> str:
-    text = f"{name}: " if name else ""
-    text += f"{metric} {history[metric].iloc[-1]:.3f} in training"
-    if f"val_{metric}" in history:
-        text += f", {history[f'val_{metric}'].iloc[-1]:.3f} in validation"
-    return text
 
 
 @styled
@@ -79,24 +72,21 @@ def confusion_matrix(matrix: "pd.DataFrame", *, title: str = "") -> CourseFigure
 
     Colours show the share of the row, so that a rare class is seen as well as a common one.
     """
-    n = len(matrix)
-    counts = matrix.to_numpy()
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    import seaborn as sns
+
+    n, counts = len(matrix), matrix.to_numpy()
     figure = new_figure(min(2.2 + 0.5 * n, 11), min(1.4 + 0.42 * n, 9.5))
     axes = figure.subplots()
-    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    for (row, column), count in np.ndenumerate(counts):
-        if count and n <= 20:
-            dark = "white" if shares[row, column] > 0.5 else "black"
-            axes.text(column, row, count, ha="center", va="center", fontsize=8, color=dark)
-    rotation = 45 if max(len(str(c)) for c in matrix.columns) > 3 else 0
-    axes.set_xticks(
-        range(n), matrix.columns, rotation=rotation, ha="right" if rotation else "center"
-    )
-    axes.set_yticks(range(n), matrix.index)
-    axes.grid(visible=False)
+    sns.heatmap(
+        matrix.div(matrix.sum(axis=1).clip(lower=1), axis=0), ax=axes, cmap="Blues", vmin=0, vmax=1,
+        annot=matrix.astype(object).where(matrix > 0, "") if n <= 20 else None, fmt="",
+        annot_kws={"fontsize": 8}, square=True, xticklabels=True, yticklabels=True,
+        cbar_kws={"label": "share of the true class"},
+    )  # fmt: skip
+    axes.tick_params(axis="y", rotation=0)
+    if max(len(str(name)) for name in matrix.columns) > 3:
+        axes.set_xticklabels(axes.get_xticklabels(), rotation=45, ha="right")
     axes.set(xlabel="predicted", ylabel="true", title=title or "Which class is taken for which?")
-    figure.colorbar(image, ax=axes, label="share of the true class")
     wrong = counts - np.diag(np.diag(counts))
     most = np.argwhere((wrong == wrong.max()) & (wrong > 0))
     taken = "; ".join(f"{matrix.index[i]} taken for {matrix.columns[j]}" for i, j in most)
@@ -118,14 +108,9 @@ def calibration(table: "pd.DataFrame", *, title: str = "") -> CourseFigure:
     axes.plot([0, 1], [0, 1], "--", color="0.5", label="honest: as often right as it says")
     used = table[table["samples"] > 0]
     axes.plot(used["confidence"], used["accuracy"], "o-", label="this network")
-    for _, row in used.iterrows():
-        axes.annotate(
-            f"{row['samples']:,.0f}",
-            (row["confidence"], row["accuracy"]),
-            xytext=(6, -10),
-            textcoords="offset points",
-            fontsize=7,
-        )
+    offset = {"xytext": (6, -10), "textcoords": "offset points", "fontsize": 7}
+    for row in used.itertuples():
+        axes.annotate(f"{row.samples:,.0f}", (row.confidence, row.accuracy), **offset)
     axes.set(xlabel="confidence (probability)", ylabel="share that is right", title=title)
     axes.legend(fontsize=8)
     gap = (used["accuracy"] - used["confidence"]).abs().max()
@@ -156,15 +141,14 @@ def curves(
     xlabel, ylabel, title
         Texts of the figure.
     logarithmic
-        Draw the vertical axis so.
+        Whether the vertical axis is.
     """
     figure = new_figure(6.5, 3.6)
     axes = figure.subplots()
     for number, (name, values) in enumerate(lines.items()):
         points = values.T if np.ndim(values) == 2 else (x, values)
-        axes.plot(
-            *points, linestyle=LINES[number % len(LINES)], color=class_colour(number), label=name
-        )
+        style = {"linestyle": LINES[number % len(LINES)], "color": class_colour(number)}
+        axes.plot(*points, label=name, **style)
     axes.set(xlabel=xlabel, ylabel=ylabel, title=title)
     if logarithmic:
         axes.set_yscale("log")

@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from helpers.plots.figure import CourseFigure, class_colour, new_figure, show_image, styled
+from helpers.plots.figure import (
+    CourseFigure,
+    class_colour,
+    name_row,
+    new_figure,
+    show_image,
+    styled,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,51 +47,48 @@ def photo_predictions(
     title
         Of the whole figure.
     """
-    files = list(photos)
+    truth = truth or {}
     top = int(table["rank"].max())
-    rows = -(-len(files) // columns)
-    columns = min(columns, len(files))
+    rows, columns = -(-len(photos) // columns), min(columns, len(photos))
     height = rows * (PHOTO + 0.27 * top) + (0.35 if title else 0)
     figure = new_figure(columns * 3.1, height, title)
     ratios = [PHOTO, 0.27 * top] * rows
     grid = figure.subplots(2 * rows, columns, squeeze=False, height_ratios=ratios)
     for axes in grid.ravel():
         axes.set_axis_off()
-    right = 0
+    guesses, right = [], 0
     for number, (file, image) in enumerate(photos.items()):
         row, column = divmod(number, columns)
-        own = table[table["file"] == file]
-        known = (truth or {}).get(file, ())
+        answers, labels = table[table["file"] == file], truth.get(file, ())
         show_image(grid[2 * row, column], image)
-        name = next(iter(known), file)
-        grid[2 * row, column].set_title(_shown(name), fontsize=9, fontweight="normal")
-        _bars(grid[2 * row + 1, column], own, known)
-        right += own["label"].iloc[0] in known
-    first = table[(table["rank"] == 1) & table["file"].isin(files)]
-    said = ", ".join(f"{r.label} ({r.probability:.0%})" for r in first.itertuples())
-    known = sum(file in (truth or {}) for file in files)
+        name = _readable(next(iter(labels), file))
+        grid[2 * row, column].set_title(name, fontsize=9, fontweight="normal")
+        _bars(grid[2 * row + 1, column], answers, labels)
+        first = answers.iloc[0]
+        guesses.append(f"{first['label']} ({first['probability']:.0%})")
+        right += first["label"] in labels
+    known = sum(file in truth for file in photos)
     score = f" {right} of {known} first guesses are right." if known else ""
     figure.colours = None
-    figure.alt = f"{title or 'Predictions'}: {len(files)} photos with their classes: {said}.{score}"
+    figure.alt = (
+        f"{title or 'Predictions'}: {len(photos)} photos with their classes: "
+        f"{', '.join(guesses)}.{score}"
+    )
     return figure
 
 
-def _bars(axes: "Axes", own: "pd.DataFrame", truth: Collection[str]) -> None:
-    heights = range(len(own) - 1, -1, -1)
-    bars = axes.barh(heights, own["probability"], color=class_colour(9), height=0.8)
-    for bar, row in zip(bars, own.itertuples(), strict=True):
-        tick = ""
-        if row.label in truth:
-            bar.set_color(class_colour(2))
-            tick = "  ✓"
-        axes.text(
-            0.01, bar.get_y() + 0.4, f"{_shown(row.label)}  {row.probability:.0%}{tick}",
-            va="center", fontsize=8,
-        )  # fmt: skip
-    axes.set(xlim=(0, 1), ylim=(-0.6, len(own) - 0.4))
+def _bars(axes: "Axes", answers: "pd.DataFrame", truth: Collection[str]) -> None:
+    heights = range(len(answers) - 1, -1, -1)
+    right = answers["label"].isin(truth)
+    colours = [class_colour(2 if is_right else 9) for is_right in right]
+    axes.barh(heights, answers["probability"], color=colours, height=0.8)
+    for height, row, is_right in zip(heights, answers.itertuples(), right, strict=True):
+        text = f"{_readable(row.label)}  {row.probability:.0%}{'  ✓' * is_right}"
+        axes.text(0.01, height, text, va="center", fontsize=8)
+    axes.set(xlim=(0, 1), ylim=(-0.6, len(answers) - 0.4))
 
 
-def _shown(label: str) -> str:
+def _readable(label: str) -> str:
     text = label.replace("_", " ")
     return text if len(text) <= 34 else text[:33] + "…"
 
@@ -112,14 +116,12 @@ def heat_maps(
     places = []
     for axes, (name, heat) in zip(panels[1:], maps.items(), strict=True):
         show_image(axes, np.repeat(image.mean(axis=2, keepdims=True).astype(np.uint8), 3, axis=2))
-        smooth = Image.fromarray(heat.astype(np.float32)).resize(
-            (width, height), Image.Resampling.BICUBIC
-        )
+        size, bicubic = (width, height), Image.Resampling.BICUBIC
+        smooth = Image.fromarray(heat.astype(np.float32)).resize(size, bicubic)
         top = max(float(heat.max()), 1e-12)
         axes.imshow(np.asarray(smooth), cmap="inferno", alpha=0.6, vmin=0, vmax=top)
-        axes.set_title(
-            f"{_shown(name)} (0 … {max(heat.max(), 0):.2g})", fontsize=9, fontweight="normal"
-        )
+        name_and_range = f"{_readable(name)} (0 … {max(heat.max(), 0):.2g})"
+        axes.set_title(name_and_range, fontsize=9, fontweight="normal")
         row, column = np.unravel_index(heat.argmax(), heat.shape)
         places.append(f"{name}: highest at {_place(row, column, heat.shape)}")
     figure.colours = None
@@ -134,7 +136,7 @@ def _place(row: int, column: int, shape: tuple[int, ...]) -> str:
 
 
 @styled
-def feature_maps(
+def feature_map_grid(
     maps: Mapping[str, np.ndarray], *, count: int = 8, title: str = ""
 ) -> CourseFigure:
     """Show the channels of each block that vary most over the photo, each over its own range.
@@ -158,10 +160,7 @@ def feature_maps(
         for axes, channel in zip(line, strongest, strict=False):
             show_image(axes, values[..., channel], cmap="magma")
         rows, columns, channels = values.shape
-        line[0].text(
-            -0.15, 0.5, f"{name}\n{rows}×{columns}\n{channels} channels",
-            transform=line[0].transAxes, ha="right", va="center", fontsize=8,
-        )  # fmt: skip
+        name_row(line[0], f"{name}\n{rows}×{columns}\n{channels} channels", fontsize=8)
     shapes = ", ".join(f"{name} {'×'.join(map(str, m.shape))}" for name, m in maps.items())
     figure.alt = f"{title or 'Feature maps'}: the {count} liveliest channels of {shapes}."
     return figure

@@ -8,7 +8,8 @@ from typing import Any
 
 _MODULES = {
     "classifier": ("Classifier", "architectures", "load_classifier"),
-    "explain": ("block_layers", "feature_maps", "grad_cam", "occlusion_map"),
+    "explain": ("feature_maps", "grad_cam", "occlusion_map"),
+    "networks": ("block_layers",),
     "samples": ("photo_classes", "photo_labels", "sample_materials", "sample_photos"),
     "transfer": ("extract_features", "with_head"),
     "weights": ("WeightsError", "WeightsUnavailable"),

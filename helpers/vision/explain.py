@@ -1,42 +1,20 @@
 """Look inside a classifier: what its blocks react to, and what of a photo its answer rests on."""
 
-from typing import TYPE_CHECKING, Any
+import itertools
+from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from helpers.datasets.folders import file_bar
 from helpers.errors import CourseError, nearest
+from helpers.vision.networks import block_layers
+from helpers.vision.photos import in_batches
 
 if TYPE_CHECKING:
     from helpers.vision.classifier import Classifier
 
 GREY = 124  # the mean of ImageNet's pixels, about: what covers a place says nothing of its own
-PASSIVE = ("Input", "Padding", "Pooling", "Cropping", "Dropout", "Rescaling", "Normalization")
-
-
-def block_layers(model: keras.Model) -> dict[str, keras.Layer]:
-    """Return the last layer of each block, a block being what computes at one resolution.
-
-    Returns
-    -------
-    dict
-        ``"block 1"``, … to layers with outputs ``(n, h, w, channels)``, from large to small. VGG16
-        has five.
-    """
-    last: dict[int, keras.Layer] = {}
-    for layer in model.layers:
-        shape = getattr(layer.output, "shape", ())
-        if len(shape) == 4 and shape[1] > 1 and _computes(layer):
-            last[shape[1]] = layer
-    # Zeros that a padding adds make a resolution of their own, which has no layer that computes.
-    return {f"block {number}": layer for number, layer in enumerate(last.values(), 1)}
-
-
-def _computes(layer: keras.Layer) -> bool:
-    kind = type(layer).__name__
-    return kind == "BatchNormalization" or not any(name in kind for name in PASSIVE)
 
 
 def feature_maps(classifier: "Classifier", image: np.ndarray) -> dict[str, np.ndarray]:
@@ -53,14 +31,10 @@ def feature_maps(classifier: "Classifier", image: np.ndarray) -> dict[str, np.nd
     dict of ndarray of float32
         By block, of shape (rows, columns, channels).
     """
-    model = classifier.model
-    layers = block_layers(model)
-    inside = keras.Model(model.input, [layer.output for layer in layers.values()])
-    outputs = inside(classifier.preprocess(image[None]), training=False)
-    return {
-        name: output.numpy()[0]
-        for name, output in zip(layers, keras.tree.flatten(outputs), strict=True)
-    }
+    blocks = {name: layer.output for name, layer in block_layers(classifier.model).items()}
+    inside = keras.Model(classifier.model.input, blocks)
+    maps = inside(classifier.preprocess(image[None]), training=False)
+    return {name: maps[name].numpy()[0] for name in blocks}
 
 
 def grad_cam(
@@ -108,7 +82,6 @@ def occlusion_map(
     *,
     patch: int = 48,
     stride: int = 16,
-    batch_size: int = 32,
     progress: bool = True,
 ) -> tuple[str, np.ndarray]:
     """Measure how much of a class's probability is lost where a grey patch covers the photo.
@@ -123,8 +96,6 @@ def occlusion_map(
     patch, stride : int
         Side of the patch and distance of its places, in pixels; a stride up to the patch, so that
         every pixel is covered once or more.
-    batch_size : int
-        Photos computed together.
     progress : bool
         Whether to show a bar.
 
@@ -148,30 +119,26 @@ def occlusion_map(
         )
     whole = classifier.probabilities(image[None])[0]
     number, label = _find_class(classifier, whole, label)
-    places = [(y, x) for y in _starts(height, patch, stride) for x in _starts(width, patch, stride)]
-    left = []
-    with file_bar(len(places), "Occlusion", progress) as bar:
-        for start in range(0, len(places), batch_size):
-            part = places[start : start + batch_size]
-            covered = np.repeat(image[None], len(part), axis=0)
-            for photo, (y, x) in zip(covered, part, strict=True):
-                photo[y : y + patch, x : x + patch] = GREY
-            left.append(classifier.probabilities(covered)[:, number])
-            bar.update(len(part))
+    rows, columns = ([*range(0, side - patch, stride), side - patch] for side in (height, width))
+    places = list(itertools.product(rows, columns))
+
+    def covered(row: int, column: int) -> np.ndarray:
+        photo = image.copy()
+        photo[row : row + patch, column : column + patch] = GREY
+        return photo
+
+    photos = itertools.starmap(covered, places)
+    options = {"progress": progress}
+    left = in_batches(classifier.probabilities, photos, len(places), "Occlusion", **options)
     total, count = np.zeros((2, height, width), "float32")
-    for (y, x), remaining in zip(places, np.concatenate(left), strict=True):
-        total[y : y + patch, x : x + patch] += whole[number] - remaining
-        count[y : y + patch, x : x + patch] += 1
+    for (row, column), remaining in zip(places, np.concatenate(left)[:, number], strict=True):
+        total[row : row + patch, column : column + patch] += whole[number] - remaining
+        count[row : row + patch, column : column + patch] += 1
     return label, total / count
 
 
-def _starts(length: int, patch: int, stride: int) -> list[int]:
-    """Return where patches begin, the last one at the end."""
-    return [*range(0, length - patch, stride), length - patch]
-
-
 def _find_class(classifier: "Classifier", scores: np.ndarray, label: str | None) -> tuple[int, str]:
-    names: Any = classifier.class_names
+    names = classifier.class_names
     if label is None:
         number = int(scores.argmax())
         return number, names[number]

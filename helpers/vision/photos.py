@@ -1,8 +1,9 @@
 """Photos as people have them – files, folders, Pillow images, arrays – brought into one form."""
 
+import itertools
 import math
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from helpers.datasets import catalog, images
-from helpers.datasets.folders import LABELS, files_below, in_order, usable_cores, warn_of_left_out
+from helpers.datasets import catalog, folders, images
 from helpers.errors import DatasetError, nearest
 
 MIN_SIDE = 16  # pixels; in less than that, not even a person sees what it is
+BATCH = 32  # photos; more gained nothing on two cores, and a GPU is busy with them
 
 
 @dataclass(frozen=True)
@@ -33,8 +34,8 @@ def list_photos(photos: Any) -> list[Photo]:
     photos
         A path; a folder, which is searched with its sub-folders; a Pillow image; an array of one
         photo or of several: ``(h, w)``, ``(h, w, 1 | 3 | 4)``, ``(n, h, w)``,
-        ``(n, h, w, 1 | 3 | 4)``, of bytes, of 16 bits, or of float in 0 … 1 or 0 … 255; or a
-        sequence of any of these. A relative path is looked for here, then among downloads and in
+        ``(n, h, w, 1 | 3 | 4)``, of bytes, of 16 bits, or of float in 0 … 1 or 0 … 255; or a list
+        or tuple of any of these. A relative path is looked for here, then among downloads and in
         ``$COURSE_DATA``.
 
     Raises
@@ -44,12 +45,14 @@ def list_photos(photos: Any) -> list[Photo]:
         array are not those of a photo.
     """
     if isinstance(photos, str | Path):
-        path = _existing(photos)
+        path = catalog.existing(photos)
+        if path is None:
+            path = Path(photos)
+            siblings = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
+            raise DatasetError(f"{path}: no such file or folder.{nearest(path.name, siblings)}")
         return _in_folder(path) if path.is_dir() else [Photo(path.name, path)]
-    if not isinstance(photos, Sequence) or isinstance(photos, bytes):
-        sources: list[Path | Image.Image] = [*_pictures(photos)]
-    else:
-        sources = [source for item in photos for source in _item_sources(item)]
+    items = photos if isinstance(photos, list | tuple) else [photos]
+    sources = [source for item in items for source in _sources(item)]
     if not sources:
         raise DatasetError("There is no photo in the list; expected at least one")
     names = [source.name for source in sources if isinstance(source, Path)]
@@ -60,37 +63,23 @@ def list_photos(photos: Any) -> list[Photo]:
     ]
 
 
-def _item_sources(item: Any) -> list[Any]:
-    if isinstance(item, str | Path):
-        # One that is missing is found out when it is read, so that it does not stop the others.
-        return [catalog.existing(item) or Path(item)]
-    return _pictures(item)
-
-
-def _existing(name: str | Path) -> Path:
-    path = catalog.existing(name)
-    if path is not None:
-        return path
-    path = Path(name)
-    siblings = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
-    raise DatasetError(f"{path}: no such file or folder.{nearest(path.name, siblings)}")
-
-
 def _in_folder(folder: Path) -> list[Photo]:
-    good, other = [], []
-    for name in files_below(folder):
-        if Path(name).name != LABELS:
-            (good if Path(name).suffix.lower() in images.SUFFIXES else other).append(name)
+    listed = [name for name in folders.files_below(folder) if Path(name).name != folders.LABELS]
+    good = [name for name in listed if Path(name).suffix.lower() in images.SUFFIXES]
+    other = sorted(set(listed) - set(good))
     expected = ", ".join(sorted(images.SUFFIXES))
     if not good:
         content = f"no image but other files, such as {other[0]}" if other else "no image"
         raise DatasetError(f"{folder}: the folder holds {content}; expected {expected}")
-    warn_of_left_out(folder, other, f"no {expected} file", "predict")
+    folders.warn_of_left_out(folder, other, f"no {expected} file", "predict")
     return [Photo(name, folder / name) for name in good]
 
 
-def _pictures(item: Any) -> list[Image.Image]:
-    """Return a Pillow image or an array as Pillow images."""
+def _sources(item: Any) -> Sequence[Path | Image.Image]:
+    """Return the photos that an item of a list stands for: a path, an image, or an array."""
+    if isinstance(item, str | Path):
+        # One that is missing is noticed when it is read, so that it does not stop the others.
+        return [catalog.existing(item) or Path(item)]
     if isinstance(item, Image.Image):
         return [item]
     if not hasattr(item, "__array__"):
@@ -99,46 +88,45 @@ def _pictures(item: Any) -> list[Image.Image]:
             "or a list of them"
         )
     array = _as_bytes(np.asarray(item))
-    channels = array.shape[-1:] in ((1,), (3,), (4,))
-    if array.ndim == 2:
-        array = array[None, ..., None]
-    elif array.ndim == 3 and channels:
-        array = array[None]
-    elif array.ndim == 3 and array.shape[0] == 3:
-        raise DatasetError(
-            f"photos is an array of shape {array.shape}; expected photos[..., None] of three grey "
-            "ones, or np.moveaxis(photos, 0, -1) of one in colour"
-        )
-    elif array.ndim == 3:
+    shape = array.shape
+    if array.ndim == 2 or (array.ndim == 3 and shape[-1] not in (1, 3, 4)):
         array = array[..., None]
-    elif array.ndim != 4 or not channels:
+    if array.ndim == 3:
+        array = array[None]
+    elif len(shape) == 3 and shape[0] == 3:
         raise DatasetError(
-            f"photos is an array of shape {array.shape}; expected (height, width), (height, width, "
+            f"photos is an array of shape {shape}; expected photos[..., None] of three grey ones, "
+            "or np.moveaxis(photos, 0, -1) of one in colour"
+        )
+    if array.ndim != 4 or array.shape[-1] not in (1, 3, 4):
+        raise DatasetError(
+            f"photos is an array of shape {shape}; expected (height, width), (height, width, "
             "channels), or several of them, with 1, 3 or 4 channels on the last axis"
         )
-    if 0 in array.shape:
-        raise DatasetError(f"photos is an array of shape {array.shape}: there is no pixel in it")
+    if not array.size:
+        raise DatasetError(f"photos is an array of shape {shape}: there is no pixel in it")
     return [Image.fromarray(a[..., 0] if a.shape[-1] == 1 else a) for a in array]
 
 
 def _as_bytes(array: np.ndarray) -> np.ndarray:
+    """Bring an array to bytes: of whole numbers or floats up to 255, 16 bits, or floats up to 1."""
+    kind = array.dtype.kind
+    low, high = (array.min(), array.max()) if array.size and kind in "iuf" else (-1, 0)
+    is_16_bit = kind == "u" and array.dtype.itemsize == 2
     if array.dtype == np.uint8:
         return array
     if array.dtype == bool:
         return array * np.uint8(255)
-    kind = array.dtype.kind
-    low, high = (array.min(), array.max()) if array.size and kind in "iuf" else (-1, 0)
-    if kind == "u" and array.dtype.itemsize == 2:
-        if high > 255:  # otherwise they may be bytes, or a very dark photo
-            return ((array.astype(np.uint32) + 128) // 257).astype(np.uint8)
-    elif kind in "iu" and 0 <= low <= high <= 255:
-        return array.astype(np.uint8)
-    if kind == "f" and low >= 0 and high <= 255:  # and not NaN
-        return (array * (255 if high <= 1 else 1) + 0.5).astype(np.uint8)
-    raise DatasetError(
-        f"photos is an array of {array.dtype} from {low:.4g} to {high:.4g}; expected uint8, "
-        "uint16 up to 65535, or float in 0 … 1 or 0 … 255: the classifier preprocesses"
-    )
+    if is_16_bit and high > 255:  # otherwise they may be bytes, or a very dark photo
+        scale = 1 / 257
+    elif not is_16_bit and low >= 0 and high <= 255:  # and not NaN
+        scale = 255 if kind == "f" and high <= 1 else 1
+    else:
+        raise DatasetError(
+            f"photos is an array of {array.dtype} from {low:.4g} to {high:.4g}; expected uint8, "
+            "uint16 up to 65535, or float in 0 … 1 or 0 … 255: the classifier preprocesses"
+        )
+    return (array * scale + 0.5).astype(np.uint8)
 
 
 def decode(
@@ -152,13 +140,12 @@ def decode(
     Without a size it keeps its own. What is not a file and has that size stays as it is: it has
     been prepared before.
     """
+    options = {"resize": resize, "min_side": MIN_SIDE}
     if isinstance(photo.source, Path):
-        return images.read_image(
-            photo.source, size, resize=resize, min_side=MIN_SIDE, several=several
-        )
+        return images.read_image(photo.source, size, several=several, **options)
     if size is not None and photo.source.size == (size[1], size[0]):
         size = None
-    return images.to_array(photo.source, photo.name, size, resize=resize, min_side=MIN_SIDE)
+    return images.to_array(photo.source, photo.name, size, **options)
 
 
 def readable(
@@ -172,8 +159,7 @@ def readable(
     They are decoded on every core, a bounded number ahead of who asks for them. ``skipped``
     receives the reasons by the photos' names.
     """
-    skipped = {} if skipped is None else skipped
-    several: list[str] = []
+    skipped, several = {} if skipped is None else skipped, []
 
     def attempt(photo: Photo) -> tuple[Photo, np.ndarray | DatasetError]:
         try:
@@ -181,9 +167,9 @@ def readable(
         except DatasetError as error:
             return photo, error
 
-    pixels = 3 * math.prod(size or (2000, 3000))
-    decoded = in_order(attempt, photos, "raise", result_bytes=pixels, workers=usable_cores())
-    for photo, image in decoded:
+    options = {"result_bytes": 3 * math.prod(size or (2000, 3000))}
+    options |= {"workers": folders.usable_cores()}
+    for photo, image in folders.in_order(attempt, photos, "raise", **options):
         if isinstance(image, DatasetError):
             skipped[photo.name] = str(image)
         else:
@@ -197,3 +183,21 @@ def readable(
     if several:
         example = f"{len(several)} files hold several pictures, such as {min(several)}"
         warnings.warn(f"{example}; the first of each is taken", stacklevel=3)
+
+
+def in_batches(
+    compute: Callable[[np.ndarray], np.ndarray],
+    photos: Iterable[np.ndarray],
+    count: int,
+    description: str,
+    *,
+    batch_size: int = BATCH,
+    progress: bool = True,
+) -> list[np.ndarray]:
+    """Compute something of ``count`` photos, with a bar; return an array for each batch."""
+    remaining, parts = iter(photos), []
+    with folders.file_bar(count, description, progress) as bar:
+        while batch := list(itertools.islice(remaining, batch_size)):
+            parts.append(compute(np.stack(batch)))
+            bar.update(len(batch))
+    return parts

@@ -70,23 +70,20 @@ def photo_labels(photos: Any) -> dict[str, tuple[str, ...]]:
     return known or {file: (label,) for file, label in labels.items()}
 
 
-def photo_classes(
-    photos: Any, image_size: tuple[int, int], *, test_size: float = 0.5, seed: int = 0
-) -> Dataset:
+def photo_classes(photos: Any, image_size: tuple[int, int], *, seed: int = 0) -> Dataset:
     """Make a Dataset with classes of what photos there are.
 
     Parameters
     ----------
     photos
-        A folder with one sub-folder for each class: these are the classes, and the photos are
-        prepared as for ``predict``. Any other photos: pieces of the first ten; from which photo is
-        each? A piece is a square of 3 to 10% of the photo's height (16 pixels at least), turned by
-        0 to 3 right angles, at 0.5 to 1.5 times its brightness. The eight for training come from a
-        photo's left half, the 34 to test from its right half. A piece is only enlarged.
+        A folder with one sub-folder for each class: these are the classes, half of each is for
+        testing, and the photos are prepared as for ``predict``. Any other photos: pieces of the
+        first ten; from which photo is each? A piece is a square of 3 to 10% of the photo's height
+        (16 pixels at least), turned by 0 to 3 right angles, at 0.5 to 1.5 times its brightness.
+        The eight for training come from a photo's left half, the 34 to test from its right half.
+        A piece is only enlarged.
     image_size : (height, width)
         To bring them to.
-    test_size : float
-        Share of the photos held out.
     seed : int
         Of the split, or of the pieces.
 
@@ -105,7 +102,7 @@ def photo_classes(
     folder = catalog.existing(photos) if isinstance(photos, str | Path) else None
     if folder and len(folders) > 1:
         return load_images(
-            folder, image_size=image_size, color_mode="rgb", test_size=test_size, seed=seed,
+            folder, image_size=image_size, color_mode="rgb", test_size=0.5, seed=seed,
             on_error="skip", progress=True, resize=images.middle,
         )  # fmt: skip
     return _pieces(list(readable(listed[:MOST], None)), image_size, seed)

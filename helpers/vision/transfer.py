@@ -1,21 +1,18 @@
 """Teach a trained classifier one's own classes: its features, a small head, then its top block."""
 
-import hashlib
+import contextlib
 import io
 import warnings
-from typing import TYPE_CHECKING
 
+import joblib
 import keras
 import numpy as np
 
 from helpers.datasets import Dataset, catalog
 from helpers.errors import CourseError
 from helpers.files import write_atomically
-from helpers.vision.classifier import Classifier, feature_tensor
-from helpers.vision.explain import block_layers
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from helpers.vision.classifier import Classifier
+from helpers.vision.networks import block_layers, last_layer
 
 
 def extract_features(classifier: Classifier, data: Dataset, *, progress: bool = True) -> Dataset:
@@ -52,29 +49,19 @@ def extract_features(classifier: Classifier, data: Dataset, *, progress: bool = 
 
 
 def _cached(classifier: Classifier, images: np.ndarray, progress: bool) -> np.ndarray:
-    content = hashlib.blake2b(digest_size=20)
-    content.update(f"{images.shape} {classifier.plan.precision}".encode())
-    content.update(classifier.fingerprint.encode())
-    content.update(np.ascontiguousarray(images))
-    path = catalog.cache_dir() / "features" / f"{content.hexdigest()}.npy"
-    try:
-        kept = np.load(path)
-        if len(kept) == len(images):
-            return kept
-    except (OSError, ValueError, EOFError):  # not there, or damaged: compute
-        pass
+    """Read the features of photos from the cache, or compute and keep them."""
+    content = joblib.hash([classifier.fingerprint, classifier.plan.precision, images])
+    path = catalog.cache_dir() / "features" / f"{content}.npy"
+    with contextlib.suppress(OSError, ValueError, EOFError):  # not there, or damaged
+        return np.load(path)
     features = classifier.features(images, progress=progress)
-    _keep(path, features)
-    return features
-
-
-def _keep(path: "Path", features: np.ndarray) -> None:
     stream = io.BytesIO()
     np.save(stream, features)
     try:
         write_atomically(path, stream.getvalue())
     except OSError as error:  # they are computed, so a full disk costs only the next call
         warnings.warn(f"Features are not kept: {path.parent}: {error.strerror}", stacklevel=4)
+    return features
 
 
 def with_head(classifier: Classifier, head: keras.Model) -> keras.Model:
@@ -101,16 +88,18 @@ def with_head(classifier: Classifier, head: keras.Model) -> keras.Model:
     CourseError
         If the head takes another number of features.
     """
-    features = keras.layers.Flatten(name="features")(feature_tensor(classifier.model))
+    features = keras.layers.Flatten(name="features")(last_layer(classifier.model).input)
     if head.input_shape[1:] != features.shape[1:]:
         raise CourseError(
             f"The head takes {head.input_shape[1:]}; expected {features.shape[1:]}, the features "
             f"of {classifier.architecture}"
         )
     base = _copy(keras.Model(classifier.model.input, features, name="base"))
-    top = _top_block(base)
-    for layer in base.layers:
-        layer.trainable = layer in top
+    # The top block lies behind the last layer of the block before it.
+    *_, before, last = (base.layers.index(layer) for layer in block_layers(base).values())
+    for place, layer in enumerate(base.layers):
+        is_normalization = type(layer).__name__.endswith("Normalization")
+        layer.trainable = before < place <= last and not is_normalization
     inputs = keras.Input((*classifier.image_size, 3), name="photo")
     outputs = _copy(head)(base(classifier.front(inputs)))
     return keras.Model(inputs, outputs, name=f"{classifier.model.name}_fine_tuned")
@@ -120,10 +109,3 @@ def _copy(model: keras.Model) -> keras.Model:
     copy = keras.models.clone_model(model)
     copy.set_weights(model.get_weights())
     return copy
-
-
-def _top_block(model: keras.Model) -> list[keras.Layer]:
-    """Return the layers with weights after the last block but one, without normalizations."""
-    *_, before, last = block_layers(model).values()
-    first, end = model.layers.index(before) + 1, model.layers.index(last) + 1
-    return [x for x in model.layers[first:end] if not type(x).__name__.endswith("Normalization")]

@@ -4,7 +4,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest import mock
@@ -28,9 +28,10 @@ _BUILDING = threading.Lock()
 
 def folders() -> list[tuple[Path, str]]:
     """Return the folders where weights may lie, in the order of search, each with its label."""
-    known = [(p.folder / "models", f"{p.label}/models") for p in catalog.places() if not p.is_keras]
-    home, label = catalog.keras_cache()
-    return [*known, (home / "models", f"{label}/models")]
+    places = [(place.folder, place.label) for place in catalog.places() if not place.is_keras]
+    return [
+        (folder / "models", f"{label}/models") for folder, label in (*places, catalog.keras_cache())
+    ]
 
 
 def places(file: str) -> Iterator[tuple[Path, str]]:
@@ -40,14 +41,15 @@ def places(file: str) -> Iterator[tuple[Path, str]]:
             yield folder / file, f"{label}/{file}"
 
 
+def searched() -> str:
+    """Return the labels of the folders where weights may lie, to be read by a person."""
+    return ", ".join(
+        label + ("" if folder.is_dir() else " (no such folder)") for folder, label in folders()
+    )
+
+
 def find_or_download(
-    file: str,
-    url: str,
-    digest: str | None,
-    *,
-    network: str,
-    size: int | None = None,
-    progress: bool = True,
+    file: str, url: str, digest: str | None, *, network: str, size: int | None = None
 ) -> Path:
     """Return the path of a file of weights: the first good copy, else a download.
 
@@ -62,20 +64,16 @@ def find_or_download(
         cannot be downloaded.
     """
     reasons = []
-    for path, where in places(file):
-        if (damage := _damage(path, digest)) is None:
+    for path, where, damage in _checked(file, digest):
+        if damage is None:
             return path
         reasons.append(f"{where} is damaged ({damage})")
     try:
         if catalog.offline():
             raise DatasetUnavailable("COURSE_OFFLINE forbids a download")
-        return download(
-            catalog.mirrored(f"models/{file}", url),
-            catalog.cache_dir() / "models" / file,
-            check=lambda path: _check(path, file, digest),
-            size=size,
-            progress=progress,
-        )
+        source = catalog.mirrored(f"models/{file}", url)
+        target = catalog.cache_dir() / "models" / file
+        return download(source, target, check=lambda part: _check(part, file, digest), size=size)
     except DatasetUnavailable as error:
         unavailable = WeightsUnavailable(
             f"The weights of {network} are not on this machine and cannot be downloaded now "
@@ -88,32 +86,27 @@ def find_or_download(
         raise unavailable from None
 
 
-def searched() -> str:
-    """Return the labels of the folders where weights may lie, to be read by a person."""
-    return ", ".join(
-        label + ("" if folder.is_dir() else " (no such folder)") for folder, label in folders()
-    )
+def _checked(file: str, digest: str | None) -> Iterator[tuple[Path, str, DatasetError | None]]:
+    """Yield every copy of a file, and what is wrong with it."""
+    for path, where in places(file):
+        try:
+            _check(path, file, digest)
+        except DatasetError as error:
+            yield path, where, error
+        else:
+            yield path, where, None
 
 
 def _check(path: Path, file: str, digest: str | None) -> None:
+    import h5py
+
     try:
         if digest:
-            kind = "md5" if len(digest) == 32 else "sha256"
-            check_digest(path, f"{kind}:{digest}", file)
+            check_digest(path, f"{'md5' if len(digest) == 32 else 'sha256'}:{digest}", file)
         else:
-            import h5py
-
             h5py.File(path, "r").close()
     except OSError as error:
         raise DatasetError(f"{file}: no whole file of weights ({error})") from None
-
-
-def _damage(path: Path, digest: str | None) -> DatasetError | None:
-    try:
-        _check(path, path.name, digest)
-    except DatasetError as error:
-        return error
-    return None
 
 
 def known() -> dict[str, dict[str, Any]]:
@@ -121,47 +114,56 @@ def known() -> dict[str, dict[str, Any]]:
     return catalog.content()["weights"]
 
 
-def fetch(name: str, *, progress: bool = True) -> str:
+def fetch(name: str) -> str:
     """Make sure that known weights are on this machine, and return where."""
-    entry = known()[name]
-    good = find_or_download(
-        entry["file"], entry["url"], entry["digest"],
-        network=entry["network"], size=entry["bytes"], progress=progress,
-    )  # fmt: skip
-    return next(where for path, where in places(entry["file"]) if path == good)
+    file, url, digest, network, size = (
+        known()[name][key] for key in ("file", "url", "digest", "network", "bytes")
+    )
+    good = find_or_download(file, url, digest, network=network, size=size)
+    return next(where for path, where in places(file) if path == good)
 
 
 def copies(name: str) -> Iterator[tuple[str, DatasetError | None]]:
     """Yield where each copy of known weights is, and what is wrong with it."""
     entry = known()[name]
-    for path, where in places(entry["file"]):
-        yield where, _damage(path, entry["digest"])
+    return ((where, damage) for _, where, damage in _checked(entry["file"], entry["digest"]))
 
 
 def build(
     builder: "Callable[..., keras.Model]", weights: str | Path | None, **options: Any
 ) -> "keras.Model":
-    """Build a network of ``keras.applications`` with weights, or with random ones (None).
+    """Build a network that computes logits, with weights or with random ones (None).
 
     Keras knows the file that it wants, where it is and its digest; ``find_or_download`` gets it.
     """
-    if weights is None:
-        return _built(builder, None, **options)
-    if weights == "imagenet":
-        with _BUILDING, _files_of_keras(builder):
-            return _built(builder, weights, **options)
-    path = catalog.existing(weights)
-    if path is None or not path.is_file():
-        content = "no such file" if path is None else "a folder, a pipe or a device"
+    file, name = None, builder.__name__
+    if weights not in (None, "imagenet"):
+        file = catalog.existing(weights)
+        if file is None or not file.is_file():
+            content = "no such file" if file is None else "a folder, a pipe or a device"
+            raise WeightsError(
+                f"weights={str(weights)!r}: {content}; expected 'imagenet', None or the path of an "
+                ".h5 file"
+            )
+    try:
+        with _files_of_keras(builder) if weights == "imagenet" else nullcontext():
+            return builder(
+                weights=str(file) if file else weights, classifier_activation=None, **options
+            )
+    except CourseError:
+        raise
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        reason = " ".join(str(error).split())[:200]
+        if file is None:
+            raise CourseError(f"{name} cannot be built: {reason}") from error
         raise WeightsError(
-            f"weights={str(weights)!r}: {content}; expected 'imagenet', None or the path of an .h5 "
-            "file"
-        )
-    return _built(builder, str(path), **options)
+            f"{file}: no weights of {name}, or damaged ({reason}); expected the .h5 file of "
+            "exactly this network"
+        ) from error
 
 
 @contextmanager
-def _files_of_keras(builder: Callable[..., Any]) -> Iterator[None]:
+def _files_of_keras(builder: "Callable[..., keras.Model]") -> Iterator[None]:
     """Let Keras take a network's file from ``find_or_download`` for a while.
 
     Its own ``get_file`` begins anew after a break, writes in place, and knows no shared folder.
@@ -173,7 +175,7 @@ def _files_of_keras(builder: Callable[..., Any]) -> Iterator[None]:
         return str(find_or_download(fname, origin, file_hash, network=builder.__name__))
 
     utils = sys.modules[keras.utils.get_file.__module__]
-    with mock.patch.object(utils, "get_file", side_effect=get_file) as asked:
+    with _BUILDING, mock.patch.object(utils, "get_file", side_effect=get_file) as asked:
         yield
     # The weights of a network of ours are installed with the course.
     if not asked.called and builder.__module__.startswith("keras."):
@@ -181,20 +183,3 @@ def _files_of_keras(builder: Callable[..., Any]) -> Iterator[None]:
             f"Keras {keras.__version__} gets the weights of {builder.__name__} in another way than "
             "3.15 does; pass the path of their .h5 file as weights"
         )
-
-
-def _built(
-    builder: "Callable[..., keras.Model]", weights: str | None, **options: Any
-) -> "keras.Model":
-    try:
-        return builder(weights=weights, classifier_activation=None, **options)
-    except WeightsError:
-        raise
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        reason = " ".join(str(error).split())[:200]
-        if weights is None or weights == "imagenet":
-            raise CourseError(f"{builder.__name__} cannot be built: {reason}") from error
-        raise WeightsError(
-            f"{weights}: no weights of {builder.__name__}, or damaged ({reason}); expected the .h5 "
-            "file of exactly this network"
-        ) from error

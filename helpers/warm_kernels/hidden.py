@@ -13,20 +13,21 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-# What is imported beforehand, in groups, each with the groups that it needs. What others bring
-# along belongs to the first group.
-PACKAGES = {
-    "numpy": (
-        *("numpy", "pandas", "PIL.Image", "scipy.stats", "sklearn.datasets", "sklearn.manifold"),
-        *("sklearn.linear_model", "sklearn.neighbors", "sklearn.cluster", "sklearn.decomposition"),
-        *("sklearn.pipeline", "filelock", "tqdm.auto", "threadpoolctl"),
-    ),
-    "matplotlib": ("matplotlib.pyplot", "seaborn"),
-    "tensorflow": ("tensorflow",),
-    "keras": ("keras",),
-}
-NEEDS = {"matplotlib": ["numpy"], "tensorflow": ["numpy", "keras"]}
-NEEDS["keras"] = ["numpy", "tensorflow"]
+# What is imported beforehand, with all that it brings along.
+PACKAGES = (
+    *("numpy", "pandas", "PIL.Image", "scipy.stats", "sklearn.datasets", "sklearn.manifold"),
+    *("sklearn.linear_model", "sklearn.neighbors", "sklearn.cluster", "sklearn.decomposition"),
+    *("sklearn.pipeline", "filelock", "tqdm.auto", "threadpoolctl"),
+    *("matplotlib.pyplot", "seaborn", "tensorflow", "keras"),
+)
+# The group of a package; all others belong to NumPy's. Groups come back together, a dependency
+# first. Keras and Matplotlib can be imported anew, compiled libraries cannot.
+GROUPS = {"keras": "keras", "tensorflow": "tensorflow"}
+GROUPS |= dict.fromkeys(
+    ("matplotlib", "matplotlib_inline", "mpl_toolkits", "seaborn"), "matplotlib"
+)
+TOGETHER = {"numpy": ("numpy",), "matplotlib": ("numpy", "matplotlib")}
+TOGETHER |= dict.fromkeys(("tensorflow", "keras"), ("numpy", "keras", "tensorflow"))
 # What compiled libraries read as they are loaded, which cannot be done again.
 READ_ONCE = (
     *("TF_CPP_MIN_LOG_LEVEL", "TF_CPP_MAX_VLOG_LEVEL", "TF_CPP_VMODULE", "TF_ENABLE_ONEDNN_OPTS"),
@@ -34,10 +35,7 @@ READ_ONCE = (
     *("TF_FUNCTION_JIT_COMPILE_DEFAULT", "TF_USE_MODULAR_FILESYSTEM", "NPY_DISABLE_CPU_FEATURES"),
     *("OMP_PLACES", "OMP_PROC_BIND", "OMP_DYNAMIC", "OPENBLAS_CORETYPE", "LD_LIBRARY_PATH"),
 )
-THREADS = {
-    "openmp": ("OMP_NUM_THREADS",),
-    "blas": ("OPENBLAS_NUM_THREADS", "GOTO_NUM_THREADS", "OMP_NUM_THREADS"),
-}
+THREADS = {"openmp": ("OMP_NUM_THREADS",), "blas": ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")}
 
 
 class HiddenPackages(MetaPathFinder, Loader):
@@ -45,62 +43,54 @@ class HiddenPackages(MetaPathFinder, Loader):
 
     def __init__(self) -> None:
         os.environ["OPENBLAS_NUM_THREADS"] = "1"  # see _begin_numpy
-        self._groups: dict[str, dict[str, ModuleType]] = {group: {} for group in PACKAGES}
         self._read = _what_is_read()
         before = set(sys.modules)
-        for group, names in PACKAGES.items():
-            for name in names:
-                importlib.import_module(name)
-            for name in sys.modules.keys() - before:
-                package = name.partition(".")[0]
-                # The standard library stays; what a notebook sees of the course is imported anew.
-                if package not in sys.stdlib_module_names and package != "helpers":
-                    first = group if group == "matplotlib" else "numpy"
-                    owner = package if package in PACKAGES else first
-                    self._groups[owner][name] = sys.modules[name]
-            before = set(sys.modules)
-        from threadpoolctl import ThreadpoolController
-
-        self._libraries = ThreadpoolController()
+        for name in PACKAGES:
+            importlib.import_module(name)
+        # The standard library stays; what a notebook sees of the course is imported anew.
+        stay = {*sys.stdlib_module_names, "helpers"}
+        added = [n for n in sys.modules if n not in before and n.partition(".")[0] not in stay]
+        self._modules = {name: sys.modules[name] for name in added}
+        self._libraries = sys.modules["threadpoolctl"].ThreadpoolController()
 
     def hide(self) -> None:
         """Make as if nobody had imported the packages yet."""
-        for modules in self._groups.values():
-            for name in modules:
-                sys.modules.pop(name, None)
+        for name in self._modules:
+            sys.modules.pop(name, None)
         sys.meta_path.insert(0, self)
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
         """Find a hidden module; None for any other, which Python then looks for itself."""
-        group = next((g for g, modules in self._groups.items() if name in modules), None)
-        if group is None or name not in self._unchanged(group):
+        if name not in self._modules or name not in self._unchanged(_group(name)):
             return None
-        module = self._groups[group][name]
-        spec = ModuleSpec(name, self, loader_state=(group, module, module.__spec__))
+        module = self._modules[name]
+        spec = ModuleSpec(name, self, loader_state=(module, module.__spec__))
         spec.origin = getattr(module, "__file__", None)
         spec.submodule_search_locations = getattr(module, "__path__", None)
         return spec
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         """Bring back a group of packages, and those that it needs."""
-        group, module, _ = spec.loader_state
-        for needed in (*NEEDS.get(group, ()), group):
-            modules, self._groups[needed] = self._unchanged(needed), {}
-            for name, hidden in modules.items():
-                sys.modules.setdefault(name, hidden)
+        for group in TOGETHER[_group(spec.name)]:
+            modules = self._unchanged(group)
+            for name in modules:
+                sys.modules.setdefault(name, self._modules.pop(name))
             if modules:
-                getattr(self, f"_begin_{needed}", lambda: None)()
-        return module
-
-    def _unchanged(self, group: str) -> dict[str, ModuleType]:
-        """Return the modules of a group; none if they are to be imported anew."""
-        if _what_is_read().get(group) != self._read.get(group):
-            self._groups[group] = {}
-        return self._groups[group]
+                getattr(self, f"_begin_{group}", lambda: None)()
+        return spec.loader_state[0]
 
     def exec_module(self, module: ModuleType) -> None:
         """Do nothing: the module was executed before the fork."""
-        module.__spec__ = module.__spec__.loader_state[2]
+        module.__spec__ = module.__spec__.loader_state[1]
+
+    def _unchanged(self, group: str) -> list[str]:
+        """Return the hidden modules of a group; none if they are to be imported anew."""
+        names = [name for name in self._modules if _group(name) == group]
+        if _what_is_read().get(group) == self._read.get(group):
+            return names
+        for name in names:
+            del self._modules[name]
+        return []
 
     def _begin_numpy(self) -> None:
         """Seed and set threads, as NumPy and its libraries do when they are loaded.
@@ -130,23 +120,23 @@ class HiddenPackages(MetaPathFinder, Loader):
             )
 
 
+def _group(module: str) -> str:
+    return GROUPS.get(module.partition(".")[0], "numpy")
+
+
 def _what_is_read() -> dict[str, dict[str, Any]]:
     """Return what packages read as they are imported: variables, and files with their times."""
-    home = Path.home()
-    config = Path(os.environ.get("XDG_CONFIG_HOME", home / ".config")) / "matplotlib"
-    folder = Path(os.environ.get("MPLCONFIGDIR", config))
-    given = Path(os.environ.get("MATPLOTLIBRC", "matplotlibrc"))
+    env, home, rc = os.environ, Path.home(), "matplotlibrc"
+    default = Path(env.get("XDG_CONFIG_HOME", home / ".config")) / "matplotlib"
+    folder, given = Path(env.get("MPLCONFIGDIR", default)), Path(env.get("MATPLOTLIBRC", rc))
+    styles = sorted(folder.glob("stylelib/*.mplstyle"))
     files = {
-        "keras": [Path(os.environ.get("KERAS_HOME", home / ".keras")) / "keras.json"],
-        "matplotlib": [
-            *(Path("matplotlibrc"), given, given / "matplotlibrc", folder / "matplotlibrc"),
-            *sorted(folder.glob("stylelib/*.mplstyle")),
-        ],
+        "keras": [Path(env.get("KERAS_HOME", home / ".keras")) / "keras.json"],
+        "matplotlib": [Path(rc), given, given / rc, folder / rc, *styles],
     }
     prefixes = {"keras": "KERAS_", "matplotlib": ("MPLCONFIG", "MATPLOTLIBRC", "XDG_CONFIG")}
-    read: dict[str, dict[str, Any]] = {
-        group: {name: value for name, value in os.environ.items() if name.startswith(prefix)}
-        | {str(path): path.stat().st_mtime_ns for path in files[group] if path.is_file()}
-        for group, prefix in prefixes.items()
-    }
-    return read | {"once": {name: os.environ.get(name) for name in READ_ONCE}}
+    read: dict[str, dict[str, Any]] = {"once": {name: env.get(name) for name in READ_ONCE}}
+    for group, prefix in prefixes.items():
+        read[group] = {name: value for name, value in env.items() if name.startswith(prefix)}
+        read[group] |= {str(p): p.stat().st_mtime_ns for p in files[group] if p.is_file()}
+    return read

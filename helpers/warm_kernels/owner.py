@@ -3,16 +3,14 @@
 import contextlib
 import os
 import re
-import select
 import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from multiprocessing.connection import wait
 from pathlib import Path
-from typing import IO
 
 from helpers.errors import CourseError
 
@@ -28,6 +26,11 @@ READ_LATER = (
 INLINE = "module://matplotlib_inline.backend_inline"  # what ipykernel sets in every kernel
 NEEDS_KERAS = re.compile(r"\b(tensorflow|keras|helpers\.(models|training|vision|evaluation))\b")
 IMPORTING = 120.0  # seconds within which the packages have to be imported
+# Modules that happen to lie in this folder are not those that packages need.
+PRELOAD = (
+    "import sys; sys.path = [path for path in sys.path if path]\n"
+    "from helpers.warm_kernels.preload import main; main()"
+)
 
 
 class WarmUnavailable(CourseError):
@@ -38,45 +41,59 @@ class ForkFailed(WarmUnavailable):
     """A kernel could have been forked, and something went wrong."""
 
 
-@dataclass
 class Preloaded:
-    """A process that imports the packages and then forks kernels; it ends with its channel."""
+    """A process that imports the packages and then forks kernels; it ends with its channel.
 
-    process: subprocess.Popen[bytes]
-    channel: socket.socket
-    log: IO[bytes]  # what it has written
-    owner: int  # the process that has started it: a fork of that one starts its own
-    depends_on: dict[str, object]  # what the imported packages depend on, as it was then
-    patient: bool  # whether kernels wait until the packages are imported
-    ready: bool = False
-    begun: float = field(default_factory=time.monotonic)
-    waiting: threading.Lock = field(default_factory=threading.Lock)
+    Attributes
+    ----------
+    process : Popen
+    owner : int
+        The process that has started it: a fork of that one starts a preloaded one of its own.
+    channel : socket
+        On which it says that it is ready, and is asked for kernels.
+    ready : bool
+        Whether the packages are imported.
+    patient : bool
+        Whether kernels wait until they are.
+    """
+
+    def __init__(self, patient: bool) -> None:
+        self.ready, self.patient = False, patient
+        self._began, self._waiting = time.monotonic(), threading.Lock()
+        self.owner = os.getpid()
+        self._depends_on = depends_on(os.environ)
+        env = {name: value for name, value in os.environ.items() if name not in READ_LATER}
+        try:
+            self.channel, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            self._log = os.fdopen(os.memfd_create("course-warm"), "w+b")  # needs no space on disk
+            streams = {"stdin": other, "stdout": self._log, "stderr": self._log}
+            command = [sys.executable, "-c", PRELOAD]
+            with other:
+                self.process = subprocess.Popen(command, env=env, start_new_session=True, **streams)
+        except OSError as error:
+            raise ForkFailed(f"no process can be started ({error.strerror})") from None
 
     def require(self, env: Mapping[str, str]) -> None:
         """Raise ``WarmUnavailable`` unless it can fork a kernel with this environment now."""
         now = depends_on(env)
-        for name in sorted(now.keys() | self.depends_on.keys()):
-            if now.get(name) != self.depends_on.get(name):
+        for name in sorted(now.keys() | self._depends_on.keys()):
+            if now.get(name) != self._depends_on.get(name):
                 raise WarmUnavailable(f"{name} is not as it was when the packages were imported")
-        with self.waiting:
+        with self._waiting:
             if not self.ready:
-                answer = select.poll()
-                answer.register(self.channel, select.POLLIN)
-                left = max(0.0, self.begun + IMPORTING - time.monotonic()) if self.patient else 0.0
-                if not answer.poll(left * 1000):
+                left = self._began + IMPORTING - time.monotonic() if self.patient else 0
+                if not wait([self.channel], max(0, left)):
                     raise WarmUnavailable("the packages are still being imported")
                 self.ready = self.channel.recv(16) == b"ready"
         if not self.ready or self.process.poll() is not None:
-            self.log.seek(0)
-            lines = self.log.read().decode(errors="replace").strip().splitlines()
-            raise ForkFailed(
-                f"the preloaded process has ended ({lines[-1] if lines else 'no message'})"
-            )
+            self._log.seek(0)
+            *_, last = ["no message", *self._log.read().decode(errors="replace").splitlines()]
+            raise ForkFailed(f"the preloaded process has ended ({last})")
 
     def is_of_use(self) -> bool:
         """Tell whether it can fork kernels, or may be able to: a new one would do no better."""
-        unchanged = _packages().items() <= self.depends_on.items()
-        return unchanged and not (self.ready and self.process.poll() is not None)
+        has_ended = self.ready and self.process.poll() is not None
+        return not has_ended and _packages().items() <= self._depends_on.items()
 
     def close(self) -> None:
         """End the process; its kernels stay."""
@@ -93,15 +110,13 @@ def require_forking() -> None:
     """Raise ``WarmUnavailable`` where kernels cannot be forked, with the reason."""
     if os.environ.get("COURSE_WARM") == "0":
         raise WarmUnavailable("COURSE_WARM=0 asks for cold kernels")
-    try:  # macOS forks, but its frameworks do not survive it; some sandboxes forbid this call
-        os.close(os.pidfd_open(os.getpid()))
-    except (AttributeError, OSError):
-        raise WarmUnavailable("kernels are forked on Linux 5.3 and newer only") from None
+    if sys.platform != "linux":  # macOS forks, but its frameworks do not survive it
+        raise WarmUnavailable("kernels are forked on Linux only")
 
 
 def current() -> Preloaded | None:
     """Return the preloaded process of this process, if one has been started."""
-    return _current if _current is not None and _current.owner == os.getpid() else None
+    return _current if _current and _current.owner == os.getpid() else None
 
 
 def begin(*, patient: bool = False) -> Preloaded:
@@ -115,51 +130,24 @@ def begin(*, patient: bool = False) -> Preloaded:
     global _current
     require_forking()
     with _changing:
-        if (found := current()) and found.is_of_use():
-            found.patient = found.patient or patient
-            return found
-        if found:
-            found.close()
-        _current = _start(patient or (found is not None and found.patient))
+        before = current()
+        patient = patient or (before is not None and before.patient)
+        if before is None or not before.is_of_use():
+            if before:
+                before.close()
+            _current = Preloaded(patient)
+        _current.patient = patient
         return _current
 
 
-def _start(patient: bool) -> Preloaded:
-    # Modules that happen to lie in this folder are not those that packages need.
-    code = (
-        "import sys; sys.path = [path for path in sys.path if path]\n"
-        "from helpers.warm_kernels.preload import main; main()"
-    )
-    env = {name: value for name, value in os.environ.items() if name not in READ_LATER}
-    try:
-        channel, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with other:
-            log = os.fdopen(os.memfd_create("course-warm"), "w+b")  # no disk can be full for it
-            process = subprocess.Popen(
-                [sys.executable, "-c", code], env=env, stdin=other, stdout=log, stderr=log,
-                start_new_session=True,
-            )  # fmt: skip
-    except OSError as error:
-        raise ForkFailed(f"no process can be started ({error.strerror})") from None
-    return Preloaded(process, channel, log, os.getpid(), depends_on(os.environ), patient)
+def begin_for(codes: Iterable[str]) -> None:
+    """Let kernels wait for the preloaded process, where the code of a notebook needs Keras.
 
-
-def depends_on(env: Mapping[str, str]) -> dict[str, object]:
-    """Return what imported packages and forked kernels depend on, by name."""
-    # A kernel asks as a shell does, although ipykernel has set this variable there.
-    read = {"MPLBACKEND": INLINE, **env}
-    variables = {
-        name: value
-        for name, value in read.items()
-        if name.startswith(READ_BY_IMPORTS) and name not in READ_LATER
-    }
-    return variables | _packages()
-
-
-def _packages() -> dict[str, int]:
-    """Return the folders of packages with their times, which change as one is installed."""
-    folders = [Path(path) for path in sys.path if "-packages" in path]
-    return {str(p): p.stat().st_mtime_ns for p in folders if p.is_dir()}
+    Where that is not possible nothing happens: the kernels themselves say so.
+    """
+    with contextlib.suppress(WarmUnavailable):
+        if any(map(NEEDS_KERAS.search, codes)):
+            begin(patient=True)
 
 
 def for_kernel(env: Mapping[str, str]) -> Preloaded:
@@ -182,24 +170,22 @@ def for_kernel(env: Mapping[str, str]) -> Preloaded:
     return preloaded
 
 
-def rules() -> dict[str, object]:
-    """Return what a child has from its parent, besides environment and folder."""
-    import resource  # which Windows lacks, where nothing forks
+def depends_on(env: Mapping[str, str]) -> dict[str, object]:
+    """Return what imported packages and forked kernels depend on, by name.
 
-    kinds = sorted(getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_"))
-    (umask,) = re.findall(r"^Umask:\s*(\d+)", Path("/proc/self/status").read_text(), re.MULTILINE)
+    That is variables, the packages that are installed, and what a process has from its parent.
+    """
+    # A kernel asks as a shell does, although ipykernel has set this variable there.
+    read = {"MPLBACKEND": INLINE, **env}
     return {
-        "limits": [(kind, *resource.getrlimit(kind)) for kind in kinds],
-        "affinity": sorted(os.sched_getaffinity(os.getpid())),
-        "umask": int(umask, 8),
+        **{k: v for k, v in read.items() if k.startswith(READ_BY_IMPORTS) and k not in READ_LATER},
+        "the umask": re.search(r"Umask:.*", Path("/proc/self/status").read_text())[0],
+        "the set of usable cores": os.sched_getaffinity(os.getpid()),
+        **_packages(),
     }
 
 
-def begin_for(codes: Iterable[str]) -> None:
-    """Let kernels wait for the preloaded process, where the code of a notebook needs Keras.
-
-    Where that is not possible nothing happens: the kernels themselves say so.
-    """
-    with contextlib.suppress(WarmUnavailable):
-        if any(map(NEEDS_KERAS.search, codes)):
-            begin(patient=True)
+def _packages() -> dict[str, int]:
+    """Return the folders of packages with their times, which change as one is installed."""
+    folders = [Path(path) for path in sys.path if "-packages" in path]
+    return {str(p): p.stat().st_mtime_ns for p in folders if p.is_dir()}

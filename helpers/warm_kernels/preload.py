@@ -11,14 +11,13 @@ import importlib
 import json
 import os
 import random
-import resource
 import signal
 import socket
 import sys
 import threading
 import time
 import types
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from helpers.warm_kernels.hidden import HiddenPackages
 
@@ -29,6 +28,22 @@ KERNEL = (
     *("tornado.platform.asyncio", "psutil"),
 )
 SHUTDOWN = 5.0  # seconds for the answer to a request to shut down
+
+
+def main() -> None:
+    """Import the packages, say so to the owner, then serve."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.chdir("/")  # of no user, and without files that packages would read
+    owner = socket.socket(fileno=os.dup(0))
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    gc.disable()  # there is no garbage yet: to look for it would make imports a third slower
+    for name in KERNEL:
+        importlib.import_module(name)
+    packages = HiddenPackages()
+    gc.freeze()  # so that a kernel's collector does not copy the pages that it shares
+    gc.enable()
+    owner.send(b"ready")
+    serve(owner, packages)
 
 
 def serve(owner: socket.socket, packages: HiddenPackages) -> None:
@@ -63,7 +78,7 @@ def become_kernel(asker: int, out: int, err: int, packages: HiddenPackages) -> N
         for number, descriptor in ((1, out), (2, err)):
             os.dup2(descriptor, number)
             os.close(descriptor)
-        _take_over(request)
+        _begin_anew(request["arguments"], request["env"], request["cwd"])
         packages.hide()
         _run_kernel(connection, request["arguments"])
     except BaseException as error:
@@ -79,16 +94,12 @@ def become_kernel(asker: int, out: int, err: int, packages: HiddenPackages) -> N
         os._exit(0)  # nobody asks how it ended
 
 
-def _take_over(request: dict[str, Any]) -> None:
-    """Take what a child of the owner would have from it."""
+def _begin_anew(arguments: list[str], env: dict[str, str], folder: str) -> None:
+    """Make this process one that has just begun, with the environment and folder of its owner."""
     os.environ.clear()
-    os.environ.update(request["env"])
+    os.environ.update(env)
     time.tzset()
-    os.umask(request["umask"])
-    os.sched_setaffinity(0, request["affinity"])
-    for kind, soft, hard in request["limits"]:
-        resource.setrlimit(kind, (soft, hard))
-    os.chdir(request["cwd"])
+    os.chdir(folder)
     for number in (signal.SIGTERM, signal.SIGCHLD, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -96,7 +107,7 @@ def _take_over(request: dict[str, Any]) -> None:
     for name in [n for n in sys.modules if n.partition(".")[0] == "helpers"]:
         del sys.modules[name]  # the kernel is to import them as they are now
     sys.modules["__main__"] = types.ModuleType("__main__")
-    sys.argv = ["ipykernel_launcher.py", *request["arguments"]]
+    sys.argv = ["ipykernel_launcher.py", *arguments]
 
 
 def _run_kernel(connection: socket.socket, arguments: list[str]) -> None:
@@ -105,8 +116,7 @@ def _run_kernel(connection: socket.socket, arguments: list[str]) -> None:
     class ForkedKernelApp(IPKernelApp):
         def init_poller(self) -> None:
             """Watch who asked for this kernel, which is not its parent."""
-            watch = threading.Thread(target=_end_with, args=(connection,), daemon=True)
-            watch.start()
+            threading.Thread(target=_end_with, args=(connection,), daemon=True).start()
 
     app = ForkedKernelApp.instance(parent_handle=os.getpid())  # else it prints how to connect
     app.initialize(arguments)
@@ -122,19 +132,3 @@ def _end_with(connection: socket.socket) -> None:
         while connection.recv(1):
             pass
     os.killpg(0, signal.SIGKILL)
-
-
-def main() -> None:
-    """Import the packages, say so to the owner, then serve."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    os.chdir("/")  # of no user, and without files that packages would read
-    owner = socket.socket(fileno=os.dup(0))
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    gc.disable()  # there is no garbage yet: to look for it would make imports a third slower
-    for name in KERNEL:
-        importlib.import_module(name)
-    packages = HiddenPackages()
-    gc.freeze()  # so that a kernel's collector does not copy the pages that it shares
-    gc.enable()
-    owner.send(b"ready")
-    serve(owner, packages)

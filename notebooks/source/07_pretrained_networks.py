@@ -259,7 +259,7 @@ if is_known and not np.allclose(classifier.preprocess(pixels[:1]), pixels[:1]):
 name = names[chances.max(axis=1).argmax()]  # the one that it is most certain of
 photo = pictures[name]
 maps = vision.feature_maps(classifier, photo)
-plots.feature_maps(
+plots.feature_map_grid(
     maps, count=6, title=f"{classifier.architecture}: what its blocks find in {name}"
 )
 

@@ -16,7 +16,6 @@ from helpers.classroom.exercises import (
     expect_number,
     expect_parts,
     expect_share,
-    expect_words,
     kind,
     refuse,
 )
@@ -43,10 +42,16 @@ def exercise_2(survivors: Any) -> str:
     """Digits that stay what they are when they are flipped."""
     digits = [str(digit) for digit in range(10)]
     undecided = {"1"}  # a bare stroke survives, one with a serif does not
-    if isinstance(survivors, set | frozenset | list | tuple | np.ndarray):
-        plain = {int(d) if isinstance(d, float | np.number) else d for d in survivors}
-        survivors = {str(digit) for digit in plain} - undecided
-    expect_words(survivors, ["0", "8"], digits, "the digits that survive")
+    where = "the digits that survive"
+    if not isinstance(survivors, set | frozenset | list | tuple | np.ndarray):
+        raise Wrong(f"{where}: expected a set such as {{3, 5}}, received {kind(survivors)}")
+    plain = {int(d) if isinstance(d, float | np.number) else d for d in survivors}
+    words, right = {str(digit) for digit in plain} - undecided, {"0", "8"}
+    if unknown := sorted(words - set(digits)):
+        raise Wrong(f"{where}: {unknown[0]!r} is not among {', '.join(digits)}")
+    if words != right:
+        extra, missing = len(words - right), len(right - words)
+        raise Wrong(f"{where}: {extra} of yours do not belong there, {missing} are missing")
     return "only these are symmetric; a flip makes the others into something else"
 
 
