@@ -22,7 +22,7 @@ MUTANTS = {
     ),
     "dropout off": ("dropout.py", "    if not training:", "    if True:"),
     "the order of an epoch repeated": (
-        "training/batches.py",
+        "training/data.py",
         "seed, rows = [self._seed, epoch + 1]",
         "seed, rows = [self._seed, 1]",
     ),

@@ -9,8 +9,8 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
-from helpers.layers import flat_layers, loss_name
-from helpers.training.data import Task, TrainingError, leaves
+from helpers.layers import flat_layers
+from helpers.training.data import Task, TrainingError
 
 # Layers for which bytes are what they should be: they scale them, or look them up.
 TAKE_BYTES = (layers.Rescaling, layers.Normalization, layers.Embedding)
@@ -51,6 +51,11 @@ def streams(
     """Refuse streams that are empty, would never end, or could not go on from a checkpoint."""
     if task.is_stream and batch_size is not None:
         raise TrainingError(f"batch_size={batch_size} with a stream, which brings its own batches")
+    if steps is not None and not task.is_stream:
+        raise TrainingError(
+            f"steps_per_epoch={steps} with arrays, of which an epoch takes every batch; pass a "
+            "part of them, or tf.data.Dataset.from_tensor_slices(data).repeat().batch(batch_size)"
+        )
     counts = {"steps_per_epoch": steps, "validation_steps": held_out}
     for data, (name, count) in zip((task.train, task.validation), counts.items(), strict=True):
         length = int(data.cardinality()) if isinstance(data, tf.data.Dataset) else 1
@@ -59,7 +64,7 @@ def streams(
         if length == 0:
             raise TrainingError("The stream is empty; expected at least one batch")
     known = isinstance(task.train, tf.data.Dataset | tuple)
-    ends = steps is not None and task.is_stream and task.steps(None) is not None
+    ends = steps is not None and task.steps(None) is not None
     if checkpoint is not None and (ends or not known):
         raise TrainingError(
             "checkpoint= cannot wind this stream forward; pass a tf.data.Dataset, and with "
@@ -69,55 +74,22 @@ def streams(
 
 def scale(model: keras.Model, task: Task) -> None:
     """Warn of bytes that nothing scales, and of fractions that are scaled as if they were bytes."""
-    scales = [x for x in flat_layers(model) if isinstance(x, TAKE_BYTES)]
-    # A functional model may compute with its input by other means, such as preprocess_input; what
-    # a model of another kind does with it is not known.
-    plain = isinstance(model, keras.Sequential) or type(model) is keras.Model
-    computes = any(not isinstance(o, keras.Layer) for o in getattr(model, "operations", ()))
+    scales = [layer for layer in flat_layers(model) if isinstance(layer, TAKE_BYTES)]
+    divides = any(getattr(layer, "scale", None) == 1 / 255 for layer in scales)
+    # What models of other kinds compute with their input beside their layers is not known.
+    unscaled = isinstance(model, keras.Sequential) and not scales
     for x in task.parts()[0]:
-        if x.dtype == "uint8" and plain and not scales and not computes:
-            said = (
+        message = ""
+        if x.dtype == "uint8" and unscaled:
+            message = (
                 "x holds bytes, 0 … 255, and no layer of the model scales them: the network learns "
                 "badly from such numbers. Begin it with keras.layers.Rescaling(1 / 255), as "
                 "build_cnn(data) does"
             )
-            warnings.warn(said, stacklevel=3)
-        divides = any(getattr(layer, "scale", None) == 1 / 255 for layer in scales)
-        if divides and isinstance(x, np.ndarray) and x.dtype.kind == "f" and x.max() <= 1:
-            said = (
+        elif divides and isinstance(x, np.ndarray) and x.dtype.kind == "f" and x.max() <= 1:
+            message = (
                 f"x reaches {x.max():g}, and the model divides it by 255 as if it were bytes: pass "
                 "the bytes themselves, or build the model with rescale=False"
             )
-            warnings.warn(said, stacklevel=3)
-
-
-def labels(model: keras.Model, loss: Any, task: Task) -> None:
-    """Refuse texts and labels that the model or the loss cannot take, before TensorFlow does."""
-    inputs, outputs = (leaves(getattr(model, part, None) or []) for part in ("inputs", "outputs"))
-    x, y = task.parts()
-    if task.is_stream:
-        return
-    reads = not inputs or any(tensor.dtype == "string" for tensor in inputs)
-    if not reads and any(a.dtype.kind in "OUS" for a in x):
-        raise TrainingError("x holds text; encode it as numbers first, or in a layer")
-    if len(outputs) != 1 or len(y) != 1 or y[0].dtype.kind not in "iufb":
-        return
-    name, units, low, high = loss_name(loss), outputs[0].shape[-1], y[0].min(), y[0].max()
-    if name == "binary_crossentropy" and (low < 0 or high > 1):
-        raise TrainingError(
-            f"The labels reach from {low} to {high}, and binary cross-entropy expects 0 and 1: "
-            "renumber them, or pass another loss="
-        )
-    if name == "categorical_crossentropy" and y[0].ndim == 1:
-        raise TrainingError(
-            "loss is 'categorical_crossentropy', which expects one-hot rows, but the labels are "
-            f"class numbers of shape {y[0].shape}; use 'sparse_categorical_crossentropy', or "
-            "keras.utils.to_categorical(y)"
-        )
-    if name == "sparse_categorical_crossentropy" and getattr(loss, "ignore_class", None) is None:
-        classes = max(task.class_count or 0, int(high) + 1)
-        if low < 0 or classes > units:
-            raise TrainingError(
-                f"The labels have {classes} classes from {low} on, the model {units} outputs; "
-                "expected an output for every class, from 0 on"
-            )
+        if message:
+            warnings.warn(message, stacklevel=3)

@@ -14,10 +14,15 @@ import tensorflow as tf
 
 from helpers.layers import seed_layers
 from helpers.training import checks, objective
-from helpers.training.batches import Rows, as_stream, augmenter, wound_forward
 from helpers.training.callbacks import Watch, listed, wants_batches
 from helpers.training.checkpoint import Checkpoint
-from helpers.training.data import TrainingError, make_task
+from helpers.training.data import (
+    Rows,
+    TrainingError,
+    augmenter,
+    make_task,
+    wound_forward,
+)
 from helpers.training.planning import Plan, steps_in_a_call
 from helpers.training.planning import plan as make_plan
 from helpers.training.step import build, build_metrics, fitting, has_own_step, own_steps
@@ -135,21 +140,16 @@ def train(
     build(model, task, batch_size)
     loss = objective.default_loss(model, task) if loss is None else loss
     metrics = objective.default_metrics(loss) if metrics is None else metrics
-    checks.labels(model, loss, task)
+    objective.check_labels(model, loss, task)
     checks.scale(model, task)
-    weighted, class_weights = objective.weighted_by_class(class_weight, model, task)
+    weigh = objective.class_weigher(class_weight, model)
     steps = steps_per_epoch or task.steps(batch_size)
     plan = plan or make_plan(model, precision=precision, xla=xla, steps_per_epoch=steps, loss=loss)
     if early_stopping is not None:
         watched = "loss" if task.validation is None else "val_loss"
         stop = keras.callbacks.EarlyStopping(watched, 0, early_stopping, restore_best_weights=True)
         callbacks.append(stop)
-    rows, source = None, weighted
-    if not task.is_stream and steps_per_epoch is not None:
-        source = as_stream(weighted, batch_size, seed)
-    elif not task.is_stream:
-        rows = Rows(weighted, batch_size, plan.device, seed)
-        source = rows.numbers()
+    rows = None if task.is_stream else Rows(task.train, batch_size, plan.device, seed)
     watch = Watch(task, batch_size, epochs, callbacks, shown=progress)
     watch.bar.note(str(plan))
     with fitting(model):
@@ -172,24 +172,27 @@ def train(
             "class_weight": class_weight, "augmentation": augmentation,
             "precision": plan.precision, "xla": plan.xla,
         }  # fmt: skip
-        owners = {"model": model, "optimizer": model.optimizer, "change": augmentation}
-        hooks.append(saved := Checkpoint(checkpoint, about, owners, callbacks, watch.rows))
+        owners = (model, model.optimizer, augmentation)
+        changing = [v for owner in owners for v in getattr(owner, "variables", ())]
+        hooks.append(saved := Checkpoint(checkpoint, about, changing, callbacks, watch.rows))
         first = saved.read(epochs)
-        source = source if rows else wound_forward(source, first, steps_per_epoch)
+    source = rows.numbers() if rows else task.train
+    if first and not rows:
+        source = wound_forward(task.train, first, steps_per_epoch)
     a_call = plan.steps_per_execution or steps_in_a_call(model, batch_size or 32, plan.on_gpu)
     # fit takes whole calls only: where it is told how many steps, they have to come out even.
     if even := math.gcd(steps_per_epoch or 0, validation_steps or 0):
         a_call = max(n for n in range(1, a_call + 1) if even % n == 0)
     if any(map(wants_batches, callbacks)):
         a_call = 1
-    steps_of_ours = own_steps(model, plan, rows, augmenter(augmentation), watch)
-    with _explained(watch, batch_size, steps), steps_of_ours:
+    change = augmenter(augmentation) if augmentation else None
+    with _explained(watch, batch_size, steps), own_steps(model, plan, rows, change, weigh, watch):
         # Set here and not by compile, which a saved model would keep.
         model.steps_per_execution = min(a_call, steps or a_call)
         model.fit(
             source, epochs=epochs, initial_epoch=first, verbose=0, callbacks=hooks, shuffle=False,
-            class_weight=class_weights, steps_per_epoch=steps_per_epoch,
-            validation_data=task.validation, validation_steps=validation_steps,
+            steps_per_epoch=steps_per_epoch, validation_data=task.validation,
+            validation_steps=validation_steps,
             validation_batch_size=batch_size if isinstance(task.validation, tuple) else None,
         )  # fmt: skip
     history = pd.DataFrame(watch.rows, pd.RangeIndex(1, len(watch.rows) + 1, name="epoch"))
