@@ -150,9 +150,12 @@ class Evaluation:
         """
         wrong = np.flatnonzero(self.predicted != self.y)
         names = np.asarray(self.class_names)
-        table = {"index": wrong, "true": names[self.y[wrong]]}
-        table |= {"predicted": names[self.predicted[wrong]]}
-        table |= {"confidence": self.probabilities[wrong].max(axis=1)}
+        table = {
+            "index": wrong,
+            "true": names[self.y[wrong]],
+            "predicted": names[self.predicted[wrong]],
+            "confidence": self.probabilities[wrong].max(axis=1),
+        }
         order = {"ascending": False, "kind": "stable", "ignore_index": True}
         return pd.DataFrame(table).sort_values("confidence", **order)
 

@@ -23,8 +23,6 @@ from helpers.errors import CourseError, nearest
 hardware.prepare()
 
 CELLS = {"lstm": layers.LSTM, "gru": layers.GRU, "simple": layers.SimpleRNN}
-
-
 Sample = Dataset | StreamingDataset | Sequence[int]
 
 
@@ -32,9 +30,8 @@ class _Stack:
     """Layers of a network that grows: they share a penalty, and each gets a seed of its own."""
 
     def __init__(
-        self, sample: Sample, class_count: int | None, rescale: bool | None,
-        *, images: bool, seed: int | None, l1: float = 0.0, l2: float = 0.0,
-        batch_normalization: bool = False,
+        self, sample: Sample, class_count: int | None, rescale: bool | None, images: bool,
+        seed: int | None, l1: float = 0.0, l2: float = 0.0, batch_normalization: bool = False,
     ) -> None:  # fmt: skip
         if isinstance(sample, Dataset | StreamingDataset):
             self.shape, class_count = sample.input_shape, class_count or len(sample.class_names)
@@ -48,20 +45,16 @@ class _Stack:
         if class_count is None or class_count < 2:
             raise CourseError(f"class_count is {class_count}; expected at least 2")
         self.class_count, self._normalized = class_count, batch_normalization
-        self._seeds = itertools.repeat(None) if seed is None else itertools.count(1000 * seed)
-        self._penalty = (l1, l2) if l1 or l2 else None
+        self.seeds = itertools.repeat(None) if seed is None else itertools.count(1000 * seed)
+        self._penalty = (l1, l2)
         self.layers = [keras.Input(self.shape)]
         if scale if rescale is None else rescale:
             self.layers.append(layers.Rescaling(1 / 255))
 
-    def seed(self) -> int | None:
-        """Return the next layer's seed."""
-        return next(self._seeds)
-
     def weights(self) -> dict[str, Any]:
         """Return the arguments of every layer with weights."""
-        penalty = keras.regularizers.L1L2(*self._penalty) if self._penalty else None
-        start = keras.initializers.GlorotUniform(seed=self.seed())
+        penalty = keras.regularizers.L1L2(*self._penalty) if any(self._penalty) else None
+        start = keras.initializers.GlorotUniform(seed=next(self.seeds))
         return {"kernel_initializer": start, "kernel_regularizer": penalty}
 
     def add(self, kind: type[keras.Layer], *form: int, activation: str) -> None:
@@ -79,7 +72,7 @@ class _Stack:
 
     def drop(self, rate: float) -> None:
         """Add a dropout, if there is to be one."""
-        self.layers += [layers.Dropout(rate, seed=self.seed())] if rate else []
+        self.layers += [layers.Dropout(rate, seed=next(self.seeds))] if rate else []
 
     def end(self, name: str) -> keras.Sequential:
         """Return the network, which ends in a probability for each class."""
@@ -149,10 +142,7 @@ def build_mlp(
     CourseError
         For a shape or a number of classes that makes no network.
     """
-    stack = _Stack(
-        input_shape, class_count, rescale, images=True, seed=seed, l1=l1, l2=l2,
-        batch_normalization=batch_normalization,
-    )  # fmt: skip
+    stack = _Stack(input_shape, class_count, rescale, True, seed, l1, l2, batch_normalization)
     if len(stack.shape) > 1:
         stack.layers.append(layers.Flatten())
     for units in hidden:
@@ -204,10 +194,7 @@ def build_cnn(
     CourseError
         If the images have another number of axes, or are too small for the blocks.
     """
-    stack = _Stack(
-        input_shape, class_count, rescale, images=True, seed=seed, l1=l1, l2=l2,
-        batch_normalization=batch_normalization,
-    )  # fmt: skip
+    stack = _Stack(input_shape, class_count, rescale, True, seed, l1, l2, batch_normalization)
     stack.see_pixels()
     for block in blocks:
         for filters in block:
@@ -272,7 +259,7 @@ def build_rnn(
     CourseError
         For an unknown cell, or a shape that is not ``(steps, features)``.
     """
-    stack = _Stack(input_shape, class_count, rescale, images=False, seed=seed, l1=l1, l2=l2)
+    stack = _Stack(input_shape, class_count, rescale, False, seed, l1, l2)
     if cell not in CELLS:
         raise CourseError(f"cell is {cell!r}; expected {', '.join(CELLS)}.{nearest(cell, CELLS)}")
     if len(stack.shape) != 2:
@@ -280,7 +267,7 @@ def build_rnn(
             f"input_shape is {stack.shape}; a recurrent network expects (steps, features): of a "
             "colour image (h, w, 3), use x.reshape(n, h, w * 3)"
         )
-    start = keras.initializers.Orthogonal(seed=stack.seed())
+    start = keras.initializers.Orthogonal(seed=next(stack.seeds))
     options = {"activation": activation, "recurrent_initializer": start} | stack.weights()
     recurrent = CELLS[cell](units, **options)
     stack.layers.append(layers.Bidirectional(recurrent) if bidirectional else recurrent)
@@ -305,7 +292,7 @@ def build_photo_classifier(
     input_shape, class_count, rescale, seed
         As in ``build_cnn``.
     """
-    stack = _Stack(input_shape, class_count, rescale, images=True, seed=seed)
+    stack = _Stack(input_shape, class_count, rescale, True, seed)
     stack.see_pixels()
     stack.add(layers.Conv2D, 32, 3, activation="relu")
     stack.layers += [layers.MaxPooling2D(2), layers.Flatten()]

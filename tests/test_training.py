@@ -16,10 +16,10 @@ from conftest import needs
 from keras import layers
 
 from helpers.datasets import load_dataset
-from helpers.dropout import quick_dropout
 from helpers.errors import CourseError
 from helpers.evaluation import evaluate
 from helpers.hardware import detect
+from helpers.layers import quick_dropout
 from helpers.models import build_cnn, build_mlp, build_rnn
 from helpers.preprocessing import augmentation, scale
 from helpers.training import Plan, TrainingError, train
@@ -425,6 +425,7 @@ REFUSED = {
         {"data": tf.data.Dataset.from_tensors((X, CLASSES)), "batch_size": 8},
         "brings its own batches",
     ),
+    "text": ({"data": (np.array([list("abcdef")] * 64), CLASSES)}, "x holds text; encode it"),
     "steps of arrays": ({"steps_per_epoch": 2}, "steps_per_epoch=2 with arrays, of which an epoch"),
     "balanced": ({"class_weight": "balanced"}, "class_weight is 'balanced'; expected a weight for"),
     "empty stream": ({"data": tf.data.Dataset.from_tensors((X, CLASSES)).take(0)}, "empty"),

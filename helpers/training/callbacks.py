@@ -15,11 +15,6 @@ from helpers.training.data import NAMES, Task, TrainingError, leaves
 HOOKS = [f"on_{kind}batch_{end}" for kind in ("train_", "test_", "") for end in ("begin", "end")]
 
 
-def listed(callbacks: Any) -> list[Callback]:
-    """Return callbacks as a list: one alone, several, or a ``CallbackList``."""
-    return keras.tree.flatten(getattr(callbacks, "callbacks", callbacks or []))
-
-
 def wants_batches(callback: Callback) -> bool:
     """Tell whether a callback looks at single batches."""
     by_epoch = {ModelCheckpoint: "save_freq", TensorBoard: "update_freq"}
@@ -33,18 +28,13 @@ class Watch(Callback):
     """A row and a line for each epoch; an error that names the step which gave no finite number."""
 
     def __init__(
-        self,
-        task: Task,
-        batch_size: int | None,
-        epochs: int,
-        callbacks: list[Callback],
-        shown: bool,
+        self, task: Task, batch_size: int | None, bar: EpochProgress, others: list[Callback]
     ) -> None:
         super().__init__()
-        self.bar, self.rows, self.epoch = EpochProgress(epochs, shown=shown), [], 0
-        self._task, self._batch_size = task, batch_size
+        self.rows: list[dict[str, Any]] = []
+        self.epoch, self.bar, self._task, self._batch_size = 0, bar, task, batch_size
         # Who passes TerminateOnNaN wants the training to end, and no error.
-        self._calm = any(isinstance(callback, TerminateOnNaN) for callback in callbacks)
+        self._calm = any(isinstance(callback, TerminateOnNaN) for callback in others)
         self._step, self._bad = (tf.Variable(0, trainable=False) for _ in range(2))
         self._calls: list[tuple[int, float]] = []  # steps and seconds of each
 

@@ -164,8 +164,9 @@ def _by_class(callbacks: list[Any]) -> dict[str, Any]:
                 stacklevel=4,
             )
         if _kind(callback):
-            equal = sum(type(other).__name__ == name for other in found.values())
-            found[f"{name} {equal + 1}" if equal else name] = callback
+            while name in found:
+                name += " again"
+            found[name] = callback
     return found
 
 

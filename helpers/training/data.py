@@ -4,6 +4,8 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from importlib.util import find_spec
+from operator import itemgetter
 from typing import Any
 
 import keras
@@ -16,6 +18,13 @@ from helpers.errors import CourseError
 
 each, leaves = keras.tree.map_structure, keras.tree.flatten
 NAMES = ("x", "y", "sample_weight")
+INSTEAD = {  # of an argument of ``fit``
+    "verbose": "progress=",
+    "sample_weight": "data=(x, y, sample_weight)",
+    "initial_epoch": "checkpoint=, from which a training goes on",
+    "shuffle": "a tf.data.Dataset, whose order stays (arrays are always shuffled)",
+    "validation_batch_size": "validation_data=, a tf.data.Dataset",
+}
 GPU_DATA_BYTES = 4 * 2**30  # larger data stay in the main memory: the network has the GPU's
 
 
@@ -43,8 +52,8 @@ class Task:
         """Return the arrays, or what a stream says of its batches; a generator says nothing."""
         batch: Any = self.train
         if self.is_stream:
-            first = batch[0] if isinstance(batch, keras.utils.PyDataset) else ()
-            batch = getattr(batch, "element_spec", first)
+            known = batch[0] if isinstance(batch, keras.utils.PyDataset) else ()
+            batch = getattr(batch, "element_spec", known)
             if batch == () or (isinstance(batch, tuple) and len(batch) > 3):  # for an own step
                 return None, None, None
         return keras.utils.unpack_x_y_sample_weight(batch)
@@ -72,50 +81,101 @@ def over(function: Callable[[Any], Any], structure: Any) -> Any:
     return each(lambda a: None if a is None else function(a), structure)
 
 
+def check_arguments(
+    model: Any, callbacks: list[Any], numbers: dict[str, Any], unknown: dict[str, Any]
+) -> None:
+    """Refuse what is no model, no whole number above 0, and what only ``fit`` takes."""
+    if not isinstance(model, keras.Model):
+        raise TrainingError(f"model is {type(model).__name__}; expected a Keras model")
+    for name in unknown:
+        hint = f"use {INSTEAD[name]}" if name in INSTEAD else "see help(train)"
+        raise TrainingError(f"train takes no {name!r}; {hint}")
+    for name, number in numbers.items():
+        if number is not None and (not isinstance(number, int | np.integer) or number < 1):
+            raise TrainingError(f"{name} is {number!r}; expected a whole number of at least 1")
+    if (devices := model.distribute_strategy.num_replicas_in_sync) > 1:
+        raise TrainingError(
+            f"The model was made in the scope of a strategy with {devices} devices, and train "
+            "computes on one: use Keras's fit (docs/several_devices.md)"
+        )
+    tensorboard = any(isinstance(c, keras.callbacks.TensorBoard) for c in callbacks)
+    if tensorboard and find_spec("tensorboard") is None:
+        raise TrainingError("The callback TensorBoard needs a package: pip install tensorboard")
+
+
 def make_task(data: Any, split: float | None, validation_data: Any, seed: int) -> Task:
     """Bring what a user passes as data into one of two forms, with a part held out."""
-    train, held_out = _form(data), _held_out(data, split, validation_data)
-    if held_out is not None or not isinstance(train, tuple):
-        if held_out is None and split:
+    train, held_out = _parts(data)
+    if validation_data is None or (validation_data is data and isinstance(data, Dataset)):
+        held_out = None if split is not None else held_out
+    elif isinstance(validation_data, Dataset | StreamingDataset):
+        if (held_out := _parts(validation_data)[1]) is None:
             raise TrainingError(
-                f"validation_split={split} of a stream: its batches cannot be split; pass "
-                "validation_data=, a stream or arrays of their own"
+                f"validation_data is the dataset {validation_data.name}, which has no validation "
+                "part; pass what to validate on, such as (data.x_test, data.y_test)"
             )
-        return Task(train, held_out)
+    else:
+        held_out = validation_data
+    train = _form(train)
+    if held_out is not None:
+        return Task(train, _form(held_out))
+    if not isinstance(train, tuple) and split:
+        raise TrainingError(
+            f"validation_split={split} of a stream: its batches cannot be split; pass "
+            "validation_data=, a stream or arrays of their own"
+        )
+    if not isinstance(train, tuple) or split == 0:
+        return Task(train, None)
     share, n = 0.1 if split is None else split, len(first(train))
-    if not 0 <= share < 1 or (count := round(n * share)) == n:
+    if not 0 < share < 1 or (count := round(n * share)) == n:
         raise TrainingError(
             f"validation_split is {share} of {n} samples; expected 0 up to less than 1, so that "
             "some are left to train on"
         )
     order = np.random.default_rng([seed, 7]).permutation(n)
-    rest, part = np.sort(order[count:]), np.sort(order[:count])
-    held_out = over(lambda a: a[part], train) if count else None
-    return Task(over(lambda a: a[rest], train) if count else train, held_out)
+    rest, part = (over(itemgetter(np.sort(r)), train) for r in (order[count:], order[:count]))
+    return Task(rest, part if count else None)
 
 
-def _held_out(data: Any, split: float | None, validation: Any) -> Any:
-    """Return the validation part that is asked for, or that a Dataset has; None to split."""
-    holder = data if validation is None and split is None else validation
-    if isinstance(holder, StreamingDataset) and holder.validation is not None:
-        return holder.validation
-    if isinstance(holder, Dataset) and holder.x_val is not None:
-        return _form((holder.x_val, holder.y_val))
-    if validation is None or (validation is data and isinstance(data, Dataset)):
-        return None
-    if isinstance(validation, Dataset | StreamingDataset):
+def _parts(data: Any) -> tuple[Any, Any]:
+    """Return what is trained on and validated on, of a dataset; of other data, all and nothing."""
+    if isinstance(data, StreamingDataset):
+        return data.train, data.validation
+    if isinstance(data, Dataset):
+        held_out = None if data.x_val is None else (data.x_val, data.y_val)
+        return (data.x_train, data.y_train), held_out
+    return data, None
+
+
+def check_streams(
+    task: Task, batch_size: int | None, steps: int | None, held_out: int | None, checkpoint: Any
+) -> None:
+    """Refuse streams that are empty, would never end, or could not go on from a checkpoint."""
+    if task.is_stream and batch_size is not None:
+        raise TrainingError(f"batch_size={batch_size} with a stream, which brings its own batches")
+    if steps is not None and not task.is_stream:
         raise TrainingError(
-            f"validation_data is the {type(validation).__name__} {validation.name}, which has no "
-            "validation part; pass what to validate on, such as (data.x_test, data.y_test)"
+            f"steps_per_epoch={steps} with arrays, of which an epoch takes every batch; pass a "
+            "part of them, or tf.data.Dataset.from_tensor_slices(data).repeat().batch(batch_size)"
         )
-    return _form(validation)
+    counts = {"steps_per_epoch": steps, "validation_steps": held_out}
+    for data, (name, count) in zip((task.train, task.validation), counts.items(), strict=True):
+        length = int(data.cardinality()) if isinstance(data, tf.data.Dataset) else 1
+        if length == tf.data.INFINITE_CARDINALITY and count is None:
+            raise TrainingError(f"The stream never ends; pass {name}=, or do not repeat it")
+        if length == 0:
+            raise TrainingError("The stream is empty; expected at least one batch")
+    known = isinstance(task.train, tf.data.Dataset | tuple)
+    ends = steps is not None and task.steps(None) is not None
+    if checkpoint is not None and (ends or not known):
+        raise TrainingError(
+            "checkpoint= cannot wind this stream forward; pass a tf.data.Dataset, and with "
+            "steps_per_epoch one that never ends (.repeat())"
+        )
 
 
 def _form(data: Any) -> Any:
-    if isinstance(data, StreamingDataset):
-        return data.train
-    if isinstance(data, Dataset):
-        data = (data.x_train, data.y_train)
+    """Return a stream as it is, and arrays as Keras takes them."""
     streams = isinstance(data, tf.data.Dataset | keras.utils.PyDataset) or inspect.isgenerator(data)
     if streams or type(data).__module__.startswith("torch.utils.data"):
         return data

@@ -1,7 +1,6 @@
 """``train``: what is prepared for Keras's ``fit``, and what is put right after it."""
 
 import math
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,19 +12,13 @@ import pandas as pd
 import tensorflow as tf
 
 from helpers.layers import seed_layers
-from helpers.training import checks, objective
-from helpers.training.callbacks import Watch, listed, wants_batches
+from helpers.live import EpochProgress
+from helpers.training import data as inputs
+from helpers.training import objective, step
+from helpers.training.callbacks import Watch, wants_batches
 from helpers.training.checkpoint import Checkpoint
-from helpers.training.data import (
-    Rows,
-    TrainingError,
-    augmenter,
-    make_task,
-    wound_forward,
-)
 from helpers.training.planning import Plan, steps_in_a_call
 from helpers.training.planning import plan as make_plan
-from helpers.training.step import build, build_metrics, fitting, has_own_step, own_steps
 
 
 @dataclass(frozen=True)
@@ -130,18 +123,18 @@ def train(
     CheckpointError
         If the checkpoint is damaged or belongs to another training.
     """
-    callbacks = listed(callbacks)
+    callbacks = keras.tree.flatten(getattr(callbacks, "callbacks", callbacks or []))
     numbers = {"epochs": epochs, "batch_size": batch_size, "early_stopping": early_stopping}
     numbers |= {"steps_per_epoch": steps_per_epoch, "validation_steps": validation_steps}
-    checks.arguments(model, callbacks, numbers, unknown)
-    task = make_task(data, validation_split, validation_data, seed)
-    checks.streams(task, batch_size, steps_per_epoch, validation_steps, checkpoint)
+    inputs.check_arguments(model, callbacks, numbers, unknown)
+    task = inputs.make_task(data, validation_split, validation_data, seed)
+    inputs.check_streams(task, batch_size, steps_per_epoch, validation_steps, checkpoint)
     batch_size = None if task.is_stream else batch_size or 128
-    build(model, task, batch_size)
+    step.build(model, task, batch_size)
     loss = objective.default_loss(model, task) if loss is None else loss
     metrics = objective.default_metrics(loss) if metrics is None else metrics
     objective.check_labels(model, loss, task)
-    checks.scale(model, task)
+    objective.check_scale(model, task)
     weigh = objective.class_weigher(class_weight, model)
     steps = steps_per_epoch or task.steps(batch_size)
     plan = plan or make_plan(model, precision=precision, xla=xla, steps_per_epoch=steps, loss=loss)
@@ -149,18 +142,18 @@ def train(
         watched = "loss" if task.validation is None else "val_loss"
         stop = keras.callbacks.EarlyStopping(watched, 0, early_stopping, restore_best_weights=True)
         callbacks.append(stop)
-    rows = None if task.is_stream else Rows(task.train, batch_size, plan.device, seed)
-    watch = Watch(task, batch_size, epochs, callbacks, shown=progress)
+    rows = None if task.is_stream else inputs.Rows(task.train, batch_size, plan.device, seed)
+    watch = Watch(task, batch_size, EpochProgress(epochs, shown=progress), callbacks)
     watch.bar.note(str(plan))
-    with fitting(model):
+    with step.fitting(model):
         model.compile(
             objective.build_optimizer(optimizer, learning_rate, plan.precision), loss=loss,
-            metrics=metrics, jit_compile=has_own_step(model) and plan.xla == "step",
+            metrics=metrics, jit_compile=step.has_own_step(model) and plan.xla == "step",
             run_eagerly=model.run_eagerly,
         )  # fmt: skip
     if model.built:
         model.optimizer.build(model.trainable_variables)
-        build_metrics(model, task, metrics)
+        step.build_metrics(model, task, metrics)
     seed_layers(model, seed)
     seed_layers(augmentation, seed + 1)
     hooks, first = [*([rows] if rows else []), *callbacks, watch], 0
@@ -178,15 +171,15 @@ def train(
         first = saved.read(epochs)
     source = rows.numbers() if rows else task.train
     if first and not rows:
-        source = wound_forward(task.train, first, steps_per_epoch)
+        source = inputs.wound_forward(task.train, first, steps_per_epoch)
     a_call = plan.steps_per_execution or steps_in_a_call(model, batch_size or 32, plan.on_gpu)
     # fit takes whole calls only: where it is told how many steps, they have to come out even.
     if even := math.gcd(steps_per_epoch or 0, validation_steps or 0):
         a_call = max(n for n in range(1, a_call + 1) if even % n == 0)
     if any(map(wants_batches, callbacks)):
         a_call = 1
-    change = augmenter(augmentation) if augmentation else None
-    with _explained(watch, batch_size, steps), own_steps(model, plan, rows, change, weigh, watch):
+    change = inputs.augmenter(augmentation) if augmentation else None
+    with _explained(watch, batch_size), step.own_steps(model, plan, rows, change, weigh, watch):
         # Set here and not by compile, which a saved model would keep.
         model.steps_per_execution = min(a_call, steps or a_call)
         model.fit(
@@ -200,22 +193,20 @@ def train(
 
 
 @contextmanager
-def _explained(watch: Watch, batch_size: int | None, steps: int | None) -> Iterator[None]:
+def _explained(watch: Watch, batch_size: int | None) -> Iterator[None]:
     """Say in one line why a training ended early, and what to do."""
     try:
-        with warnings.catch_warnings():
-            if steps is None:  # Keras warns of every stream whose length it does not know
-                warnings.filterwarnings("ignore", "Your input ran out of data")
-            yield
+        yield
     except (tf.errors.ResourceExhaustedError, MemoryError) as error:
-        raise TrainingError(
+        raise inputs.TrainingError(
             f"Out of memory in epoch {watch.epoch}, with {batch_size or 'some'} samples a step: "
             f"pass batch_size={max(1, (batch_size or 2) // 2)}, and an optimizer with gradient_"
             "accumulation_steps=2, such as keras.optimizers.Adam(gradient_accumulation_steps=2)"
         ) from error
     except tf.errors.OpError as error:
-        said = " ".join(error.message.split())[:300]
-        raise TrainingError(f"A step failed in epoch {watch.epoch}: {said}") from error
+        raise inputs.TrainingError(
+            f"A step failed in epoch {watch.epoch}: {step.one_line(error)}"
+        ) from error
     except KeyboardInterrupt:
         raise KeyboardInterrupt(
             f"Interrupted in epoch {watch.epoch}: the model has the weights of its last step; a "

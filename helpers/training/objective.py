@@ -1,15 +1,19 @@
 """What is made small, and how: the usual loss, metrics and optimizer, and weights of classes."""
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
+from keras import layers
 
-from helpers.layers import loss_name, output_activation
+from helpers.layers import flat_layers, loss_name, output_activation
 from helpers.training.data import Task, TrainingError, leaves
 
+# Layers for which bytes are what they should be: they scale them, or look them up.
+TAKE_BYTES = (layers.Rescaling, layers.Normalization, layers.Embedding)
 SPARSE = keras.losses.SparseCategoricalCrossentropy
 
 
@@ -109,7 +113,8 @@ def class_weigher(class_weight: Any, model: keras.Model) -> Callable[[Any], tf.T
             f"class_weight is {class_weight!r}; expected a weight for each class, such as "
             f"{{0: 1.0, 1: 5.0}}, by numbers below {units or 'that of the outputs'}"
         )
-    kinds, weights = list(class_weight), np.array(list(class_weight.values()), "float32")
+    kinds = np.array(list(class_weight), "int64")
+    weights = np.array(list(class_weight.values()), "float32")
 
     def weigh(y: Any) -> tf.Tensor:
         if len(leaves(y)) != 1:
@@ -124,8 +129,12 @@ def class_weigher(class_weight: Any, model: keras.Model) -> Callable[[Any], tf.T
 
 
 def check_labels(model: keras.Model, loss: Any, task: Task) -> None:
-    """Refuse labels that the loss cannot take, before TensorFlow does, or computes nonsense."""
-    (_, y), outputs = task.parts(), leaves(getattr(model, "outputs", None) or [])
+    """Refuse texts and labels that the model or the loss cannot take, before TensorFlow does."""
+    inputs, outputs = (leaves(getattr(model, part, None) or []) for part in ("inputs", "outputs"))
+    x, y = task.parts()
+    takes_text = not inputs or any(tensor.dtype == "string" for tensor in inputs)
+    if not (takes_text or task.is_stream) and any(a.dtype.kind in "OUS" for a in x):
+        raise TrainingError("x holds text; encode it as numbers first, or in a layer")
     if task.is_stream or len(outputs) != 1 or len(y) != 1 or y[0].dtype.kind not in "iufb":
         return
     name, units, low, high = loss_name(loss), outputs[0].shape[-1], y[0].min(), y[0].max()
@@ -146,3 +155,26 @@ def check_labels(model: keras.Model, loss: Any, task: Task) -> None:
             f"The labels go from {low} to {high}, the model has {units} outputs; expected one for "
             "every class, from 0 on"
         )
+
+
+def check_scale(model: keras.Model, task: Task) -> None:
+    """Warn of bytes that nothing scales, and of fractions that are scaled as if they were bytes."""
+    scales = [layer for layer in flat_layers(model) if isinstance(layer, TAKE_BYTES)]
+    divides = any(getattr(layer, "scale", None) == 1 / 255 for layer in scales)
+    # What models of other kinds compute with their input beside their layers is not known.
+    unscaled = isinstance(model, keras.Sequential) and not scales
+    for x in task.parts()[0]:
+        message = ""
+        if x.dtype == "uint8" and unscaled:
+            message = (
+                "x holds bytes, 0 … 255, and no layer of the model scales them: the network learns "
+                "badly from such numbers. Begin it with keras.layers.Rescaling(1 / 255), as "
+                "build_cnn(data) does"
+            )
+        elif divides and isinstance(x, np.ndarray) and x.dtype.kind == "f" and x.max() <= 1:
+            message = (
+                f"x reaches {x.max():g}, and the model divides it by 255 as if it were bytes: pass "
+                "the bytes themselves, or build the model with rescale=False"
+            )
+        if message:
+            warnings.warn(message, stacklevel=3)

@@ -25,8 +25,9 @@ MULTIPLICATIONS_A_CALL = {"CPU": 1e10, "GPU": 1e12}
 # share no state, for which they would wait; unless something of the second line is set.
 ALONE = (
     "InputLayer", "Rescaling", "Reshape", "Permute", "Flatten", "Dense", "Embedding", "Activation",
-    "Softmax", "Concatenate", "LayerNormalization", "LSTM", "LSTMCell", "GRU", "GRUCell",
-    "SimpleRNN", "SimpleRNNCell", "Bidirectional", "TimeDistributed", "Sequential", "Functional",
+    "Softmax", "Concatenate", "Add", "LayerNormalization", "LSTM", "LSTMCell", "GRU", "GRUCell",
+    "SimpleRNN", "SimpleRNNCell", "Bidirectional", "TimeDistributed", "GlobalMaxPooling1D",
+    "GlobalAveragePooling1D", "Sequential", "Functional",
 )  # fmt: skip
 NOT_ALONE = ("dropout", "recurrent_dropout", "mask_zero", "stateful", "activity_regularizer")
 LOSSES_ALONE = (
@@ -113,40 +114,22 @@ def plan(
             hint = nearest(str(value), known)
             raise CourseError(f"{name} is {value!r}; expected one of {', '.join(known)}.{hint}")
     machine, gpus = machine or detect(), usable_gpus()
-    if not gpus and os.environ.get("COURSE_REQUIRE_GPU") == "1":
+    if gpus:
+        more = f", the first of {len(gpus)} GPUs" * (len(gpus) > 1)
+        device, why = "GPU:0", gpus[0].get("device_name", "GPU") + more
+    elif os.environ.get("COURSE_REQUIRE_GPU") == "1":
         raise CourseError(
             "COURSE_REQUIRE_GPU=1, but TensorFlow finds no GPU here; run 'course check', or unset "
             "COURSE_REQUIRE_GPU to train on the CPU"
         )
-    if gpus:
-        more = f", the first of {len(gpus)} GPUs" * (len(gpus) > 1)
-        reasons = [gpus[0].get("device_name", "GPU") + more]
     else:
         unused = f"TensorFlow cannot use {machine.gpus[0]}" if machine.gpus else "no GPU"
-        reasons = [f"{unused}, {machine.count_cores()}"]
-    if precision == "auto":
-        precision, why = _choose_precision(model, gpus, machine)
-        reasons.append(why)
-    elif precision != "float32" and not _ends_in_layers(model):
-        raise CourseError(
-            f"precision={precision!r} needs a model whose outputs are those of layers, so that "
-            "they stay float32; build it with the functional API, or use precision='float32'"
-        )
-    elif not gpus and NEEDED.get(precision) in machine.withheld:
-        raise CourseError(
-            f"precision={precision!r} crashes TensorFlow here, as ONEDNN_MAX_CPU_ISA withholds "
-            f"{NEEDED[precision]} from oneDNN: unset that variable, or use precision='float32'"
-        )
-    # XLA does not know layers that read text, for instance.
-    compiled = all(layer.supports_jit for layer in flat_layers(model))
-    if xla == "auto":
-        xla, why = _choose_xla(model, compiled, bool(gpus), steps_per_epoch)
-        reasons.append(why)
-    elif xla == "step" and not compiled:
-        raise CourseError("xla='step' cannot compile all layers of the model; expected 'update'")
+        device, why = "CPU:0", f"{unused}, {machine.count_cores()}"
+    precision, why_precision = _choose_precision(precision, model, gpus, machine)
+    xla, why_xla = _choose_xla(xla, model, bool(gpus), steps_per_epoch)
     shards = machine.cores if xla == "step" and not gpus and _can_be_sharded(model, loss) else 1
-    device = "GPU:0" if gpus else "CPU:0"
-    return Plan(device, precision, xla, shards, reasons=tuple(reasons))
+    reasons = tuple(filter(None, (why, why_precision, why_xla)))
+    return Plan(device, precision, xla, shards, reasons=reasons)
 
 
 def steps_in_a_call(model: keras.Model, batch_size: int, on_gpu: bool) -> int:
@@ -177,11 +160,6 @@ def _has(model: keras.Model, *kinds: str) -> bool:
     return any(kind in type(layer).__name__ for layer in flat_layers(model) for kind in kinds)
 
 
-def _ends_in_layers(model: keras.Model) -> bool:
-    outputs = output_layers(model)
-    return bool(outputs) and all(isinstance(output, keras.Layer) for output in outputs)
-
-
 def _can_be_sharded(model: keras.Model, loss: Any) -> bool:
     """Tell whether the mean over the shards of a batch is what the whole batch gives.
 
@@ -202,8 +180,20 @@ def _can_be_sharded(model: keras.Model, loss: Any) -> bool:
 
 
 def _choose_precision(
-    model: keras.Model, gpus: list[dict[str, Any]], machine: Hardware
+    asked: str, model: keras.Model, gpus: list[dict[str, Any]], machine: Hardware
 ) -> tuple[str, str]:
+    outputs = output_layers(model)
+    named = bool(outputs) and all(isinstance(output, keras.Layer) for output in outputs)
+    if asked not in ("auto", "float32") and not named:
+        raise CourseError(
+            f"precision={asked!r} needs a model whose outputs are those of layers, so that "
+            "they stay float32; build it with the functional API, or use precision='float32'"
+        )
+    if not gpus and NEEDED.get(asked) in machine.withheld:
+        raise CourseError(
+            f"precision={asked!r} crashes TensorFlow here, as ONEDNN_MAX_CPU_ISA withholds "
+            f"{NEEDED[asked]} from oneDNN: unset that variable, or use precision='float32'"
+        )
     units = [f for f in ("amx_bf16", "avx512_bf16") if f in machine.features]
     # NVIDIA's number for what a GPU can do.
     able = (gpus[0].get("compute_capability") or (0, 0)) if gpus else (0, 0)
@@ -212,7 +202,8 @@ def _choose_precision(
     # Depthwise convolutions are no matrix products: MobileNet lost a third (780 to 490 images/s).
     gains = units and _has(model, "Conv") and not _has(model, "Depthwise", "Separable")
     choices = [
-        (not _ends_in_layers(model), "float32", "float32: the outputs are not those of layers"),
+        (asked != "auto", asked, ""),
+        (not named, "float32", "float32: the outputs are not those of layers"),
         (able >= (8, 0), "mixed_bfloat16", "bfloat16 from compute capability 8.0"),
         (able >= (7, 0), "mixed_float16", "float16 with loss scaling from compute capability 7.0"),
         (able > (0, 0), "float32", f"float32 at compute capability {able[0]}.{able[1]}"),
@@ -224,16 +215,19 @@ def _choose_precision(
     return next((precision, why) for applies, precision, why in choices if applies)
 
 
-def _choose_xla(
-    model: keras.Model, compiled: bool, on_gpu: bool, steps: int | None
-) -> tuple[str, str]:
+def _choose_xla(asked: str, model: keras.Model, on_gpu: bool, steps: int | None) -> tuple[str, str]:
+    parts = flat_layers(model)
+    known = all(layer.supports_jit for layer in parts)  # those that read text are not, for instance
+    if asked == "step" and not known:
+        raise CourseError("xla='step' cannot compile all layers of the model; expected 'update'")
     few = steps is not None and steps < STEPS_WORTH_COMPILING
-    recurrent = any(isinstance(layer, layers.RNN) for layer in flat_layers(model))
+    recurrent = any(isinstance(layer, layers.RNN) for layer in parts)
     choices = [
+        (asked != "auto", asked, ""),
         # Compiling takes 0.5–2 s on a CPU, and saves 1–5 ms a step. Epochs do not count: a training
         # that is resumed with more of them is to compute as before.
         (few and not on_gpu, "none", f"XLA is not worth compiling for {steps} steps an epoch"),
-        (not compiled, "update", "XLA does not know all layers"),
+        (not known, "update", "XLA does not know all layers"),
         (on_gpu, "step", "XLA fuses the step on a GPU"),
         # A convolution compiled by XLA for the CPU is eight times slower than oneDNN's; a time loop
         # is twice as fast; of a dense network only the update gains (images/s: 138,000 to 107,000).

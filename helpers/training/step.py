@@ -11,8 +11,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from helpers.dropout import quick_dropout
-from helpers.layers import in_precision, loss_name
+from helpers.layers import in_precision, loss_name, quick_dropout
 from helpers.training.data import Task, TrainingError, each, first, leaves, over
 from helpers.training.planning import Plan
 
@@ -95,7 +94,7 @@ def own_steps(
     by_gradient = None if has_own_step(model) else gradient_step(model, plan)
 
     def take(batch: Any, quick: bool = True) -> dict[str, Any]:
-        if not (by_gradient or change or weigh):
+        if not (by_gradient or change or weigh or rows):
             return own(batch)
         x, y, weight = keras.utils.unpack_x_y_sample_weight(batch)
         x = change(x) if change else x
