@@ -850,7 +850,8 @@ def test_what_looks_at_the_whole_batch_is_not_sharded():
     x = layers.LSTM(3)(inputs)
     plain = keras.Model(inputs, layers.Dense(3)(x))
     assert make_plan(plain, xla="step", loss=SPARSE).shards == detect().cores
-    for change in (over_the_batch, layers.Lambda(over_the_batch)):
+    mixed = [over_the_batch, lambda x: keras.ops.reshape(keras.ops.transpose(x), (-1, 3))]
+    for change in (*mixed, layers.Lambda(over_the_batch)):
         assert make_plan(keras.Model(inputs, layers.Dense(3)(change(x))), xla="step").shards == 1
     for loss in ("dice", keras.losses.SparseCategoricalCrossentropy(ignore_class=0), abs):
         assert make_plan(plain, xla="step", loss=loss).shards == 1

@@ -20,8 +20,9 @@ def wants_batches(callback: Callback) -> bool:
     by_epoch = {ModelCheckpoint: "save_freq", TensorBoard: "update_freq"}
     if type(callback) in by_epoch:
         return getattr(callback, by_epoch[type(callback)]) != "epoch"
-    own = (getattr(getattr(callback, name), "__func__", None) for name in HOOKS)
-    return any(a is not getattr(Callback, name) for a, name in zip(own, HOOKS, strict=True))
+    # A LambdaCallback has its functions as attributes, other classes have methods.
+    kind = type(callback)
+    return any(h in vars(callback) or getattr(kind, h) is not getattr(Callback, h) for h in HOOKS)
 
 
 class Watch(Callback):
@@ -98,8 +99,4 @@ class Watch(Callback):
 
 
 def _numbers(logs: dict[str, Any]) -> dict[str, float]:
-    return {
-        name: float(value)
-        for name, value in logs.items()
-        if isinstance(value, int | float | np.number)
-    }
+    return {k: float(v) for k, v in logs.items() if isinstance(v, int | float | np.number)}

@@ -171,7 +171,7 @@ def _can_be_sharded(model: keras.Model, loss: Any) -> bool:
     others = [part for part in losses if not isinstance(part, str)]
     return (
         all(type(part).__module__.startswith("keras.") for part in parts + others)
-        and all(type(part).__name__ in ALONE for part in parts)
+        and all(isinstance(p, keras.Layer) and type(p).__name__ in ALONE for p in parts)
         and not any(getattr(part, name, None) for part in parts for name in NOT_ALONE)
         and all(loss_name(part) in LOSSES_ALONE for part in losses)
         and all(part.reduction == "sum_over_batch_size" for part in others)
