@@ -119,7 +119,8 @@ def drop(layer: keras.layers.Dropout, inputs: tf.Tensor, training: bool = False)
     """Drop the units that random bytes choose, or pairs of bytes where the rate needs it."""
     if not training:
         return inputs
-    bits, threshold = _threshold(layer.rate)
+    bits = 8 if (layer.rate * 256).is_integer() else 16
+    threshold = round(layer.rate * 2**bits)
     kind = tf.uint8 if bits == 8 else tf.uint16
     seed, count = tf.cast(layer.seed_generator.next(), tf.int32), tf.size(inputs)
     words = tf.random.stateless_uniform([count * bits // 32 + 1], seed, None, None, tf.uint32)
@@ -127,12 +128,6 @@ def drop(layer: keras.layers.Dropout, inputs: tf.Tensor, training: bool = False)
     kept = tf.reshape(drawn >= tf.constant(threshold, kind), tf.shape(inputs))
     scale = 2**bits / (2**bits - threshold)  # of the rate that is drawn: the mean is exact
     return inputs * (tf.cast(kept, inputs.dtype) * tf.cast(scale, inputs.dtype))
-
-
-def _threshold(rate: float) -> tuple[int, int]:
-    """Return how many bits are drawn, and below which number a unit is dropped."""
-    bits = 8 if (rate * 256).is_integer() else 16
-    return bits, round(rate * 2**bits)
 
 
 def _can_be_quick(layer: keras.Layer) -> bool:
