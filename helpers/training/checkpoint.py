@@ -139,7 +139,7 @@ class Checkpoint(keras.callbacks.Callback):
     def _memories(self) -> Iterator[tuple[known.Callback, str, str]]:
         """Yield callbacks, the attributes that they remember, and names for these in the file."""
         for name, callback in self._callbacks.items():
-            for key in REMEMBERED[_kind(callback)]:
+            for key in REMEMBERED[type(callback)]:
                 yield callback, key, f"{name}.{key}"
 
 
@@ -148,25 +148,21 @@ def _storable(variable: keras.Variable) -> np.ndarray:
     return array.astype("float32") if variable.dtype == "bfloat16" else array  # NumPy has none
 
 
-def _kind(callback: Any) -> type | None:
-    return next((kind for kind in REMEMBERED if isinstance(callback, kind)), None)
-
-
 def _by_class(callbacks: list[Any]) -> dict[str, Any]:
     """Name the callbacks that remember something; warn of those whose memory is not known."""
     found: dict[str, Any] = {}
     for callback in callbacks:
         name = type(callback).__name__
         bare = isinstance(callback, FORGETFUL) or set(vars(callback)) <= set(vars(known.Callback()))
-        if type(callback) not in REMEMBERED and not bare:
+        if type(callback) in REMEMBERED:
+            while name in found:
+                name += " again"
+            found[name] = callback
+        elif not bare:
             warnings.warn(
                 f"A checkpoint does not keep what {name} remembers: after a resume it begins anew",
                 stacklevel=4,
             )
-        if _kind(callback):
-            while name in found:
-                name += " again"
-            found[name] = callback
     return found
 
 
