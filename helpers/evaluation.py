@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import keras
 import numpy as np
+import pandas as pd
 import tensorflow as tf
 from sklearn import metrics
 
@@ -13,9 +14,6 @@ from helpers import plots
 from helpers.datasets import Dataset, StreamingDataset
 from helpers.errors import CourseError
 from helpers.layers import loss_name, output_activation
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 BATCH = 512
 
@@ -88,6 +86,11 @@ def _as_probabilities(model: keras.Model, output: np.ndarray) -> tuple[str, np.n
     return "classes" if activation == "softmax" else "labels", output
 
 
+def _report(y: np.ndarray, predicted: np.ndarray, **options: Any) -> pd.DataFrame:
+    table = metrics.precision_recall_fscore_support(y, predicted, zero_division=0, **options)
+    return pd.DataFrame(dict(zip(("precision", "recall", "f1", "samples"), table, strict=True)))
+
+
 @dataclass(frozen=True, eq=False)
 class Evaluation:
     """The predictions for a labelled set, and what can be said about them.
@@ -123,53 +126,40 @@ class Evaluation:
         exact = self.probabilities / self.probabilities.sum(axis=1, keepdims=True, dtype=float)
         return float(metrics.log_loss(self.y, exact, labels=labels))
 
-    def report(self) -> "pd.DataFrame":
+    def report(self) -> pd.DataFrame:
         """Return precision, recall, F1 and number of samples of every class, and their mean.
 
         The mean counts every class alike ("macro"). A class that is never predicted has a
         precision of 0.
         """
-        import pandas as pd
-
         labels = range(len(self.class_names))
-        table = metrics.precision_recall_fscore_support(
-            self.y, self.predicted, labels=labels, zero_division=0
-        )
-        columns = ["precision", "recall", "f1", "samples"]
-        frame = pd.DataFrame(dict(zip(columns, table, strict=True)), index=list(self.class_names))
-        mean = frame.mean().to_frame("mean").T
-        mean["samples"] = frame["samples"].sum()
+        frame = _report(self.y, self.predicted, labels=labels).set_axis(list(self.class_names))
+        mean = frame.mean().to_frame("mean").T.assign(samples=frame["samples"].sum())
         return pd.concat([frame, mean]).astype({"samples": int})
 
-    def confusion(self) -> "pd.DataFrame":
+    def confusion(self) -> pd.DataFrame:
         """Return how often each true class (row) was predicted as each class (column)."""
-        import pandas as pd
-
         labels = range(len(self.class_names))
         counts = metrics.confusion_matrix(self.y, self.predicted, labels=labels)
         return pd.DataFrame(counts, index=self.class_names, columns=self.class_names)
 
-    def mistakes(self) -> "pd.DataFrame":
+    def mistakes(self) -> pd.DataFrame:
         """Return the wrong predictions, the most confident first.
 
         Columns: ``index`` (of the sample), ``true``, ``predicted`` (names), ``confidence``.
         """
-        import pandas as pd
-
         wrong = np.flatnonzero(self.predicted != self.y)
-        confidence = self.probabilities[wrong, self.predicted[wrong]]
-        order = wrong[np.argsort(-confidence, kind="stable")]
         names = np.asarray(self.class_names)
-        return pd.DataFrame(
-            {
-                "index": order,
-                "true": names[self.y[order]],
-                "predicted": names[self.predicted[order]],
-                "confidence": np.sort(confidence)[::-1],
-            }
-        )
+        table = {
+            "index": wrong,
+            "true": names[self.y[wrong]],
+            "predicted": names[self.predicted[wrong]],
+            "confidence": self.probabilities[wrong].max(axis=1),
+        }
+        order = {"ascending": False, "kind": "stable", "ignore_index": True}
+        return pd.DataFrame(table).sort_values("confidence", **order)
 
-    def calibration(self, bins: int = 10) -> "pd.DataFrame":
+    def calibration(self, bins: int = 10) -> pd.DataFrame:
         """Compare confidence with how often it is right (Guo et al., 2017).
 
         Returns
@@ -177,18 +167,11 @@ class Evaluation:
         DataFrame
             A row for each bin of confidence: ``confidence`` (mean), ``accuracy``, ``samples``.
         """
-        import pandas as pd
-
         confidence = self.probabilities.max(axis=1)
-        number = np.minimum((confidence * bins).astype(int), bins - 1)
-        right = self.predicted == self.y
-        rows = [
-            (confidence[own].mean(), right[own].mean(), own.sum())
-            if (own := number == b).any()
-            else (np.nan, np.nan, 0)
-            for b in range(bins)
-        ]
-        return pd.DataFrame(rows, columns=["confidence", "accuracy", "samples"])
+        table = pd.DataFrame({"confidence": confidence, "accuracy": self.predicted == self.y})
+        binned = table.groupby(np.minimum((confidence * bins).astype(int), bins - 1))
+        sizes = binned.size().reindex(range(bins), fill_value=0)
+        return binned.mean().reindex(range(bins)).assign(samples=sizes)
 
     def calibration_error(self, bins: int = 10) -> float:
         """Return the expected calibration error, the mean gap of ``calibration``."""
@@ -221,14 +204,9 @@ class SeveralLabels:
         """The share of all answers that are right."""
         return float(((self.probabilities > 0.5) == self.y).mean())
 
-    def report(self) -> "pd.DataFrame":
+    def report(self) -> pd.DataFrame:
         """Return precision, recall, F1 and number of samples of every label."""
-        import pandas as pd
-
-        table = metrics.precision_recall_fscore_support(
-            self.y, self.probabilities > 0.5, zero_division=0
-        )
-        return pd.DataFrame(dict(zip(["precision", "recall", "f1", "samples"], table, strict=True)))
+        return _report(self.y, self.probabilities > 0.5)
 
     def __repr__(self) -> str:
         return f"SeveralLabels: accuracy {self.accuracy:.4f} of {self.y.size:,} answers"

@@ -2,7 +2,7 @@
 
 import os
 import platform
-import shutil
+import re
 import subprocess
 import warnings
 from contextlib import suppress
@@ -11,22 +11,17 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-# oneDNN's names for instruction sets, each with what the one before has ("CPU dispatcher control"),
-# and the first of them that has each feature that decides how a network can be computed.
-ISAS = (
-    *("SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX2_VNNI_2", "AVX512_CORE", "AVX512_CORE_VNNI"),
-    *("AVX512_CORE_BF16", "AVX512_CORE_FP16", "AVX512_CORE_AMX", "AVX512_CORE_AMX_FP16"),
-)
-FIRST = {
-    "avx2": "AVX2",
-    "avx512f": "AVX512_CORE",
-    "avx512_bf16": "AVX512_CORE_BF16",
-    "avx512_fp16": "AVX512_CORE_FP16",
-    "amx_bf16": "AVX512_CORE_AMX",
+# oneDNN's instruction sets, each with what the one before has ("CPU dispatcher control"), and the
+# feature that comes with it, of those that decide how a network can be computed.
+ISAS = {
+    **{"SSE41": "", "AVX": "", "AVX2": "avx2", "AVX2_VNNI": "", "AVX2_VNNI_2": ""},
+    **{"AVX512_CORE": "avx512f", "AVX512_CORE_VNNI": "", "AVX512_CORE_BF16": "avx512_bf16"},
+    **{"AVX512_CORE_FP16": "avx512_fp16", "AVX512_CORE_AMX": "amx_bf16"},
+    "AVX512_CORE_AMX_FP16": "",
 }
-FEATURES = tuple(FIRST)
-GROUPS, OWN_GROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
+FEATURES = tuple(filter(None, ISAS.values()))
 KINDS = {"amx_bf16": "AMX", "avx512_bf16": "bfloat16", "avx512f": "AVX-512", "avx2": "AVX2"}
+GROUPS, OWN_GROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 
 
 @dataclass(frozen=True)
@@ -72,84 +67,57 @@ def detect() -> Hardware:
     import psutil
 
     name, flags = _cpu()
-    present, allowed = [f for f in FEATURES if f in flags], _allowed()
+    limit = os.environ.get("ONEDNN_MAX_CPU_ISA") or os.environ.get("DNNL_MAX_CPU_ISA") or ""
+    # oneDNN ignores a name that it does not know.
+    newest = list(ISAS).index(limit.upper()) if limit.upper() in ISAS else len(ISAS)
+    allowed = list(ISAS.values())[: newest + 1]
     return Hardware(
         cpu=name,
-        cores=_cores(),
-        features=tuple(f for f in present if f in allowed),
-        memory=min([psutil.virtual_memory().total, *_group_limits("memory")]),
+        cores=min(_cores()),
+        features=tuple(f for f in FEATURES if f in flags and f in allowed),
+        memory=min([psutil.virtual_memory().total, *_group_limits("memory.max")]),
         gpus=_gpus(),
-        withheld=tuple(f for f in present if f not in allowed),
+        withheld=tuple(f for f in FEATURES if f in flags and f not in allowed),
     )
 
 
-def _cores() -> int:
-    # Job schedulers and taskset allow fewer cores than the machine has, a sweep fewer threads.
-    if hasattr(os, "sched_getaffinity"):
-        allowed = len(os.sched_getaffinity(0))
-    else:
-        allowed = os.cpu_count() or 1
+def _cores() -> list[int]:
+    """Return the numbers of cores that the scheduler, a sweep and the control groups allow."""
+    affinity = getattr(os, "sched_getaffinity", None)
     threads = os.environ.get("TF_NUM_INTRAOP_THREADS", "")
     given = [int(threads)] if threads.isdigit() and int(threads) else []
-    return min([allowed, *given, *_group_limits("cpu")])
+    own = len(affinity(0)) if affinity else os.cpu_count() or 1
+    return [own, *given, *_group_limits("cpu.max")]
 
 
-def _group_limits(kind: str) -> list[int]:
-    """Return the limits of this process's control groups: cores (``"cpu"``) or bytes."""
-    files = {
-        "cpu": ("cpu.max", "cpu.cfs_quota_us"),
-        "memory": ("memory.max", "memory.limit_in_bytes"),
-    }
+def _group_limits(file: str) -> list[int]:
+    """Return the limits of this process's control group and those around it: cores or bytes."""
     limits = []
-    with suppress(OSError):  # other systems have no control groups
-        for line in OWN_GROUPS.read_text(encoding="utf-8").splitlines():
-            _, controllers, path = line.split(":", 2)
-            if controllers and kind not in controllers.split(","):
-                continue
-            root = GROUPS / kind if controllers else GROUPS
-            own = root / path.lstrip("/")
-            for folder in {root, own, *(p for p in own.parents if root in p.parents)}:
-                for name in files[kind]:
-                    with suppress(OSError, ValueError):
-                        amount, *period = (folder / name).read_text().split()
-                        if name == "cpu.cfs_quota_us":
-                            period = [(folder / "cpu.cfs_period_us").read_text()]
-                        if amount.isdigit():
-                            limits.append(max(1, int(amount) // int(period[0] if period else 1)))
+    with suppress(OSError):  # other systems have no control groups, older ones another version
+        path = re.search("^0::/(.*)$", OWN_GROUPS.read_text(encoding="utf-8"), re.M)
+        own = GROUPS / path[1] if path else GROUPS
+        for folder in (own, *own.parents):
+            with suppress(OSError, ValueError):  # a number and its period; or "max", no limit
+                amount, *period = map(int, (folder / file).read_text().split())
+                limits.append(max(1, amount // (period or [1])[0]))
     return limits
 
 
-def _allowed() -> tuple[str, ...]:
-    """Return the features that oneDNN may use; a name that it does not know allows all."""
-    name = os.environ.get("ONEDNN_MAX_CPU_ISA") or os.environ.get("DNNL_MAX_CPU_ISA") or ""
-    if name.upper() not in ISAS:
-        return FEATURES
-    newest = ISAS.index(name.upper())
-    return tuple(f for f, first in FIRST.items() if ISAS.index(first) <= newest)
-
-
 def _cpu() -> tuple[str, set[str]]:
-    info = Path("/proc/cpuinfo")
-    if not info.exists():
-        return platform.processor() or platform.machine(), set()
-    fields = {}
-    for line in info.read_text(encoding="utf-8").splitlines():
-        key, _, value = line.partition(":")
-        fields.setdefault(key.strip(), value.strip())
-    name = fields.get("model name", platform.machine())
-    return name, set(fields.get("flags", "").split())
+    """Return the processor's name and its flags."""
+    with suppress(OSError):
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+        fields = dict(re.findall(r"^(model name|flags)\s*: (.*)$", text, re.M))
+        return fields.get("model name", platform.machine()), set(fields.get("flags", "").split())
+    return platform.processor() or platform.machine(), set()
 
 
 def _gpus() -> tuple[str, ...]:
-    command = shutil.which("nvidia-smi")
-    if command is None:
-        return ()
-    query = [command, "--query-gpu=name", "--format=csv,noheader"]
-    try:
+    query = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+    with suppress(OSError, subprocess.SubprocessError):
         listed = subprocess.run(query, capture_output=True, text=True, timeout=10, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return ()
-    return tuple(line.strip() for line in listed.stdout.splitlines() if line.strip())
+        return tuple(line.strip() for line in listed.stdout.splitlines() if line.strip())
+    return ()
 
 
 def usable_gpus() -> list[dict[str, Any]]:

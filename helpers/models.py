@@ -8,8 +8,8 @@ Each is built for a ``Dataset``, ``build_cnn(data)``, or for a shape and a numbe
 ``build_cnn((28, 28), 10)``.
 """
 
+import itertools
 from collections.abc import Sequence
-from itertools import count
 from typing import Any
 
 import keras
@@ -23,97 +23,78 @@ from helpers.errors import CourseError, nearest
 hardware.prepare()
 
 CELLS = {"lstm": layers.LSTM, "gru": layers.GRU, "simple": layers.SimpleRNN}
+Sample = Dataset | StreamingDataset | Sequence[int]
 
 
-class _Maker:
-    """Make layers that share one regularization, each with a seed of its own."""
+class _Stack:
+    """Layers of a network that grows: they share a penalty, and each gets a seed of its own."""
 
-    def __init__(self, seed: int | None, l1: float, l2: float) -> None:
-        self._seeds = None if seed is None else count(1000 * seed)
-        self._penalty = {"l1": l1, "l2": l2} if l1 or l2 else None
-
-    def seed(self) -> int | None:
-        return None if self._seeds is None else next(self._seeds)
+    def __init__(
+        self, sample: Sample, class_count: int | None, rescale: bool | None, images: bool,
+        seed: int | None, l1: float = 0.0, l2: float = 0.0, batch_normalization: bool = False,
+    ) -> None:  # fmt: skip
+        if isinstance(sample, Dataset | StreamingDataset):
+            self.shape, class_count = sample.input_shape, class_count or len(sample.class_names)
+            scale = sample.input_dtype == np.uint8
+        else:
+            self.shape, scale = tuple(sample), images and len(sample) > 1
+        if not self.shape or not all(isinstance(n, int) and n > 0 for n in self.shape):
+            raise CourseError(
+                f"input_shape is {self.shape!r}; expected the shape of one sample, such as (28, 28)"
+            )
+        if class_count is None or class_count < 2:
+            raise CourseError(f"class_count is {class_count}; expected at least 2")
+        self.class_count, self._normalized = class_count, batch_normalization
+        self.seeds = itertools.repeat(None) if seed is None else itertools.count(1000 * seed)
+        self._penalty = (l1, l2)
+        self.layers = [keras.Input(self.shape)]
+        if scale if rescale is None else rescale:
+            self.layers.append(layers.Rescaling(1 / 255))
 
     def weights(self) -> dict[str, Any]:
         """Return the arguments of every layer with weights."""
-        penalty = None if self._penalty is None else keras.regularizers.L1L2(**self._penalty)
-        start = keras.initializers.GlorotUniform(seed=self.seed())
+        penalty = keras.regularizers.L1L2(*self._penalty) if any(self._penalty) else None
+        start = keras.initializers.GlorotUniform(seed=next(self.seeds))
         return {"kernel_initializer": start, "kernel_regularizer": penalty}
 
-    def dropout(self, rate: float) -> list[keras.Layer]:
-        return [layers.Dropout(rate, seed=self.seed())] if rate else []
+    def add(self, kind: type[keras.Layer], *form: int, activation: str) -> None:
+        """Add a layer with weights, and a normalization before its activation where it is asked."""
+        if not self._normalized:
+            self.layers.append(kind(*form, activation=activation, **self.weights()))
+            return
+        # The normalization has an offset of its own, so a bias would be one too many.
+        axis = 1 if kind is layers.Conv2D and _channels_first() else -1
+        self.layers += [
+            kind(*form, use_bias=False, **self.weights()),
+            layers.BatchNormalization(axis=axis),
+            layers.Activation(activation),
+        ]
 
-    def dense(self, units: int, activation: str, batch_normalization: bool) -> list[keras.Layer]:
-        return _activated(layers.Dense, (units,), activation, batch_normalization, self.weights())
+    def drop(self, rate: float) -> None:
+        """Add a dropout, if there is to be one."""
+        self.layers += [layers.Dropout(rate, seed=next(self.seeds))] if rate else []
 
-    def convolution(
-        self, filters: int, kernel_size: int, activation: str, batch_normalization: bool
-    ) -> list[keras.Layer]:
-        shape = (filters, kernel_size)
-        return _activated(layers.Conv2D, shape, activation, batch_normalization, self.weights())
+    def end(self, name: str) -> keras.Sequential:
+        """Return the network, which ends in a probability for each class."""
+        output = layers.Dense(self.class_count, activation="softmax", **self.weights())
+        return keras.Sequential([*self.layers, output], name=name)
 
-    def output(self, class_count: int) -> keras.Layer:
-        return layers.Dense(class_count, activation="softmax", **self.weights())
-
-
-def _activated(
-    kind: type[keras.Layer],
-    shape: tuple[int, ...],
-    activation: str,
-    batch_normalization: bool,
-    weights: dict[str, Any],
-) -> list[keras.Layer]:
-    if not batch_normalization:
-        return [kind(*shape, activation=activation, **weights)]
-    # The normalization has an offset of its own, so a bias would be one too many.
-    axis = 1 if kind is layers.Conv2D and _channels_first() else -1
-    return [
-        kind(*shape, use_bias=False, **weights),
-        layers.BatchNormalization(axis=axis),
-        layers.Activation(activation),
-    ]
+    def see_pixels(self) -> None:
+        """Bring an image of a Dataset into the layout of a convolution."""
+        shape, first = self.shape, _channels_first()
+        if len(shape) == 2:
+            self.layers.append(layers.Reshape((1, *shape) if first else (*shape, 1)))
+        elif len(shape) != 3:
+            raise CourseError(
+                f"input_shape is {shape}; a convolution expects images: (height, width) or "
+                "(height, width, channels)"
+            )
+        elif first and shape[-1] in (1, 3) and shape[0] not in (1, 3):
+            self.layers.append(layers.Permute((3, 1, 2)))
 
 
 def _channels_first() -> bool:
     return keras.config.image_data_format() == "channels_first"
-
-
-def _pixels(input_shape: tuple[int, ...]) -> list[keras.Layer]:
-    """Return the layers that bring an image of a Dataset into the layout of a convolution."""
-    if len(input_shape) == 2:
-        shape = (1, *input_shape) if _channels_first() else (*input_shape, 1)
-        return [layers.Reshape(shape)]
-    if len(input_shape) != 3:
-        raise CourseError(
-            f"input_shape is {tuple(input_shape)}; a convolution expects images: (height, width) "
-            "or (height, width, channels)"
-        )
-    if _channels_first() and input_shape[-1] in (1, 3) and input_shape[0] not in (1, 3):
-        return [layers.Permute((3, 1, 2))]
-    return []
-
-
-Sample = Dataset | StreamingDataset | Sequence[int]
-
-
-def _begin(
-    sample: Sample, class_count: int | None, rescale: bool | None, *, images: bool
-) -> tuple[tuple[int, ...], int, list[keras.Layer]]:
-    """Return the shape of a sample, the number of classes, and the layers that come first."""
-    if isinstance(sample, Dataset | StreamingDataset):
-        shape, class_count = sample.input_shape, class_count or len(sample.class_names)
-        bytes_ = sample.input_dtype == np.uint8
-    else:
-        shape, bytes_ = tuple(sample), images and len(sample) > 1
-    if not shape or not all(isinstance(n, int) and n > 0 for n in shape):
-        raise CourseError(
-            f"input_shape is {shape!r}; expected the shape of one sample, such as (28, 28)"
-        )
-    if class_count is None or class_count < 2:
-        raise CourseError(f"class_count is {class_count}; expected at least 2")
-    scale = bytes_ if rescale is None else rescale
-    return shape, class_count, [keras.Input(shape), *([layers.Rescaling(1 / 255)] if scale else [])]
 
 
 def build_mlp(
@@ -161,13 +142,13 @@ def build_mlp(
     CourseError
         For a shape or a number of classes that makes no network.
     """
-    shape, class_count, stack = _begin(input_shape, class_count, rescale, images=True)
-    make = _Maker(seed, l1, l2)
-    if len(shape) > 1:
-        stack.append(layers.Flatten())
+    stack = _Stack(input_shape, class_count, rescale, True, seed, l1, l2, batch_normalization)
+    if len(stack.shape) > 1:
+        stack.layers.append(layers.Flatten())
     for units in hidden:
-        stack += make.dense(units, activation, batch_normalization) + make.dropout(dropout)
-    return keras.Sequential([*stack, make.output(class_count)], name="mlp")
+        stack.add(layers.Dense, units, activation=activation)
+        stack.drop(dropout)
+    return stack.end("mlp")
 
 
 def build_cnn(
@@ -213,26 +194,23 @@ def build_cnn(
     CourseError
         If the images have another number of axes, or are too small for the blocks.
     """
-    shape, class_count, stack = _begin(input_shape, class_count, rescale, images=True)
-    make = _Maker(seed, l1, l2)
-    stack += _pixels(shape)
+    stack = _Stack(input_shape, class_count, rescale, True, seed, l1, l2, batch_normalization)
+    stack.see_pixels()
     for block in blocks:
         for filters in block:
-            stack += make.convolution(filters, kernel_size, activation, batch_normalization)
-        stack.append(layers.MaxPooling2D(2))
-    stack += [*make.dropout(dropout[0]), layers.Flatten()]
-    stack += [*make.dense(dense, activation, batch_normalization), *make.dropout(dropout[1])]
+            stack.add(layers.Conv2D, filters, kernel_size, activation=activation)
+        stack.layers.append(layers.MaxPooling2D(2))
+    stack.drop(dropout[0])
+    stack.layers.append(layers.Flatten())
+    stack.add(layers.Dense, dense, activation=activation)
+    stack.drop(dropout[1])
     try:
-        return keras.Sequential([*stack, make.output(class_count)], name="cnn")
+        return stack.end("cnn")
     except ValueError as error:
         raise CourseError(
-            f"Images of shape {shape} are too small for blocks={blocks!r}: every convolution takes "
-            f"{kernel_size - 1} pixels off, every block halves the rest ({_first_line(error)})"
+            f"Images of shape {stack.shape} are too small for blocks={blocks!r}: every convolution "
+            f"takes {kernel_size - 1} pixels off, every block halves the rest"
         ) from error
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0]
 
 
 def build_rnn(
@@ -281,24 +259,20 @@ def build_rnn(
     CourseError
         For an unknown cell, or a shape that is not ``(steps, features)``.
     """
-    shape, class_count, stack = _begin(input_shape, class_count, rescale, images=False)
-    make = _Maker(seed, l1, l2)
+    stack = _Stack(input_shape, class_count, rescale, False, seed, l1, l2)
     if cell not in CELLS:
         raise CourseError(f"cell is {cell!r}; expected {', '.join(CELLS)}.{nearest(cell, CELLS)}")
-    if len(shape) != 2:
+    if len(stack.shape) != 2:
         raise CourseError(
-            f"input_shape is {shape}; a recurrent network expects (steps, features): of a colour "
-            "image (h, w, 3), use x.reshape(n, h, w * 3)"
+            f"input_shape is {stack.shape}; a recurrent network expects (steps, features): of a "
+            "colour image (h, w, 3), use x.reshape(n, h, w * 3)"
         )
-    recurrent = CELLS[cell](
-        units,
-        activation=activation,
-        recurrent_initializer=keras.initializers.Orthogonal(seed=make.seed()),
-        **make.weights(),
-    )
-    reader = layers.Bidirectional(recurrent) if bidirectional else recurrent
-    stack += [reader, *make.dropout(dropout), make.output(class_count)]
-    return keras.Sequential(stack, name=cell if cell != "simple" else "simple_rnn")
+    start = keras.initializers.Orthogonal(seed=next(stack.seeds))
+    options = {"activation": activation, "recurrent_initializer": start} | stack.weights()
+    recurrent = CELLS[cell](units, **options)
+    stack.layers.append(layers.Bidirectional(recurrent) if bidirectional else recurrent)
+    stack.drop(dropout)
+    return stack.end(cell if cell != "simple" else "simple_rnn")
 
 
 def build_photo_classifier(
@@ -318,11 +292,12 @@ def build_photo_classifier(
     input_shape, class_count, rescale, seed
         As in ``build_cnn``.
     """
-    shape, class_count, (inputs, *first) = _begin(input_shape, class_count, rescale, images=True)
-    make, x = _Maker(seed, 0.0, 0.0), inputs
-    for layer in [*first, *_pixels(shape)]:
+    stack = _Stack(input_shape, class_count, rescale, True, seed)
+    stack.see_pixels()
+    stack.add(layers.Conv2D, 32, 3, activation="relu")
+    stack.layers += [layers.MaxPooling2D(2), layers.Flatten()]
+    stack.add(layers.Dense, stack.class_count, activation="softmax")
+    x = inputs = stack.layers[0]
+    for layer in stack.layers[1:]:
         x = layer(x)
-    x = layers.Conv2D(32, 3, activation="relu", **make.weights())(x)
-    x = layers.MaxPooling2D(2)(x)
-    x = layers.Flatten()(x)
-    return keras.Model(inputs, make.output(class_count)(x), name="photo_classifier")
+    return keras.Model(inputs, x, name="photo_classifier")

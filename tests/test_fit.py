@@ -9,7 +9,7 @@ import os
 import grid
 import pytest
 
-from helpers import dropout
+from helpers import layers
 
 FAULTS = "COURSE_FAULTS" in os.environ
 COVERING = grid.covering()
@@ -19,7 +19,7 @@ CASES = [*COVERING, *grid.drawn(500, seed=1)] if FAULTS else COVERING[:60]
 
 @pytest.mark.parametrize("number", range(len(CASES)), ids=lambda n: grid.named(CASES[n]))
 def test_same_as_fit(number, tmp_path, monkeypatch):
-    monkeypatch.setattr(dropout, "_can_be_quick", lambda layer: False)
+    monkeypatch.setattr(layers, "_can_be_quick", lambda layer: False)
     case = CASES[number]
     theirs = grid.trained(case, "fit", tmp_path / "fit")
     # XLA compiles for seconds, most of all the scattered update of an Embedding.

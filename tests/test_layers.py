@@ -10,7 +10,6 @@ from helpers.layers import (
     output_activation,
     output_layers,
     seed_generators,
-    variables_by_path,
 )
 from helpers.models import build_mlp, build_rnn
 from helpers.preprocessing import augmentation
@@ -72,12 +71,6 @@ def test_what_an_operation_or_a_subclass_gives_is_not_known():
 def test_activation_of_the_output(name):
     model = keras.Sequential([keras.Input((4,)), layers.Dense(3, activation=name)])
     assert output_activation(model) == (name or "")
-
-
-def test_paths_of_variables_are_the_same_for_every_model_that_is_built_alike():
-    paths = [list(variables_by_path(model=build_mlp((4,), 3, hidden=(5, 5)))) for _ in range(2)]
-    assert paths[0] == paths[1]
-    assert len(set(paths[0])) == 6
 
 
 def test_descriptions_hold_no_address_and_no_counter():

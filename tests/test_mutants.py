@@ -20,9 +20,9 @@ MUTANTS = {
         "model.compute_loss(x, y, predicted, weight,",
         "model.compute_loss(x, y, predicted, None,",
     ),
-    "dropout off": ("dropout.py", "    if not training:", "    if True:"),
+    "dropout off": ("layers.py", "    if not training:", "    if True:"),
     "the order of an epoch repeated": (
-        "training/batches.py",
+        "training/data.py",
         "seed, rows = [self._seed, epoch + 1]",
         "seed, rows = [self._seed, 1]",
     ),

@@ -15,36 +15,27 @@ from helpers.training.data import NAMES, Task, TrainingError, leaves
 HOOKS = [f"on_{kind}batch_{end}" for kind in ("train_", "test_", "") for end in ("begin", "end")]
 
 
-def listed(callbacks: Any) -> list[Callback]:
-    """Return callbacks as a list: one alone, several, or a ``CallbackList``."""
-    return keras.tree.flatten(getattr(callbacks, "callbacks", callbacks or []))
-
-
 def wants_batches(callback: Callback) -> bool:
     """Tell whether a callback looks at single batches."""
     by_epoch = {ModelCheckpoint: "save_freq", TensorBoard: "update_freq"}
     if type(callback) in by_epoch:
         return getattr(callback, by_epoch[type(callback)]) != "epoch"
-    own = (getattr(getattr(callback, name), "__func__", None) for name in HOOKS)
-    return any(a is not getattr(Callback, name) for a, name in zip(own, HOOKS, strict=True))
+    # A LambdaCallback has its functions as attributes, other classes have methods.
+    kind = type(callback)
+    return any(h in vars(callback) or getattr(kind, h) is not getattr(Callback, h) for h in HOOKS)
 
 
 class Watch(Callback):
     """A row and a line for each epoch; an error that names the step which gave no finite number."""
 
     def __init__(
-        self,
-        task: Task,
-        batch_size: int | None,
-        epochs: int,
-        callbacks: list[Callback],
-        shown: bool,
+        self, task: Task, batch_size: int | None, bar: EpochProgress, others: list[Callback]
     ) -> None:
         super().__init__()
-        self.bar, self.rows, self.epoch = EpochProgress(epochs, shown=shown), [], 0
-        self._task, self._batch_size = task, batch_size
+        self.rows: list[dict[str, Any]] = []
+        self.epoch, self.bar, self._task, self._batch_size = 0, bar, task, batch_size
         # Who passes TerminateOnNaN wants the training to end, and no error.
-        self._calm = any(isinstance(callback, TerminateOnNaN) for callback in callbacks)
+        self._calm = any(isinstance(callback, TerminateOnNaN) for callback in others)
         self._step, self._bad = (tf.Variable(0, trainable=False) for _ in range(2))
         self._calls: list[tuple[int, float]] = []  # steps and seconds of each
 
@@ -108,8 +99,4 @@ class Watch(Callback):
 
 
 def _numbers(logs: dict[str, Any]) -> dict[str, float]:
-    return {
-        name: float(value)
-        for name, value in logs.items()
-        if isinstance(value, int | float | np.number)
-    }
+    return {k: float(v) for k, v in logs.items() if isinstance(v, int | float | np.number)}

@@ -1,7 +1,6 @@
 """``train``: what is prepared for Keras's ``fit``, and what is put right after it."""
 
 import math
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,14 +12,13 @@ import pandas as pd
 import tensorflow as tf
 
 from helpers.layers import seed_layers
-from helpers.training import checks, objective
-from helpers.training.batches import Rows, as_stream, augmenter, wound_forward
-from helpers.training.callbacks import Watch, listed, wants_batches
+from helpers.live import EpochProgress
+from helpers.training import data as inputs
+from helpers.training import objective, step
+from helpers.training.callbacks import Watch, wants_batches
 from helpers.training.checkpoint import Checkpoint
-from helpers.training.data import TrainingError, make_task
 from helpers.training.planning import Plan, steps_in_a_call
 from helpers.training.planning import plan as make_plan
-from helpers.training.step import build, build_metrics, fitting, has_own_step, own_steps
 
 
 @dataclass(frozen=True)
@@ -125,42 +123,37 @@ def train(
     CheckpointError
         If the checkpoint is damaged or belongs to another training.
     """
-    callbacks = listed(callbacks)
+    callbacks = keras.tree.flatten(getattr(callbacks, "callbacks", callbacks or []))
     numbers = {"epochs": epochs, "batch_size": batch_size, "early_stopping": early_stopping}
     numbers |= {"steps_per_epoch": steps_per_epoch, "validation_steps": validation_steps}
-    checks.arguments(model, callbacks, numbers, unknown)
-    task = make_task(data, validation_split, validation_data, seed)
-    checks.streams(task, batch_size, steps_per_epoch, validation_steps, checkpoint)
+    inputs.check_arguments(model, callbacks, numbers, unknown)
+    task = inputs.make_task(data, validation_split, validation_data, seed)
+    inputs.check_streams(task, batch_size, steps_per_epoch, validation_steps, checkpoint)
     batch_size = None if task.is_stream else batch_size or 128
-    build(model, task, batch_size)
+    step.build(model, task, batch_size)
     loss = objective.default_loss(model, task) if loss is None else loss
     metrics = objective.default_metrics(loss) if metrics is None else metrics
-    checks.labels(model, loss, task)
-    checks.scale(model, task)
-    weighted, class_weights = objective.weighted_by_class(class_weight, model, task)
+    objective.check_labels(model, loss, task)
+    objective.check_scale(model, task)
+    weigh = objective.class_weigher(class_weight, model)
     steps = steps_per_epoch or task.steps(batch_size)
     plan = plan or make_plan(model, precision=precision, xla=xla, steps_per_epoch=steps, loss=loss)
     if early_stopping is not None:
         watched = "loss" if task.validation is None else "val_loss"
         stop = keras.callbacks.EarlyStopping(watched, 0, early_stopping, restore_best_weights=True)
         callbacks.append(stop)
-    rows, source = None, weighted
-    if not task.is_stream and steps_per_epoch is not None:
-        source = as_stream(weighted, batch_size, seed)
-    elif not task.is_stream:
-        rows = Rows(weighted, batch_size, plan.device, seed)
-        source = rows.numbers()
-    watch = Watch(task, batch_size, epochs, callbacks, shown=progress)
+    rows = None if task.is_stream else inputs.Rows(task.train, batch_size, plan.device, seed)
+    watch = Watch(task, batch_size, EpochProgress(epochs, shown=progress), callbacks)
     watch.bar.note(str(plan))
-    with fitting(model):
+    with step.fitting(model):
         model.compile(
             objective.build_optimizer(optimizer, learning_rate, plan.precision), loss=loss,
-            metrics=metrics, jit_compile=has_own_step(model) and plan.xla == "step",
+            metrics=metrics, jit_compile=step.has_own_step(model) and plan.xla == "step",
             run_eagerly=model.run_eagerly,
         )  # fmt: skip
     if model.built:
         model.optimizer.build(model.trainable_variables)
-        build_metrics(model, task, metrics)
+        step.build_metrics(model, task, metrics)
     seed_layers(model, seed)
     seed_layers(augmentation, seed + 1)
     hooks, first = [*([rows] if rows else []), *callbacks, watch], 0
@@ -172,24 +165,27 @@ def train(
             "class_weight": class_weight, "augmentation": augmentation,
             "precision": plan.precision, "xla": plan.xla,
         }  # fmt: skip
-        owners = {"model": model, "optimizer": model.optimizer, "change": augmentation}
-        hooks.append(saved := Checkpoint(checkpoint, about, owners, callbacks, watch.rows))
+        owners = (model, model.optimizer, augmentation)
+        changing = [v for owner in owners for v in getattr(owner, "variables", ())]
+        hooks.append(saved := Checkpoint(checkpoint, about, changing, callbacks, watch.rows))
         first = saved.read(epochs)
-        source = source if rows else wound_forward(source, first, steps_per_epoch)
+    source = rows.numbers() if rows else task.train
+    if first and not rows:
+        source = inputs.wound_forward(task.train, first, steps_per_epoch)
     a_call = plan.steps_per_execution or steps_in_a_call(model, batch_size or 32, plan.on_gpu)
     # fit takes whole calls only: where it is told how many steps, they have to come out even.
     if even := math.gcd(steps_per_epoch or 0, validation_steps or 0):
         a_call = max(n for n in range(1, a_call + 1) if even % n == 0)
     if any(map(wants_batches, callbacks)):
         a_call = 1
-    steps_of_ours = own_steps(model, plan, rows, augmenter(augmentation), watch)
-    with _explained(watch, batch_size, steps), steps_of_ours:
+    change = inputs.augmenter(augmentation) if augmentation else None
+    with _explained(watch, batch_size), step.own_steps(model, plan, rows, change, weigh, watch):
         # Set here and not by compile, which a saved model would keep.
         model.steps_per_execution = min(a_call, steps or a_call)
         model.fit(
             source, epochs=epochs, initial_epoch=first, verbose=0, callbacks=hooks, shuffle=False,
-            class_weight=class_weights, steps_per_epoch=steps_per_epoch,
-            validation_data=task.validation, validation_steps=validation_steps,
+            steps_per_epoch=steps_per_epoch, validation_data=task.validation,
+            validation_steps=validation_steps,
             validation_batch_size=batch_size if isinstance(task.validation, tuple) else None,
         )  # fmt: skip
     history = pd.DataFrame(watch.rows, pd.RangeIndex(1, len(watch.rows) + 1, name="epoch"))
@@ -197,22 +193,20 @@ def train(
 
 
 @contextmanager
-def _explained(watch: Watch, batch_size: int | None, steps: int | None) -> Iterator[None]:
+def _explained(watch: Watch, batch_size: int | None) -> Iterator[None]:
     """Say in one line why a training ended early, and what to do."""
     try:
-        with warnings.catch_warnings():
-            if steps is None:  # Keras warns of every stream whose length it does not know
-                warnings.filterwarnings("ignore", "Your input ran out of data")
-            yield
+        yield
     except (tf.errors.ResourceExhaustedError, MemoryError) as error:
-        raise TrainingError(
+        raise inputs.TrainingError(
             f"Out of memory in epoch {watch.epoch}, with {batch_size or 'some'} samples a step: "
             f"pass batch_size={max(1, (batch_size or 2) // 2)}, and an optimizer with gradient_"
             "accumulation_steps=2, such as keras.optimizers.Adam(gradient_accumulation_steps=2)"
         ) from error
     except tf.errors.OpError as error:
-        said = " ".join(error.message.split())[:300]
-        raise TrainingError(f"A step failed in epoch {watch.epoch}: {said}") from error
+        raise inputs.TrainingError(
+            f"A step failed in epoch {watch.epoch}: {step.one_line(error)}"
+        ) from error
     except KeyboardInterrupt:
         raise KeyboardInterrupt(
             f"Interrupted in epoch {watch.epoch}: the model has the weights of its last step; a "

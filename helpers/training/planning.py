@@ -2,7 +2,6 @@
 
 import math
 import os
-import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,14 +10,9 @@ from keras import layers
 
 from helpers.errors import CourseError, nearest
 from helpers.hardware import Hardware, detect, usable_gpus
-from helpers.layers import flat_layers, loss_name, output_layers, seed_generators
+from helpers.layers import flat_layers, loss_name, output_layers
 
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
-CROSSENTROPIES = [
-    f"{kind}_crossentropy" for kind in ("binary", "categorical", "sparse_categorical")
-]
-# Losses that look at each sample alone.
-PER_SAMPLE = (*CROSSENTROPIES, "mean_squared_error", "mean_absolute_error", "hinge", "huber")
 # What XLA compiles: nothing, the update of the weights, or the gradients too.
 XLA = ("none", "update", "step")
 # Where a processor has these, TensorFlow gives such numbers to oneDNN, and crashes if that may not
@@ -27,6 +21,19 @@ NEEDED = {"mixed_bfloat16": "avx512f", "mixed_float16": "avx512_fp16"}
 STEPS_WORTH_COMPILING = 200  # in an epoch; five such epochs save what compiling an LSTM takes
 # Between two looks at the progress bar: a quarter of a second on two cores.
 MULTIPLICATIONS_A_CALL = {"CPU": 1e10, "GPU": 1e12}
+# Layers of Keras whose shards give what the whole batch gives: they look at each sample alone, and
+# share no state, for which they would wait; unless something of the second line is set.
+ALONE = (
+    "InputLayer", "Rescaling", "Reshape", "Permute", "Flatten", "Dense", "Embedding", "Activation",
+    "Softmax", "Concatenate", "Add", "LayerNormalization", "LSTM", "LSTMCell", "GRU", "GRUCell",
+    "SimpleRNN", "SimpleRNNCell", "Bidirectional", "TimeDistributed", "GlobalMaxPooling1D",
+    "GlobalAveragePooling1D", "Sequential", "Functional",
+)  # fmt: skip
+NOT_ALONE = ("dropout", "recurrent_dropout", "mask_zero", "stateful", "activity_regularizer")
+LOSSES_ALONE = (
+    "binary_crossentropy", "categorical_crossentropy", "sparse_categorical_crossentropy",
+    "mean_squared_error", "mean_absolute_error", "hinge", "huber",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -106,30 +113,22 @@ def plan(
         if value not in (known := ("auto", *known)):
             hint = nearest(str(value), known)
             raise CourseError(f"{name} is {value!r}; expected one of {', '.join(known)}.{hint}")
-    if "TF_CONFIG" in os.environ:
-        said = "TF_CONFIG is set, but train computes on this machine alone: docs/several_devices.md"
-        warnings.warn(said, stacklevel=2)
-    machine, traits = machine or detect(), _traits(model)
-    device, why_device, gpu = _choose_device(machine)
-    why_precision = why_xla = ""
-    if precision == "auto":
-        precision, why_precision = _choose_precision(traits, gpu, machine)
-    elif precision != "float32" and "other outputs" in traits:
+    machine, gpus = machine or detect(), usable_gpus()
+    if gpus:
+        more = f", the first of {len(gpus)} GPUs" * (len(gpus) > 1)
+        device, why = "GPU:0", gpus[0].get("device_name", "GPU") + more
+    elif os.environ.get("COURSE_REQUIRE_GPU") == "1":
         raise CourseError(
-            f"precision={precision!r} needs a model whose outputs are those of layers, so that "
-            "they stay float32; build it with the functional API, or use precision='float32'"
+            "COURSE_REQUIRE_GPU=1, but TensorFlow finds no GPU here; run 'course check', or unset "
+            "COURSE_REQUIRE_GPU to train on the CPU"
         )
-    elif gpu is None and NEEDED.get(precision) in machine.withheld:
-        raise CourseError(
-            f"precision={precision!r} crashes TensorFlow here, as ONEDNN_MAX_CPU_ISA withholds "
-            f"{NEEDED[precision]} from oneDNN: unset that variable, or use precision='float32'"
-        )
-    if xla == "auto":
-        xla, why_xla = _choose_xla(traits, gpu, steps_per_epoch)
-    elif xla == "step" and "no XLA" in traits:
-        raise CourseError("xla='step' cannot compile all layers of the model; expected 'update'")
-    shards = machine.cores if xla == "step" and gpu is None and can_be_sharded(model, loss) else 1
-    reasons = tuple(filter(None, (why_device, why_precision, why_xla)))
+    else:
+        unused = f"TensorFlow cannot use {machine.gpus[0]}" if machine.gpus else "no GPU"
+        device, why = "CPU:0", f"{unused}, {machine.count_cores()}"
+    precision, why_precision = _choose_precision(precision, model, gpus, machine)
+    xla, why_xla = _choose_xla(xla, model, bool(gpus), steps_per_epoch)
+    shards = machine.cores if xla == "step" and not gpus and _can_be_sharded(model, loss) else 1
+    reasons = tuple(filter(None, (why, why_precision, why_xla)))
     return Plan(device, precision, xla, shards, reasons=reasons)
 
 
@@ -156,115 +155,83 @@ def _multiplications(layer: keras.Layer) -> int:
     return layer.count_params() * max(places, default=1)
 
 
-def can_be_sharded(model: keras.Model, loss: Any) -> bool:
+def _has(model: keras.Model, *kinds: str) -> bool:
+    """Tell whether a layer is of a kind by its name, such as ``"Conv"``."""
+    return any(kind in type(layer).__name__ for layer in flat_layers(model) for kind in kinds)
+
+
+def _can_be_sharded(model: keras.Model, loss: Any) -> bool:
     """Tell whether the mean over the shards of a batch is what the whole batch gives.
 
-    It is not where statistics of the batch are used, where a loss divides by what a mask leaves,
-    or where random numbers are drawn: shards that share a state would wait for one another. What
-    other code than Keras's computes cannot be known.
+    Of code that is not Keras's this cannot be known.
     """
-    parts, states = flat_layers(model), {id(g.state) for g in seed_generators(model)}
-    harmful = (
-        "rate",
-        "dropout",
-        "recurrent_dropout",
-        "stddev",
-        "mask_zero",
-        "activity_regularizer",
-    )
-    models = [part for part in (model, *parts) if isinstance(part, keras.Model)]
-    made = [operation for m in models for operation in getattr(m, "operations", ())]
+    parts = [model, *flat_layers(model)]
+    parts += [operation for part in parts for operation in getattr(part, "operations", ())]
+    losses = [part for part in keras.tree.flatten(loss) if part is not None]
+    others = [part for part in losses if not isinstance(part, str)]
     return (
-        all(map(_is_keras, (model, *parts)))
-        and all(isinstance(operation, keras.Layer) for operation in made)
-        and not any(isinstance(part, layers.Masking | layers.Lambda) for part in parts)
-        and not any(getattr(part, name, None) for part in parts for name in harmful)
-        and all(id(v) in states for v in model.non_trainable_variables)
-        and all(map(_is_a_mean, keras.tree.flatten(loss)))
+        all(type(part).__module__.startswith("keras.") for part in parts + others)
+        and all(isinstance(p, keras.Layer) and type(p).__name__ in ALONE for p in parts)
+        and not any(getattr(part, name, None) for part in parts for name in NOT_ALONE)
+        and all(loss_name(part) in LOSSES_ALONE for part in losses)
+        and all(part.reduction == "sum_over_batch_size" for part in others)
+        and all(getattr(part, "ignore_class", None) is None for part in others)
     )
-
-
-def _is_keras(thing: Any) -> bool:
-    return type(thing).__module__.startswith("keras.")
-
-
-def _is_a_mean(loss: Any) -> bool:
-    """Tell whether a loss is Keras's mean over the samples, and looks at each of them alone."""
-    if isinstance(loss, keras.Loss):
-        skips = getattr(loss, "ignore_class", None) is not None
-        if not _is_keras(loss) or loss.reduction != "sum_over_batch_size" or skips:
-            return False
-    elif not isinstance(loss, str):
-        return loss is None
-    return loss_name(loss) in PER_SAMPLE
-
-
-def _choose_device(machine: Hardware) -> tuple[str, str, dict[str, Any] | None]:
-    """Return a device, why, and what TensorFlow tells of it if it is a GPU."""
-    if gpus := usable_gpus():
-        more = f", the first of {len(gpus)} GPUs" * (len(gpus) > 1)
-        return "GPU:0", gpus[0].get("device_name", "GPU") + more, gpus[0]
-    if os.environ.get("COURSE_REQUIRE_GPU") == "1":
-        raise CourseError(
-            "COURSE_REQUIRE_GPU=1, but TensorFlow finds no GPU here; run 'course check', or unset "
-            "COURSE_REQUIRE_GPU to train on the CPU"
-        )
-    unused = f"TensorFlow cannot use {machine.gpus[0]}" if machine.gpus else "no GPU"
-    return "CPU:0", f"{unused}, {machine.count_cores()}", None
-
-
-def _traits(model: keras.Model) -> set[str]:
-    depthwise = (layers.DepthwiseConv1D, layers.DepthwiseConv2D)
-    convolutions = (
-        *(layers.Conv1D, layers.Conv2D, layers.Conv3D, *depthwise),
-        *(layers.Conv1DTranspose, layers.Conv2DTranspose, layers.Conv3DTranspose),
-    )
-    kinds = {"convolutional": convolutions, "depthwise": depthwise, "recurrent": layers.RNN}
-    found, outputs = flat_layers(model), output_layers(model)
-    traits = {trait for trait, kind in kinds.items() if any(isinstance(x, kind) for x in found)}
-    if not all(layer.supports_jit for layer in found):  # those that read text, for instance
-        traits.add("no XLA")
-    if not outputs or not all(isinstance(output, keras.Layer) for output in outputs):
-        traits.add("other outputs")
-    return traits
 
 
 def _choose_precision(
-    traits: set[str], gpu: dict[str, Any] | None, machine: Hardware
+    asked: str, model: keras.Model, gpus: list[dict[str, Any]], machine: Hardware
 ) -> tuple[str, str]:
-    if "other outputs" in traits:
-        return "float32", "float32: the outputs are not those of layers"
-    if gpu is not None:
-        capability = gpu.get("compute_capability")  # NVIDIA's number for what it can do
-        if capability is None:
-            return "float32", "float32: the GPU does not tell what it can do"
-        if capability >= (8, 0):
-            return "mixed_bfloat16", "bfloat16 from compute capability 8.0"
-        if capability >= (7, 0):
-            return "mixed_float16", "float16 with loss scaling from compute capability 7.0"
-        return "float32", f"float32 at compute capability {capability[0]}.{capability[1]}"
-    unit = next((f for f in ("amx_bf16", "avx512_bf16") if f in machine.features), None)
+    outputs = output_layers(model)
+    named = bool(outputs) and all(isinstance(output, keras.Layer) for output in outputs)
+    if asked not in ("auto", "float32") and not named:
+        raise CourseError(
+            f"precision={asked!r} needs a model whose outputs are those of layers, so that "
+            "they stay float32; build it with the functional API, or use precision='float32'"
+        )
+    if not gpus and NEEDED.get(asked) in machine.withheld:
+        raise CourseError(
+            f"precision={asked!r} crashes TensorFlow here, as ONEDNN_MAX_CPU_ISA withholds "
+            f"{NEEDED[asked]} from oneDNN: unset that variable, or use precision='float32'"
+        )
+    units = [f for f in ("amx_bf16", "avx512_bf16") if f in machine.features]
+    # NVIDIA's number for what a GPU can do.
+    able = (gpus[0].get("compute_capability") or (0, 0)) if gpus else (0, 0)
     # Only convolutions gain: for the matrices of dense and recurrent networks of this size the
     # conversions cost more than they save (LSTM: 30,000 images/s against 33,000, 2 cores).
     # Depthwise convolutions are no matrix products: MobileNet lost a third (780 to 490 images/s).
-    if unit and "convolutional" in traits and "depthwise" not in traits:
-        return "mixed_bfloat16", f"bfloat16: convolutions on {unit}"
-    return "float32", "float32: no " + ("gain from less here" if unit else "unit for bfloat16")
+    gains = units and _has(model, "Conv") and not _has(model, "Depthwise", "Separable")
+    choices = [
+        (asked != "auto", asked, ""),
+        (not named, "float32", "float32: the outputs are not those of layers"),
+        (able >= (8, 0), "mixed_bfloat16", "bfloat16 from compute capability 8.0"),
+        (able >= (7, 0), "mixed_float16", "float16 with loss scaling from compute capability 7.0"),
+        (able > (0, 0), "float32", f"float32 at compute capability {able[0]}.{able[1]}"),
+        (gpus, "float32", "float32: the GPU does not tell what it can do"),
+        (gains, "mixed_bfloat16", f"bfloat16: convolutions on {(*units, '')[0]}"),
+        (units, "float32", "float32: no gain from less here"),
+        (True, "float32", "float32: no unit for bfloat16"),
+    ]
+    return next((precision, why) for applies, precision, why in choices if applies)
 
 
-def _choose_xla(
-    traits: set[str], gpu: dict[str, Any] | None, steps_per_epoch: int | None
-) -> tuple[str, str]:
-    # Compiling takes 0.5–2 s on a CPU, and saves 1–5 ms a step. Epochs do not count: a training
-    # that is resumed with more of them is to compute as before.
-    if gpu is None and steps_per_epoch is not None and steps_per_epoch < STEPS_WORTH_COMPILING:
-        return "none", f"XLA is not worth compiling for {steps_per_epoch} steps an epoch"
-    if "no XLA" in traits:
-        return "update", "XLA does not know all layers"
-    if gpu is not None:
-        return "step", "XLA fuses the step on a GPU"
-    # A convolution compiled by XLA for the CPU is eight times slower than oneDNN's; a time loop is
-    # twice as fast; of a dense network only the update gains (images/s: 138,000 against 107,000).
-    if "recurrent" in traits and "convolutional" not in traits:
-        return "step", "XLA unties the time loop"
-    return "update", "oneDNN computes the gradients"
+def _choose_xla(asked: str, model: keras.Model, on_gpu: bool, steps: int | None) -> tuple[str, str]:
+    parts = flat_layers(model)
+    known = all(layer.supports_jit for layer in parts)  # those that read text are not, for instance
+    if asked == "step" and not known:
+        raise CourseError("xla='step' cannot compile all layers of the model; expected 'update'")
+    few = steps is not None and steps < STEPS_WORTH_COMPILING
+    recurrent = any(isinstance(layer, layers.RNN) for layer in parts)
+    choices = [
+        (asked != "auto", asked, ""),
+        # Compiling takes 0.5–2 s on a CPU, and saves 1–5 ms a step. Epochs do not count: a training
+        # that is resumed with more of them is to compute as before.
+        (few and not on_gpu, "none", f"XLA is not worth compiling for {steps} steps an epoch"),
+        (not known, "update", "XLA does not know all layers"),
+        (on_gpu, "step", "XLA fuses the step on a GPU"),
+        # A convolution compiled by XLA for the CPU is eight times slower than oneDNN's; a time loop
+        # is twice as fast; of a dense network only the update gains (images/s: 138,000 to 107,000).
+        (recurrent and not _has(model, "Conv"), "step", "XLA unties the time loop"),
+        (True, "update", "oneDNN computes the gradients"),
+    ]
+    return next((xla, why) for applies, xla, why in choices if applies)

@@ -2,7 +2,7 @@
 
 import re
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from inspect import signature
@@ -11,9 +11,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from helpers.dropout import quick_dropout
-from helpers.layers import in_precision, loss_name
-from helpers.training.data import Task, TrainingError, count_samples, each, first, leaves, unpack
+from helpers.layers import in_precision, loss_name, quick_dropout
+from helpers.training.data import Task, TrainingError, each, first, leaves, over
 from helpers.training.planning import Plan
 
 by_xla = partial(tf.function, autograph=False, jit_compile=True)
@@ -57,30 +56,25 @@ def gradient_step(model: keras.Model, plan: Plan) -> Callable[..., dict[str, Any
 def in_shards(gradients: Callable[..., Any], most: int) -> Callable[..., Any]:
     """Let equal parts of a batch be computed side by side, one on each core, and averaged."""
 
+    def mean(parts: tuple[Any, ...]) -> Any:
+        if isinstance(parts[0], tf.IndexedSlices):  # of an Embedding, whose update stays sparse
+            pairs = zip(*((part.values, part.indices) for part in parts), strict=True)
+            values, indices = (tf.concat(pieces, 0) for pieces in pairs)
+            return tf.IndexedSlices(values / len(parts), indices, parts[0].dense_shape)
+        return None if parts[0] is None else tf.add_n(parts) / len(parts)
+
     def side_by_side(*batch: Any) -> Any:
         rows = first(batch).shape[0] or 1
         counts = range(1, min(most, rows // MIN_SHARD) + 1)
         count = max((n for n in counts if rows % n == 0), default=1)
         if count == 1:
             return gradients(*batch)
-        parts = (
-            each(lambda a, k=k: a if a is None else tf.split(a, count)[k], batch)
-            for k in range(count)
-        )
+        parts = (over(lambda a, k=k: tf.split(a, count)[k], batch) for k in range(count))
         losses, predicted, slopes = zip(*(gradients(*part) for part in parts), strict=True)
         slopes = [mean(parts) for parts in zip(*slopes, strict=True)]
         return mean(losses), each(lambda *p: tf.concat(p, 0), *predicted), slopes
 
     return side_by_side
-
-
-def mean(parts: Sequence[Any]) -> Any:
-    """Return the mean of the shards' losses, or of their gradients of one variable."""
-    if isinstance(parts[0], tf.IndexedSlices):  # of an Embedding, whose update depends on the form
-        joined = (tf.concat([getattr(p, a) for p in parts], 0) for a in ("values", "indices"))
-        values, indices = joined
-        return tf.IndexedSlices(values / len(parts), indices, parts[0].dense_shape)
-    return None if parts[0] is None else tf.add_n(parts) / len(parts)
 
 
 def has_own_step(model: keras.Model) -> bool:
@@ -91,18 +85,22 @@ def has_own_step(model: keras.Model) -> bool:
 
 @contextmanager
 def own_steps(
-    model: keras.Model, plan: Plan, rows: Any, augment: Callable[..., Any] | None, watch: Any
-) -> Iterator[None]:
+    model: keras.Model, plan: Plan, rows: Any, change: Callable[..., Any] | None,
+    weigh: Callable[..., Any] | None, watch: Any,
+) -> Iterator[None]:  # fmt: skip
     """Let ``fit`` take our steps while this lasts: of batches by number, and as the plan says."""
     held = {n: f for n, f in vars(model).items() if n in ("train_step", "test_step")}
     own, test_step = model.train_step, model.test_step
     by_gradient = None if has_own_step(model) else gradient_step(model, plan)
 
     def take(batch: Any, quick: bool = True) -> dict[str, Any]:
-        if not by_gradient and not augment and rows is None:
+        if not (by_gradient or change or weigh or rows):
             return own(batch)
-        x, y, weight = unpack(batch)
-        x = augment(x) if augment else x
+        x, y, weight = keras.utils.unpack_x_y_sample_weight(batch)
+        x = change(x) if change else x
+        if weigh and weight is not None:
+            raise TrainingError("class_weight with weights of samples; multiply them before")
+        weight = weigh(y) if weigh else weight
         if by_gradient:
             return by_gradient(x, y, weight, quick)
         return own(keras.utils.pack_x_y_sample_weight(x, y, weight))
@@ -125,8 +123,7 @@ def own_steps(
         yield
     finally:
         del model.train_step, model.test_step
-        for name, function in held.items():
-            setattr(model, name, function)
+        vars(model).update(held)
         model.steps_per_execution = 1
         # What is traced holds the arrays, and the precision.
         model.train_function = model.test_function = model.predict_function = None
@@ -159,25 +156,6 @@ def fitting(model: keras.Model) -> Iterator[None]:
         ) from error
 
 
-def build_metrics(model: keras.Model, task: Task, metrics: Any) -> None:
-    """Let Keras make the variables of its own metrics: a step that made them is traced twice.
-
-    They see two samples and predictions of zeros, which are forgotten again. (Of one sample the
-    number of samples would look like a number of units.)
-    """
-    given, outputs = leaves(metrics), getattr(model, "outputs", None) or []
-    known = all(isinstance(m, str) or type(m).__module__.startswith("keras.") for m in given)
-    plain = type(model).compute_metrics is keras.Model.compute_metrics
-    usual = given and known and plain and len(outputs) == 1
-    if not usual or task.is_stream or count_samples(task.train) < 2:
-        return
-    x, y, _ = each(lambda a: None if a is None else a[:2], task.batch())
-    zeros = tf.zeros([n or 2 for n in outputs[0].shape], outputs[0].dtype)
-    with suppress(Exception):  # the step itself says what does not fit
-        model.compute_metrics(x, each(tf.constant, y), zeros)
-    model.reset_metrics()
-
-
 def one_line(error: Exception) -> str:
     """Return what an error says, without line breaks and colours."""
     return " ".join(re.sub(r"\x1b\[[0-9;]*m", "", str(error)).split())[:400]
@@ -201,3 +179,22 @@ def build(model: keras.Model, task: Task, batch_size: int | None) -> None:
 
     with fitting(model):
         model(each(form, x))
+
+
+def build_metrics(model: keras.Model, task: Task, metrics: Any) -> None:
+    """Let Keras make the variables of its own metrics: a step that made them is traced twice.
+
+    They see two samples and predictions of zeros, which are forgotten again. (Of one sample the
+    number of samples would look like a number of units.)
+    """
+    given, outputs = leaves(metrics), getattr(model, "outputs", None) or []
+    known = all(isinstance(m, str) or type(m).__module__.startswith("keras.") for m in given)
+    plain = type(model).compute_metrics is keras.Model.compute_metrics
+    usual = given and known and plain and len(outputs) == 1
+    if not usual or task.is_stream or len(first(task.train)) < 2:
+        return
+    x, y, _ = over(lambda a: a[:2], task.batch())
+    zeros = tf.zeros([n or 2 for n in outputs[0].shape], outputs[0].dtype)
+    with suppress(Exception):  # the step itself says what does not fit
+        model.compute_metrics(x, each(tf.constant, y), zeros)
+    model.reset_metrics()
