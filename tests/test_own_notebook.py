@@ -151,7 +151,7 @@ def test_settings_are_drawn_from_lists_and_ranges(tmp_path):
 def test_a_grid_from_yaml(tmp_path):
     nb = make_notebook(tmp_path / "nb.ipynb", "rate = 0.1\nname = 'a'\n", "1")
     (tmp_path / "grid.yaml").write_text("rate: [0.1, 0.2]\nname: [a, b]\n")
-    result = course("sweep", nb, "--grid", tmp_path / "grid.yaml", "--dry-run")
+    result = course("sweep", nb, "--grid-file", tmp_path / "grid.yaml", "--dry-run")
     assert "4 runs of nb: 0 are kept, 4 are to run" in result.output
 
 

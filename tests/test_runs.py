@@ -572,7 +572,7 @@ def test_odd_figures_reach_the_page(tmp_path):
     run = run_of(notebook(tmp_path / "a#1.ipynb", "record", parameters="dataset: int = 5"))
     found = {"dataset": "digits", "metrics": {"test_accuracy": None, "test_loss": "none"}}
     (tmp_path / "a#1.html").write_text("executed")
-    write_report([run], [result_of(run, "succeeded", None, **found)], tmp_path)
+    write_report([result_of(run, "succeeded", None, **found)], tmp_path)
     page = tmp_path / "index.html"
     assert 'href="a%231.html"' in page.read_text()
 
@@ -707,14 +707,14 @@ def test_index_tells_a_fallback(tmp_path):
 
     def used(name, **parameters):
         run = run_of(path, parameters)
-        return [run], [result_of(run, "succeeded", None, dataset=name)]
+        return [result_of(run, "succeeded", None, dataset=name)]
 
-    assert find_fallbacks(*used("digits")) == [("mnist", "digits")]
-    write_report(*used("digits"), tmp_path)
+    assert find_fallbacks(used("digits")) == [("mnist", "digits")]
+    write_report(used("digits"), tmp_path)
     page = (tmp_path / "index.html").read_text()
     assert "<b>digits</b> was used instead of <b>mnist</b>" in page
-    assert find_fallbacks(*used("digits", dataset="x/digits.npz")) == []
-    assert find_fallbacks(*used("photos.v2", dataset="x/photos.v2")) == []
+    assert find_fallbacks(used("digits", dataset="x/digits.npz")) == []
+    assert find_fallbacks(used("photos.v2", dataset="x/photos.v2")) == []
 
 
 def test_atomic_write(tmp_path):

@@ -14,9 +14,9 @@ from test_sweeps import make_notebook
 
 from helpers.errors import CourseError, ParameterError
 from helpers.runs import search, sweep
+from helpers.runs.comparing import compare_sweeps
 from helpers.runs.notebook import read_notebook
 from helpers.runs.searching import Space
-from helpers.runs.sweep_page import compare_sweeps
 
 pytestmark = pytest.mark.usefixtures("warm_kernels")
 
@@ -161,7 +161,7 @@ def test_a_search_tells_the_mean_over_seeds(tmp_path, monkeypatch):
     means = table.groupby("trial")["val_accuracy"].mean()
     rates = table.groupby("trial")["rate"].first()
     assert np.allclose(means, rates)  # one seed alone would be 1 off
-    with pytest.raises(ParameterError, match="'seed' is given, and repeat= sets it"):
+    with pytest.raises(ParameterError, match="'seed' is set already"):
         search(notebook, {"seed": [1, 2]}, out=tmp_path / "out", trials=2, repeat=2)
 
 

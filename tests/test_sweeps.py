@@ -32,7 +32,7 @@ from helpers.runs.choices import parse_grid, read_grid
 from helpers.runs.conclude import conclude
 from helpers.runs.engine import collect
 from helpers.runs.executor import Interrupted, LocalExecutor, Share, shares
-from helpers.runs.kept import LOCK, execute_kept, read_status
+from helpers.runs.kept import execute_kept, read_status
 from helpers.runs.keys import keyed_runs
 from helpers.runs.notebook import read_notebook
 from helpers.runs.objective import Objective
@@ -108,7 +108,7 @@ def test_repeat_runs_over_seeds(notebook):
     assert [(r["width"], r["seed"]) for r in parameters(runs)] == [
         (width, seed) for width in (1, 2) for seed in (0, 1, 2)
     ]
-    with pytest.raises(ParameterError, match="'seed' is given, and repeat= sets it"):
+    with pytest.raises(ParameterError, match="'seed' is set already"):
         make_runs(notebook, {"seed": [1]}, repeat=2)
     bare = make_notebook(notebook.parent / "bare.ipynb", parameters="width: int = 1  # how wide")
     with pytest.raises(ParameterError, match="no parameter 'seed'"):
@@ -553,7 +553,7 @@ def test_an_interrupt_while_runs_are_submitted_leaves_none(monkeypatch):
 def test_an_interrupt_is_heard_while_a_run_waits_for_another_sweep(notebook, tmp_path):
     folder, share = tmp_path / "runs" / "key", Share()
     folder.mkdir(parents=True)
-    with ThreadPoolExecutor(1) as pool, FileLock(folder / LOCK):
+    with ThreadPoolExecutor(1) as pool, FileLock(folder / ".lock"):
         waiting = pool.submit(execute_kept, run_of(notebook), tmp_path, share=share)
         with pytest.raises(TimeoutError):
             waiting.result(timeout=0.5)
@@ -884,7 +884,7 @@ def test_command_line(notebook, tmp_path):
     for arguments, reason in (
         (["-g", "widht=1"], "Did you mean 'width'"),
         (["-g", "width=a"], "expected int"),
-        (["-g", "width=1", "--grid", "x.json"], "expected one of them"),
+        (["-g", "width=1", "--grid-file", "x.json"], "expected one of them"),
         (["-g", "width=1", "-p", "width=2"], "both in the grid and fixed"),
     ):
         result = course(*arguments)

@@ -426,7 +426,6 @@ REFUSED = {
         "brings its own batches",
     ),
     "text": ({"data": (np.array([list("abcdef")] * 64), CLASSES)}, "x holds text; encode it"),
-    "steps of arrays": ({"steps_per_epoch": 2}, "steps_per_epoch=2 with arrays, of which an epoch"),
     "balanced": ({"class_weight": "balanced"}, "class_weight is 'balanced'; expected a weight for"),
     "empty stream": ({"data": tf.data.Dataset.from_tensors((X, CLASSES)).take(0)}, "empty"),
 }  # fmt: skip
@@ -918,3 +917,9 @@ def test_losses_that_are_functions_have_no_metric_that_does_not_fit():
     assert "accuracy" in train(network(), (X, CLASSES), loss=sparse, **QUIET).history
     own = train(linear(), (X, NUMBERS), loss=lambda y, p: keras.ops.mean((y - p) ** 2), **QUIET)
     assert list(own.history) == ["loss", "seconds"]
+
+
+def test_arrays_with_steps_per_epoch():
+    result = train(network(), (X, CLASSES), epochs=3, steps_per_epoch=2, batch_size=16, **QUIET)
+    assert len(result.history) == 3
+    assert int(result.model.optimizer.iterations) == 6

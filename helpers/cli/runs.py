@@ -41,9 +41,13 @@ where_options = _with_options(
     click.option("--out", type=FOLDER, help="Folder for results."),
 )
 metric_options = _with_options(
-    click.option("--metric", help="By which settings are compared; one of the validation set."),
-    click.option("--maximize", metavar="METRIC", help="The same, of a metric that is to be large."),
-    click.option("--minimize", metavar="METRIC", help="The same, of a metric that is to be small."),
+    click.option("--metric", help="Compare settings by this metric."),
+    click.option(
+        "--maximize", metavar="METRIC", help="Compare by a metric of which more is better."
+    ),
+    click.option(
+        "--minimize", metavar="METRIC", help="Compare by a metric of which less is better."
+    ),
 )
 
 
@@ -51,7 +55,13 @@ metric_options = _with_options(
 @click.argument("notebooks", nargs=-1, metavar="[NOTEBOOK…]")
 @values_options
 @click.option("--fast", is_flag=True, help="Use the small values of notebooks/fast.toml.")
-@click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="At a time.")
+@click.option(
+    "--jobs",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="How many run side by side.",
+)
 @where_options
 def run(
     notebooks: tuple[str, ...],
@@ -77,7 +87,7 @@ def run(
     out = out or Path("runs") / f"{datetime.datetime.now():%Y-%m-%d_%H%M%S}"
     with _interrupted_once():
         results = run_notebooks(runs, out, jobs=jobs, timeout=timeout)
-    for asked, used in find_fallbacks(runs, results):
+    for asked, used in find_fallbacks(results):
         click.secho(
             f"⚠ Dataset {used} was used instead of {asked}, which could not be had.", fg="yellow"
         )
@@ -90,14 +100,26 @@ def run(
 
 @click.command()
 @click.argument("notebook", required=False)
-@click.option("-g", "grid", multiple=True, metavar="NAME=V1,V2,…", help="Values to run over.")
-@click.option("--grid", "grid_file", type=FILE, help="A .json, .yaml or .csv of runs.")
+@click.option(
+    "-g", "--grid", "grid", multiple=True, metavar="NAME=V1,V2,…", help="Values to run over."
+)
+@click.option(
+    "--grid-file", "grid_file", type=FILE, help="Read the grid from a .json, .yaml or .csv file."
+)
 @values_options
-@click.option("--random", "sample", type=click.IntRange(1), help="Only so many settings, drawn at "
+@click.option("--random", "sample", type=click.IntRange(1), help="Draw so many settings at "
               "random; -g NAME=LOW..HIGH[:log] is a range.")  # fmt: skip
-@click.option("--repeat", type=click.IntRange(1), default=1, help="Seeds for each setting.")
-@click.option("--jobs", type=click.IntRange(1), help="At a time; one for each GPU or core.")
-@click.option("--scheduler", metavar="ADDRESS", help="Of a Dask cluster: tcp://HOST:PORT.")
+@click.option(
+    "--repeat", type=click.IntRange(1), default=1, help="Run each setting with so many seeds."
+)
+@click.option(
+    "--jobs",
+    type=click.IntRange(1),
+    help="How many run side by side; by default, one for each GPU or core.",
+)
+@click.option(
+    "--scheduler", metavar="ADDRESS", help="Run on this Dask cluster, such as tcp://HOST:PORT."
+)
 @where_options
 @metric_options
 @click.option("--confirm", type=click.IntRange(0), default=0, metavar="K",
@@ -105,7 +127,7 @@ def run(
 @click.option("--search", "trials", type=click.IntRange(1),
               help="Let Optuna choose so many settings from lists and ranges.")  # fmt: skip
 @click.option("--prune", metavar="NAME=V1,V2,…", help="With --search: rising values, of which "
-              "settings below the median get the first ones only.")  # fmt: skip
+              "settings that are worse than the median get the first ones only.")  # fmt: skip
 @click.option("--status", "inspected", metavar="OUT",
               type=click.Path(path_type=Path, file_okay=False, exists=True),
               help="Tell which runs of a folder can be kept, and why not the others; start none.",
@@ -134,7 +156,7 @@ def sweep(
     if notebook is None:
         raise CourseError("Expected a notebook, such as: course sweep train_classifier -g …")
     if grid and grid_file:
-        raise CourseError("-g and --grid are both given; expected one of them")
+        raise CourseError("-g and --grid-file are both given; expected one of them")
     (path,) = find_notebooks([notebook])
     options["out"] = options["out"] or Path("runs") / f"sweep_{path.stem}"
     choices = read_grid(grid_file) if grid_file else parse_grid(grid)
@@ -163,12 +185,10 @@ def _start(
     where = {name: options[name] for name in ("jobs", "scheduler", "timeout")} | {"out": out}
     if trials:
         if not isinstance(choices, dict) or options["sample"] or options["confirm"] or dry_run:
-            raise CourseError(
-                "--search goes with -g, -p, -f, --repeat and --prune, not with other choices"
-            )
+            raise CourseError("--search goes without --grid-file, --random, --confirm, --dry-run")
         from helpers.runs import search
 
-        rungs = parse_grid([prune]) if prune else None
+        rungs = parse_grid([prune], "--prune") if prune else None
         with _interrupted_once():
             table = search(
                 path, choices, fixed, trials=trials, prune=rungs, direction=direction,
@@ -199,7 +219,7 @@ def _start(
               help="The page to write.")  # fmt: skip
 def compare(folders: tuple[Path, ...], page: Path, **metric: str | None) -> None:
     """Compare the settings of several sweeps, side by side on one page."""
-    from helpers.runs.sweep_page import compare_sweeps
+    from helpers.runs.comparing import compare_sweeps
 
     table = compare_sweeps(folders, page, *_read_metric(**metric))
     click.echo(table.attrs["conclusion"] or "The sweeps share no metric of known direction.")
@@ -228,7 +248,8 @@ def _read_metric(
 
 
 def _show_states(out: Path) -> None:
-    from helpers.runs.kept import FAILED, KEPT, STALE, UNFINISHED, states
+    from helpers.runs.kept import KEPT, STALE, UNFINISHED, states
+    from helpers.runs.results import FAILED
 
     counts: Counter[str] = Counter()
     for state, setting, reason in states(out):

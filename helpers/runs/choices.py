@@ -12,7 +12,7 @@ from typing import Any
 
 from helpers.errors import ParameterError
 from helpers.runs.notebook import Notebook
-from helpers.runs.parameters import check_parameters, read_values
+from helpers.runs.parameters import check_parameters, parse_assignments, read_values
 
 RANGE = re.compile(r"^(?P<low>[^.].*?)\.\.(?P<high>.+?)(?P<log>:log)?$")
 MOST = 100_000  # combinations of a grid
@@ -44,10 +44,10 @@ class Range:
             number = math.exp(chance.uniform(math.log(low), math.log(high)))
         else:
             number = chance.uniform(low, high)
-        return min(int(number), int(self.high)) if self.is_whole else min(number, self.high)
+        return min(math.floor(number), self.high) if self.is_whole else min(number, self.high)
 
 
-def parse_grid(assignments: Iterable[str]) -> dict[str, list[str]]:
+def parse_grid(assignments: Iterable[str], option: str = "-g") -> dict[str, list[str]]:
     """Read ``NAME=V1,V2,…`` arguments of the command line; commas inside brackets do not split.
 
     Raises
@@ -55,15 +55,8 @@ def parse_grid(assignments: Iterable[str]) -> dict[str, list[str]]:
     ParameterError
         If one is not of this form, or a name comes twice.
     """
-    grid: dict[str, list[str]] = {}
-    for assignment in assignments:
-        name, sign, text = assignment.partition("=")
-        if not sign or not name.isidentifier() or not text:
-            raise ParameterError(f"-g {assignment!r}; expected -g NAME=VALUE,VALUE,…")
-        if name in grid:
-            raise ParameterError(f"-g {name} is given twice; expected each parameter once")
-        grid[name] = _split(text)
-    return grid
+    pairs = parse_assignments(assignments, f"{option} NAME=VALUE,VALUE,…")
+    return {name: _split(text) for name, text in pairs.items()}
 
 
 def _split(text: str) -> list[str]:
@@ -91,7 +84,7 @@ def read_grid(path: Path) -> dict[str, Any] | list[dict[str, Any]]:
     content = read_values(path)
     is_rows = isinstance(content, list) and all(isinstance(row, dict) for row in content)
     is_lists = isinstance(content, dict) and all(
-        isinstance(values, list | str) for values in content.values()
+        isinstance(name, str) and isinstance(values, list | str) for name, values in content.items()
     )
     if not is_rows and not is_lists:
         raise ParameterError(f"{path}: expected an object of lists or a list of objects")
@@ -157,7 +150,7 @@ def make_settings(
     """
     chance = random.Random(seed)
     if not isinstance(grid, Mapping):
-        settings = _unlike(check_parameters(notebook, setting) for setting in grid)
+        settings = _without_repetitions(check_parameters(notebook, setting) for setting in grid)
         if not settings:
             raise ParameterError(f"{notebook.path.name}: the grid holds no run")
     else:
@@ -179,7 +172,7 @@ def make_settings(
                 "fewer values, --random or --search"
             )
         products = itertools.product(*choices.values())  # type: ignore[arg-type]
-        settings = _unlike(dict(zip(choices, values, strict=True)) for values in products)
+        settings = _without_repetitions(dict(zip(choices, p, strict=True)) for p in products)
     if count is None or count >= len(settings):
         return settings
     return [settings[place] for place in sorted(chance.sample(range(len(settings)), count))]
@@ -201,6 +194,6 @@ def _draw(
     return list(drawn.values())
 
 
-def _unlike(settings: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+def _without_repetitions(settings: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return settings without repetitions."""
     return list({json.dumps(s, sort_keys=True): s for s in settings}.values())

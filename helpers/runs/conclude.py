@@ -127,7 +127,7 @@ def conclude(
     if metric is not None and metric not in numbers:
         if f"metric_{metric}" in numbers:  # the table's name for it
             metric = f"metric_{metric}"
-        elif metric in table:  # it was NaN, or no number, in every run
+        elif metric in table.attrs["recorded"]:  # it was NaN, or no number, in every run
             return None
     objective = choose_objective(numbers, metric, direction)
     good = table[table["status"] == SUCCEEDED]
@@ -158,9 +158,10 @@ def compare(
     """
     import pandas as pd
 
-    valued = table[table[objective.metric].notna()]
-    names = [valued[name].map(str) for name in parameters] or [[""] * len(valued)]
-    groups = [runs for _, runs in valued.groupby(names, sort=False)]
+    names = [table[name].map(str) for name in parameters] or [[""] * len(table)]
+    every = [runs for _, runs in table.groupby(names, sort=False)]
+    groups = [runs[runs[objective.metric].notna()] for runs in every]
+    groups = [runs for runs in groups if len(runs)]
     groups.sort(key=lambda runs: runs[objective.metric].mean() * (1 if objective.smaller else -1))
     by_seed = {
         place: runs.set_index("seed" if "seed" in runs else runs.index)[objective.metric]
@@ -181,8 +182,7 @@ def compare(
         {**interval(results), "difference": results.mean() - best, "p": chance, "verdict": verdict}
         for results, chance, verdict in zip(by_seed.values(), chances, verdicts, strict=True)
     ]
-    all_groups = table.groupby([table[name].map(str) for name in parameters] or [""] * len(table))
-    empty = [runs for _, runs in all_groups if runs[objective.metric].isna().all()]
+    empty = [runs for runs in every if runs[objective.metric].isna().all()]
     settings, without_number = (
         [{name: runs[name].iloc[0] for name in parameters} for runs in chosen]
         for chosen in (groups, empty)

@@ -74,7 +74,7 @@ def executor_for(
     notebooks: Sequence[Notebook],
     meanwhile: Callable[[], object] = lambda: None,
 ) -> Iterator[tuple[Executor, int]]:
-    """Return what executes runs, and how many at a time: ``most``, or what there is room for.
+    """Yield what executes runs, and how many it executes at a time: ``most`` at most.
 
     Parameters
     ----------

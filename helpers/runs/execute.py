@@ -5,6 +5,7 @@ import atexit
 import importlib
 import logging
 import re
+import shutil
 import sys
 import threading
 import time
@@ -21,7 +22,7 @@ from helpers.runs.metrics import (
     collect_metrics,
     failed_checks,
 )
-from helpers.runs.output import mark_as_executed
+from helpers.runs.output import files_of, mark_as_executed
 from helpers.runs.results import FAILED, SUCCEEDED, Run, RunResult, result_of
 
 # ipykernel warns of unencrypted connections at every start, and reports the interrupt that comes
@@ -37,11 +38,6 @@ CONTROL = re.compile(
     re.DOTALL,
 )
 SILENT = logging.Logger("nbclient", logging.CRITICAL + 1)  # what went wrong, the result says
-
-
-def files_of(name: str, out: Path) -> Path:
-    """Return the folder for what the run of a notebook of this name writes itself."""
-    return out / f"{name}_files"
 
 
 def run_notebook(
@@ -68,12 +64,13 @@ def run_notebook(
     Raises
     ------
     Interrupted
-        If it was to end before it had done its work.
+        If all runs were stopped before this one ended.
     """
     share = share or Share()
     share.require_going_on()
     import_jupyter()
     out.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(files_of(run.notebook.name, out), ignore_errors=True)  # of an earlier run
     notebook = _with_parameters(run)
     began, start = time.time(), time.perf_counter()
     failure = _execute(notebook, run, out, timeout, share)

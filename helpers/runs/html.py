@@ -34,9 +34,9 @@ MATHML_ATTRIBUTES = {
     *("displaystyle", "scriptlevel", "minsize", "maxsize", "largeop", "movablelimits", "symmetric"),
 }
 STYLES = {
-    *("color", "background", "background-color", "border", "border-collapse", "border-radius"),
+    *("color", "background-color", "border", "border-collapse", "border-radius"),
     *("border-left", "border-right", "border-top", "border-bottom", "padding", "padding-left"),
-    *("margin", "margin-left", "margin-top", "text-align", "vertical-align", "text-decoration"),
+    *("margin-left", "text-align", "vertical-align", "text-decoration"),
     *("font-size", "font-family", "font-weight", "font-style", "font-variant-numeric"),
     *("line-height", "white-space", "width", "max-width", "height", "max-height", "display", "gap"),
 }
@@ -107,9 +107,7 @@ def _cleaner() -> Any:
 def _filter_attribute(tag: str, name: str, value: str) -> str | None:
     """Keep pictures that the page holds itself, and links that lead somewhere else."""
     is_data = value.strip().lower().startswith("data:")
-    if (name == "src" and not is_data) or (name == "href" and is_data):
-        return None
-    return None if name == "style" and "url(" in value.lower() else value
+    return None if (name == "src" and not is_data) or (name == "href" and is_data) else value
 
 
 def _mathml(match: re.Match[str]) -> str:

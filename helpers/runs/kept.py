@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,19 +11,20 @@ from filelock import FileLock, Timeout
 
 from helpers.errors import CourseError, ParameterError
 from helpers.files import write_atomically
-from helpers.runs.execute import files_of, run_notebook
+from helpers.runs.execute import run_notebook
 from helpers.runs.executor import Interrupted, Share
 from helpers.runs.keys import Surroundings, changes
 from helpers.runs.notebook import Notebook, read_notebook
-from helpers.runs.results import SUCCEEDED, Run, RunResult, describe_setting
+from helpers.runs.output import LOCK
+from helpers.runs.results import FAILED, SUCCEEDED, Run, RunResult, describe_setting
 from helpers.runs.table import differing
 
-STATUS, LOCK = "status.json", ".lock"
+STATUS = "status.json"
 # Dask gives it to its workers. A kernel with a seed of its own could not be forked from the process
 # that is preloaded already.
 DASK_HASH_SEED = "6640"
 LEFT = re.compile(r"\..+\.[0-9a-f]{32}")  # a file that was being written by one that was killed
-KEPT, STALE, FAILED, UNFINISHED = "kept", "stale", "failed", "unfinished"
+KEPT, STALE, UNFINISHED = "kept", "stale", "unfinished"
 
 
 def folder_of(run: Run, out: Path) -> Path:
@@ -67,9 +67,6 @@ def execute_kept(
         if before := succeeded(folder):
             return before
         (folder / STATUS).unlink(missing_ok=True)
-        shutil.rmtree(
-            files_of(run.notebook.name, folder), ignore_errors=True
-        )  # of a run that failed
         for file in folder.glob(".*"):
             if LEFT.fullmatch(file.name) and not file.is_dir():
                 file.unlink()
@@ -77,8 +74,19 @@ def execute_kept(
         if os.environ.get("PYTHONHASHSEED") == DASK_HASH_SEED:
             os.environ.pop("PYTHONHASHSEED", None)  # or another run of this worker has done so
         result = run_notebook(run, folder, timeout, strict)
+        if result["status"] == SUCCEEDED and (since := _changes_since(run)):
+            error = f"changed since its key was taken: {', '.join(since)}; run it again"
+            result |= {"status": FAILED, "error": error}
         write_atomically(folder / STATUS, json.dumps(result, indent=2, allow_nan=False) + "\n")
         return result
+
+
+def _changes_since(run: Run) -> list[str]:
+    """Tell what a run depends on and has changed: its result belongs to no key."""
+    if not run.depends:
+        return []
+    now = Surroundings().dependencies(run.notebook, run.parameters, run.folder)
+    return changes(run.depends, now)
 
 
 def states(out: Path) -> Iterator[tuple[str, str, str]]:

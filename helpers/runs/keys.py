@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from pathlib import Path
 from typing import Any
 
@@ -23,20 +23,22 @@ IMPORT = re.compile(r"^\s*(?:from|import)\s+\.*(\w+)", re.MULTILINE)
 GIT = 10  # seconds that git may take
 
 
-def keyed_runs(runs: Iterable[Run]) -> dict[str, Run]:
+def keyed_runs(runs: Iterable[Run], now: "Surroundings | None" = None) -> dict[str, Run]:
     """Return runs by their keys, with what each depends on and where it comes from.
 
     A key is a digest of the notebook's code (its text and outputs do not count), the parameters,
-    the data that they name, the package and the notebook's own modules as they are now, and the
-    versions of Python, TensorFlow, Keras and NumPy.
+    the data that they name, the working directory, the package and the notebook's own modules as
+    they are now, and the versions of Python, TensorFlow, Keras, NumPy and of what the code imports.
     """
-    now, origin = Surroundings(), _origin()
+    now = now or Surroundings()
     keyed = {}
     for run in runs:
         depends = now.dependencies(run.notebook, run.parameters, run.folder)
         values = {**run.notebook.defaults, **run.parameters}
-        key = _digest([run.notebook.name, values, depends])
-        keyed[key] = replace(run, key=key, depends=depends, origin=origin)
+        is_elsewhere = run.folder != run.notebook.path.resolve().parent
+        place = [str(run.folder)] if is_elsewhere else []
+        key = digest([run.notebook.name, values, depends, *place])
+        keyed[key] = replace(run, key=key, depends=depends, origin=now.origin)
     return keyed
 
 
@@ -45,13 +47,15 @@ class Surroundings:
 
     def __init__(self) -> None:
         sources = sorted((ROOT / "helpers").rglob("*.py"))
-        self._package = _digest([hashlib.blake2b(p.read_bytes()).hexdigest() for p in sources])
+        self._package = digest([hashlib.blake2b(p.read_bytes()).hexdigest() for p in sources])
         self._versions = {"Python": platform.python_version()}
         for name, package in PACKAGES.items():
             try:
                 self._versions[name] = version(package)
             except PackageNotFoundError:
                 self._versions[name] = "none"
+        self._homes = packages_distributions()
+        self.origin = _origin()
         self._data: dict[tuple[str, Path], str | None] = {}
         self._modules: dict[tuple[str, Path], dict[str, str]] = {}
 
@@ -74,19 +78,25 @@ class Surroundings:
         if (place := (notebook.snapshot, folder)) not in self._modules:
             self._modules[place] = _digest_modules(notebook, folder)
         return {
-            "code": _digest(notebook.code), "data": data, "package": self._package,
-            "modules": self._modules[place], "versions": self._versions,
+            "code": digest(notebook.code), "data": data, "package": self._package,
+            "modules": self._modules[place],
+            "versions": self._versions | self._versions_of_imports(notebook),
         }  # fmt: skip
+
+    def _versions_of_imports(self, notebook: Notebook) -> dict[str, str]:
+        names = {name for source in notebook.code for name in IMPORT.findall(source)} - {"helpers"}
+        packages = {package for name in names for package in self._homes.get(name, [])}
+        return {p: version(p) for p in sorted(packages - set(PACKAGES.values()))}
 
     def _data_digest(self, value: str, folder: Path) -> str | None:
         """Return what tells the data of a name from others of the same name; None if no data."""
         if (place := (value, folder)) not in self._data:
             if value in catalog.manifest():
-                self._data[place] = _digest(catalog.manifest()[value])
+                self._data[place] = digest(catalog.manifest()[value])
             else:
                 is_path = bool(value.strip())
                 path = is_path and (catalog.existing(folder / value) or catalog.existing(value))
-                self._data[place] = _digest(sorted(_files(path))) if path else None
+                self._data[place] = digest(sorted(_files(path))) if path else None
         return self._data[place]
 
 
@@ -102,7 +112,7 @@ def _digest_modules(notebook: Notebook, folder: Path) -> dict[str, str]:
         imported: set[str] = set()
         for name in names:
             if files := [path.read_bytes() for path in _sources(folder, name)]:
-                digests[name] = _digest([hashlib.blake2b(file).hexdigest() for file in files])
+                digests[name] = digest([hashlib.blake2b(file).hexdigest() for file in files])
                 for file in files:
                     imported |= set(IMPORT.findall(file.decode(errors="replace")))
         names = imported
@@ -156,6 +166,7 @@ def _origin() -> dict[str, Any]:
     return {"commit": said[0], "clean": not said[1]}
 
 
-def _digest(content: Any) -> str:
+def digest(content: Any) -> str:
+    """Return what tells a content that JSON can hold from all others."""
     text = json.dumps(content, sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()

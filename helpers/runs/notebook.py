@@ -135,12 +135,11 @@ def _read_parameter(statement: ast.stmt, path: Path) -> Parameter:
             target=ast.Name(id=name), annotation=annotation, value=ast.expr() as value
         ):
             written = ast.unparse(annotation)
-            with suppress(ValueError):
-                return Parameter(name, written, _type(annotation), ast.literal_eval(value))
+            with suppress(ValueError, TypeError):
+                return Parameter(name, written, _type(annotation), _default(value))
         case ast.Assign(targets=[ast.Name(id=name)], value=value):
             with suppress(ValueError, KeyError, TypeError):
-                default = ast.literal_eval(value)
-                json.dumps(default)  # a TypeError for what no record could hold
+                default = _default(value)
                 kind = type(default).__name__
                 written = {"NoneType": "Any", "tuple": "list"}.get(kind, kind)
                 return Parameter(name, written, TYPES[written], default)
@@ -148,6 +147,12 @@ def _read_parameter(statement: ast.stmt, path: Path) -> Parameter:
         f"{path.name}: the parameters cell has the line {ast.unparse(statement)!r}; expected "
         f"'name: type = default' with types of {', '.join(TYPES)}, or 'name = default'"
     )
+
+
+def _default(value: ast.expr) -> Any:
+    default = ast.literal_eval(value)
+    json.dumps(default, allow_nan=False)  # it raises for what no record could hold
+    return default
 
 
 def _type(annotation: ast.expr) -> Any:

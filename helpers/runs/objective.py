@@ -69,9 +69,9 @@ def choose_objective(
         If the wanted one is not among them, or its direction is not known.
     """
     if metric is not None:
-        if names and metric not in names:
+        if metric not in names:
             raise ParameterError(
-                f"{metric!r} is not a recorded number; recorded are {', '.join(names)}."
+                f"{metric!r} is not a recorded number; recorded are {', '.join(names) or 'none'}."
                 + nearest(metric, names)
             )
         return objective_of(metric, direction)

@@ -14,7 +14,8 @@ from helpers.errors import CourseError
 from helpers.files import write_atomically
 from helpers.runs.results import RunResult
 
-PAGE, RESULTS, TABLE, LOCK = "index.html", "results.json", "results.csv", ".lock"
+PAGE, RESULTS, LOCK = "index.html", "results.json", ".lock"
+TABLE, CONFIRMED = "results.csv", "confirmed.csv"
 MARK = "course"  # in the metadata of an executed notebook: the digest of its sources
 
 
@@ -47,18 +48,23 @@ def output_folder(out: Path, notebooks: Sequence[str] = ()) -> Iterator[None]:
         yield
 
 
+def files_of(name: str, out: Path) -> Path:
+    """Return the folder for what the run of a notebook of this name writes itself."""
+    return out / f"{name}_files"
+
+
 def _require_own_files(out: Path, notebooks: Sequence[str]) -> None:
     rows = _kept_rows(out)
     is_kept = bool(rows) or any(out.glob("runs/*/status.json"))
     listed = {row.get("notebook") for row in rows}
-    names = () if is_kept else (PAGE, RESULTS, TABLE)
+    names = () if is_kept else (PAGE, RESULTS, TABLE, CONFIRMED)
     foreign = [out / name for name in names if (out / name).exists()]
     for name in notebooks:
         path, page = out / f"{name}.ipynb", out / f"{name}.html"
         if path.is_file() and not _is_executed(path, name in listed):
             foreign.append(path)
-        elif page.is_file() and not path.exists():
-            foreign.append(page)
+        elif not path.exists():
+            foreign += [other for other in (page, files_of(name, out)) if other.exists()]
     if foreign:
         raise CourseError(
             f"{foreign[0]} is there already, and it is not as a run has left it; expected a folder "

@@ -2,6 +2,7 @@
 
 import ast
 import csv
+import io
 import json
 import sys
 import types
@@ -16,21 +17,22 @@ from helpers.errors import ParameterError, nearest
 from helpers.runs.notebook import Notebook
 
 
-def parse_assignments(assignments: Iterable[str]) -> dict[str, str]:
-    """Split ``NAME=VALUE`` arguments of the command line.
+def parse_assignments(assignments: Iterable[str], form: str = "-p NAME=VALUE") -> dict[str, str]:
+    """Split arguments of the command line, such as ``NAME=VALUE``.
 
     Raises
     ------
     ParameterError
         If one is not of this form, or a name comes twice.
     """
+    option = form.split()[0]
     pairs: dict[str, str] = {}
     for assignment in assignments:
         name, sign, value = assignment.partition("=")
-        if not sign or not name.isidentifier():
-            raise ParameterError(f"-p {assignment!r}; expected -p NAME=VALUE")
+        if not sign or not name.isidentifier() or (not value and "," in form):
+            raise ParameterError(f"{option} {assignment!r}; expected {form}")
         if name in pairs:
-            raise ParameterError(f"-p {name} is given twice; expected each parameter once")
+            raise ParameterError(f"{option} {name} is given twice; expected each parameter once")
         pairs[name] = value
     return pairs
 
@@ -60,7 +62,7 @@ def read_values(path: Path) -> Any:
     try:
         text = path.read_text(encoding="utf-8-sig")
         if path.suffix == ".csv":
-            rows = list(csv.DictReader(text.splitlines(), strict=True))
+            rows = list(csv.DictReader(io.StringIO(text, newline=""), strict=True))
             if any(None in row or None in row.values() for row in rows):
                 raise ValueError("a row is longer or shorter than the header")
             return rows
@@ -94,6 +96,8 @@ def check_parameters(notebook: Notebook, values: Mapping[str, Any]) -> dict[str,
             )
         parameter = known[name]
         plain = _normalised(value)
+        if isinstance(plain, list) and not _fits(plain, parameter.type):
+            plain = [_literal(v) if isinstance(v, str) else v for v in plain]  # YAML's 1e-3
         if isinstance(plain, str) and (
             Any in _members(parameter.type)
             or not _fits(plain, parameter.type)

@@ -3,6 +3,7 @@
 import json
 import tomllib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -84,9 +85,9 @@ def plan_runs(
     for name in values:
         if name not in names:
             where = notebooks[0].path.name if len(notebooks) == 1 else "the chosen notebooks"
+            known = ", ".join(sorted(names)) or "none"
             raise ParameterError(
-                f"{name!r} is not a parameter of {where}; known are {', '.join(sorted(names))}."
-                + nearest(name, names)
+                f"{name!r} is not a parameter of {where}; known are {known}." + nearest(name, names)
             )
     profile = fast_profile() if fast else {}
     return [
@@ -172,7 +173,7 @@ def require_seed(notebook: Notebook, given: set[str]) -> None:
         If it has no parameter ``seed``, that is no int, or its value is settled already.
     """
     if "seed" in given:
-        raise ParameterError("'seed' is given, and repeat= sets it; expected one of them")
+        raise ParameterError("'seed' is set already, and repeating sets it; expected one of them")
     if "seed" not in notebook.parameters:
         raise ParameterError(
             f"{notebook.path.name} has no parameter 'seed', so it cannot be repeated"
@@ -191,11 +192,12 @@ def make_run(notebook: Notebook, values: Mapping[str, Any], cwd: str | Path | No
     ParameterError
         If a name or a value does not fit, or there is no such folder.
     """
-    folder = (notebook.path.parent if cwd is None else Path(cwd)).resolve()
-    if not folder.is_dir():
-        raise ParameterError(f"--cwd {cwd}: no such folder; expected the runs' working directory")
+    run = Run(notebook, cwd=cwd and Path(cwd).resolve())
+    if not run.folder.is_dir():
+        raise ParameterError(f"{cwd}: no such folder; expected the working directory of the runs")
     checked = check_parameters(notebook, values)
-    return Run(notebook, {n: _path_from(folder, n, v) for n, v in checked.items()}, cwd=folder)
+    parameters = {name: _path_from(run.folder, name, value) for name, value in checked.items()}
+    return replace(run, parameters=parameters)
 
 
 def _path_from(folder: Path, name: str, value: Any) -> Any:

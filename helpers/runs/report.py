@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+from helpers.datasets import catalog
 from helpers.errors import CourseError
 from helpers.runs.engine import run_all
 from helpers.runs.execute import run_notebook
@@ -36,6 +37,8 @@ def run_notebooks(
     out
         Folder of the results: each executed notebook as ``.ipynb`` and ``.html``, ``results.json``,
         and ``index.html``.
+    jobs
+        How many run side by side.
     timeout
         Seconds that a single cell may take.
     progress
@@ -68,11 +71,11 @@ def run_notebooks(
             run_all(keyed, ended, partial(run_notebook, out=out, timeout=timeout), bar, jobs=jobs)
         left = "interrupted before it ended"
         results = [ended.get(run.key) or result_of(run, INTERRUPTED, left) for run in keyed]
-        write_report(keyed, results, out)
+        write_report(results, out)
     return results
 
 
-def write_report(runs: Sequence[Run], results: Sequence[RunResult], out: Path) -> None:
+def write_report(results: Sequence[RunResult], out: Path) -> None:
     """Write ``results.json`` and ``index.html`` to the folder of the notebooks' pages."""
     write_results(results, out)
     pages = {path.stem for path in out.glob("*.html")}
@@ -81,20 +84,17 @@ def write_report(runs: Sequence[Run], results: Sequence[RunResult], out: Path) -
         has_page = result["notebook"] in pages and result["status"] != INTERRUPTED
         rows.append({**result, "page": result["notebook"] if has_page else None})
     pictures = {row["page"]: _picture(out / f"{row['page']}.ipynb") for row in rows if row["page"]}
-    fallbacks = find_fallbacks(runs, results)
+    fallbacks = find_fallbacks(results)
     write_page("notebooks", out / PAGE, rows=rows, pictures=pictures, fallbacks=fallbacks)
 
 
-def find_fallbacks(runs: Sequence[Run], results: Sequence[RunResult]) -> list[tuple[str, str]]:
-    """Return each pair of a dataset that was asked for and the other one that was used."""
+def find_fallbacks(results: Sequence[RunResult]) -> list[tuple[str, str]]:
+    """Return each pair of a known dataset that was asked for and the other one that was used."""
     pairs = set()
-    for run, result in zip(runs, results, strict=True):
-        asked, used = (run.notebook.defaults | run.parameters).get("dataset"), result["dataset"]
-        if not isinstance(asked, str) or not asked or not used:
-            continue
-        # A set that was asked for by its path is named after the file.
-        if used not in {asked, Path(asked).name, Path(asked).stem}:
-            pairs.add((asked, used))
+    for result in results:
+        asked = (result.get("defaults", {}) | result["parameters"]).get("dataset")
+        if asked in catalog.names() and result["dataset"] not in {asked, None}:
+            pairs.add((asked, result["dataset"]))
     return sorted(pairs)
 
 

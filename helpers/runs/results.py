@@ -92,7 +92,7 @@ class RunResult(TypedDict):
 
 
 def result_of(run: Run, status: str, error: str | None, **details: Any) -> RunResult:
-    """Return the result of a run; what has no ``details`` is empty, as where it never began."""
+    """Return the result of a run; fields that have no ``details`` are empty."""
     empty = {
         "cell": None, "traceback": None, "seconds": 0.0, "began": None, "ended": None,
         "dataset": None, "metrics": {}, "curves": {}, "peak_memory_mb": None, "device": None,

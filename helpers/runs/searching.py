@@ -1,6 +1,5 @@
 """Adaptive search: Optuna chooses the next settings from what the runs before have shown."""
 
-import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -12,28 +11,27 @@ import numpy.ma  # noqa: F401 - a pruner would import it, beside the thread that
 
 from helpers.errors import CourseError, ParameterError
 from helpers.runs.choices import Range, check_choices
-from helpers.runs.conclude import conclude
 from helpers.runs.engine import collect, executor_for
 from helpers.runs.executor import as_completed
 from helpers.runs.kept import execute_kept
-from helpers.runs.keys import Surroundings, keyed_runs
+from helpers.runs.keys import Surroundings, digest, keyed_runs
 from helpers.runs.metrics import is_number
 from helpers.runs.notebook import Notebook, read_notebook
 from helpers.runs.objective import Objective, choose_objective, objective_of
-from helpers.runs.output import PAGE, output_folder
+from helpers.runs.output import output_folder
 from helpers.runs.parameters import check_parameters
 from helpers.runs.plan import find_notebooks, make_run, require_seed
 from helpers.runs.progress import Progress
 from helpers.runs.results import SUCCEEDED, Run, RunResult
-from helpers.runs.sweep_page import import_early, write_sweep_page
-from helpers.runs.table import require_free_names, write_table
+from helpers.runs.sweep_page import import_early, write_conclusion
+from helpers.runs.table import require_free_names
 
 if TYPE_CHECKING:
     import optuna
     import pandas as pd
 
 STUDY = "study.log"
-AGAIN = "tried again"  # of a study: the numbers of trials that were cut short
+RETRIED = "retried"  # attribute of a study: the numbers of trials that were to be tried again
 BEFORE_PRUNING = 4  # trials, with which a median begins to mean something
 
 
@@ -76,8 +74,8 @@ def search(
         accuracy, a loss and the like.
     prune
         One parameter with rising values, such as ``{"epochs": [1, 3, 9]}``: every trial runs with
-        the first, and goes on to the next as long as it is no worse than the median of the trials
-        before.
+        the first and then with the next ones. Once four trials have ended, a trial that is worse
+        than their median ends there.
     repeat
         Runs of each setting, with seeds 0, 1, …; the study is told their mean.
     seed
@@ -119,10 +117,7 @@ def search(
                     for result in _in_threads(trial, left, at_a_time):
                         bar.ended(result)
         finally:
-            if results := _results_of(study):
-                table = write_table(results, out)
-                comparison = conclude(table, metric, direction)
-                write_sweep_page(results, table, comparison, out / PAGE)
+            table, _ = write_conclusion(_results_of(study), out, metric, direction)
     return table
 
 
@@ -159,6 +154,7 @@ class Space:
         if repeat > 1:
             require_seed(notebook, {*choices, *self.fixed})
         self.choices = check_choices(notebook, choices)
+        self._now = Surroundings()
         self.rungs = self._check_rungs(prune) if prune else [{}]
 
     def _check_rungs(self, prune: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
@@ -166,6 +162,8 @@ class Space:
         if len(prune) > 1:
             raise ParameterError(f"prune has {', '.join(prune)}; expected one parameter")
         ((name, values),) = prune.items()
+        if isinstance(values, str) or not len(values):
+            raise ParameterError(f"prune has {name}={values!r}; expected a list of rising values")
         if name in self.choices or name in self.fixed:
             raise ParameterError(f"{name!r} is set by prune, and searched or fixed; expected one")
         rungs = [check_parameters(self.notebook, {name: value}) for value in values]
@@ -180,11 +178,16 @@ class Space:
         Trials of another notebook, other data or another library belong to another study.
         """
         run = make_run(self.notebook, self.fixed, self.cwd)
-        depends = Surroundings().dependencies(run.notebook, run.parameters, run.folder)
+        texts = {
+            f"{name} {number}": value
+            for name, choice in self.choices.items() if not isinstance(choice, Range)
+            for number, value in enumerate(choice)
+        }  # fmt: skip
+        depends = self._now.dependencies(run.notebook, run.parameters | texts, run.folder)
         choices = {name: _as_json(choice) for name, choice in self.choices.items()}
         parts = [self.notebook.name, choices, self.fixed, objective.metric, objective.smaller,
                  self.rungs, self.repeat, depends]  # fmt: skip
-        return _digest(parts)
+        return digest(parts)
 
     def suggest(self, trial: "optuna.Trial") -> dict[str, Any]:
         """Return the setting of a trial."""
@@ -202,16 +205,11 @@ class Space:
         """Return the runs of a setting, one for each seed."""
         seeds = [{"seed": seed} for seed in range(self.repeat)] if self.repeat > 1 else [{}]
         runs = [make_run(self.notebook, setting | seed, self.cwd) for seed in seeds]
-        return list(keyed_runs(runs).values())
+        return list(keyed_runs(runs, self._now).values())
 
 
 def _as_json(choice: list[Any] | Range) -> Any:
     return [choice.low, choice.high, choice.log] if isinstance(choice, Range) else choice
-
-
-def _digest(content: Any) -> str:
-    text = json.dumps(content, sort_keys=True)
-    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
 def _open_study(out: Path, name: str, objective: Objective, seed: int) -> "optuna.Study":
@@ -241,24 +239,22 @@ def _open_study(out: Path, name: str, objective: Objective, seed: int) -> "optun
 
 
 def _try_again(study: "optuna.Study") -> None:
-    """Let trials that were on their way when a search was cut short be the next ones."""
-    import optuna
+    """Let trials that have failed, or were on their way when a search ended, be the next ones."""
+    from optuna.trial import TrialState
 
-    for trial in _on_their_way(study):
-        if trial.state == optuna.trial.TrialState.RUNNING:
-            study.set_user_attr(AGAIN, [*study.user_attrs.get(AGAIN, []), trial.number])
-            study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
+    again = study.user_attrs.get(RETRIED, [])
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING, TrialState.FAIL)):
+        if trial.number not in again:
+            again = [*again, trial.number]
+            study.set_user_attr(RETRIED, again)
+            if trial.state == TrialState.RUNNING:
+                study.tell(trial.number, state=TrialState.FAIL)
             study.enqueue_trial(trial.params)
-
-
-def _on_their_way(study: "optuna.Study") -> "list[optuna.trial.FrozenTrial]":
-    """Return the trials that have begun or are to begin, and have not ended."""
-    return [trial for trial in study.get_trials(deepcopy=False) if not trial.state.is_finished()]
 
 
 def _ended(study: "optuna.Study") -> "list[optuna.trial.FrozenTrial]":
     """Return the trials that have ended, without those that were tried again."""
-    again = study.user_attrs.get(AGAIN, [])
+    again = study.user_attrs.get(RETRIED, [])
     trials = study.get_trials(deepcopy=False)
     return [trial for trial in trials if trial.state.is_finished() and trial.number not in again]
 

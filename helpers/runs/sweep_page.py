@@ -1,9 +1,8 @@
-"""The page of a sweep, or of several: what may be concluded, pictures, every executed notebook."""
+"""The page of a sweep, or of several: what may be concluded, pictures, executed notebooks."""
 
 import datetime
 import importlib
 import itertools
-import json
 import os
 import shlex
 import sys
@@ -13,14 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from helpers.errors import CourseError
 from helpers.runs.conclude import Comparison, conclude, interval
-from helpers.runs.execute import files_of, import_jupyter
+from helpers.runs.execute import import_jupyter
 from helpers.runs.html import export_html, write_page
 from helpers.runs.objective import TEST, Objective
-from helpers.runs.output import RESULTS, TABLE
+from helpers.runs.output import PAGE, RESULTS, TABLE, files_of
 from helpers.runs.results import SUCCEEDED, RunResult, describe_setting
-from helpers.runs.table import make_table
+from helpers.runs.table import make_table, write_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,65 +45,24 @@ def import_early() -> None:
         importlib.import_module(module)
 
 
-def compare_sweeps(
-    folders: Sequence[Path], page: Path, metric: str | None = None, direction: str | None = None
-) -> "pd.DataFrame":
-    """Write one page of several sweeps; the sweep is a parameter more, named after its folder.
-
-    Parameters
-    ----------
-    folders
-        Of sweeps of one notebook, each with its ``results.json``.
-    page
-        The HTML file to write.
-    metric, direction
-        See ``choose_objective``.
-
-    Returns
-    -------
-    DataFrame
-        A row a run, as ``sweep`` returns it.
+def write_conclusion(
+    results: Sequence[RunResult], out: Path, metric: str | None, direction: str | None
+) -> "tuple[pd.DataFrame | None, Comparison | None]":
+    """Write the table and the page of the runs that have ended; return what they say.
 
     Raises
     ------
-    CourseError
-        If a folder holds no results, two have the same name, the notebooks differ, or the page is
-        another file.
+    ParameterError
+        If no run has recorded the metric; table and page are written then, too.
     """
-    if page.suffix != ".html" or (
-        page.exists() and COMPARED not in page.read_text("utf-8", "replace")
-    ):
-        raise CourseError(f"{page} is no page of a comparison; expected the name of a new .html")
-    names = [folder.resolve().name for folder in folders]
-    if len(set(names)) < len(names):
-        raise CourseError(f"Two folders are called {max(names, key=names.count)}; rename one")
-    results = [result for folder in folders for result in _read_results(folder)]
-    notebooks = sorted({result["notebook"] for result in results})
-    if len(notebooks) > 1:
-        raise CourseError(
-            f"The sweeps are of different notebooks ({', '.join(notebooks)}), whose results cannot "
-            "be compared; expected sweeps of one"
-        )
-    table = make_table(results)
-    write_sweep_page(results, table, conclude(table, metric, direction), page)
-    return table
-
-
-def _read_results(folder: Path) -> list[RunResult]:
-    """Return the results in the folder of a sweep, with its name as a parameter."""
+    if not results:
+        return None, None
+    table, comparison = write_table(results, out), None
     try:
-        rows = json.loads((folder / RESULTS).read_text(encoding="utf-8"))
-        if not rows or not all(RunResult.__required_keys__ <= set(row) for row in rows):
-            raise ValueError("no results of runs")
-    except (OSError, ValueError, TypeError):
-        raise CourseError(
-            f"{folder} holds no {RESULTS} of runs; expected the folder of a sweep"
-        ) from None
-    place = folder.resolve()
-    return [
-        row | {"folder": str(place), "parameters": {"sweep": place.name, **row["parameters"]}}
-        for row in rows
-    ]
+        comparison = conclude(table, metric, direction)
+    finally:
+        write_sweep_page(results, table, comparison, out / PAGE)
+    return table, comparison
 
 
 def write_sweep_page(

@@ -1,5 +1,6 @@
 """Run a notebook over a grid of parameters; what has succeeded before is kept."""
 
+import contextlib
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -8,18 +9,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from helpers.errors import ParameterError
+from helpers.files import write_atomically
 from helpers.runs.choices import Grid
-from helpers.runs.conclude import Comparison, conclude
+from helpers.runs.conclude import Comparison
 from helpers.runs.engine import run_all
 from helpers.runs.kept import execute_kept, folder_of, succeeded
 from helpers.runs.keys import keyed_runs
 from helpers.runs.objective import Objective, objective_of
-from helpers.runs.output import PAGE, output_folder, write_results
+from helpers.runs.output import CONFIRMED, PAGE, output_folder, write_results
 from helpers.runs.plan import make_runs, require_seed
 from helpers.runs.progress import Progress
 from helpers.runs.results import Run, RunResult
-from helpers.runs.sweep_page import import_early, write_sweep_page
-from helpers.runs.table import differing, write_table
+from helpers.runs.sweep_page import import_early, write_conclusion, write_sweep_page
+from helpers.runs.table import differing, make_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -70,6 +72,7 @@ def sweep(
         ``"maximize"`` or ``"minimize"``, where the name of the metric does not tell.
     confirm
         Runs of the best setting with fresh seeds: what they give is not chosen, as the best is.
+        ``confirmed.csv`` has them.
     progress
         Whether to show what is done, running and failed, the time left and the best so far.
 
@@ -103,17 +106,19 @@ def sweep(
     with output_folder(out):
         try:
             execute(runs)
-        finally:
-            table, comparison = _write(_ended(runs, results), out, metric, direction)
+        except BaseException:  # such as Ctrl-C: what has ended is shown all the same
+            with contextlib.suppress(ParameterError):
+                write_conclusion(_ended(runs, results), out, metric, direction)
+            raise
+        table, comparison = write_conclusion(_ended(runs, results), out, metric, direction)
         if confirm:
             fresh = keyed_runs(_with_fresh_seeds(runs, comparison, confirm))
             try:
                 execute(fresh)
             finally:
                 confirmed = _ended(fresh, results)
-                write_sweep_page(
-                    _ended(runs, results), table, comparison, out / PAGE, confirmed=confirmed
-                )
+                write_sweep_page(_ended(runs, results), table, comparison, out / PAGE, confirmed)
+                write_atomically(out / CONFIRMED, make_table(confirmed).to_csv(index=False))
     return table
 
 
@@ -147,20 +152,6 @@ def _execute(
 
     work = partial(execute_kept, out=out, timeout=timeout)
     run_all(pending, results, work, bar, on_result=now_and_then, meanwhile=import_early, **where)
-
-
-def _write(
-    ended: list[RunResult], out: Path, metric: str | None, direction: str | None
-) -> "tuple[pd.DataFrame | None, Comparison | None]":
-    """Write the table and the page of the runs that have ended; return what they say."""
-    if not ended:
-        return None, None
-    table, comparison = write_table(ended, out), None
-    try:
-        comparison = conclude(table, metric, direction)
-    finally:  # also where no run has recorded the metric
-        write_sweep_page(ended, table, comparison, out / PAGE)
-    return table, comparison
 
 
 def _ended(runs: Mapping[str, Run], results: Mapping[str, RunResult]) -> list[RunResult]:

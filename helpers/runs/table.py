@@ -21,31 +21,36 @@ COLUMNS = (
     *("error", "cell", "traceback", "notebook", "key", "host"),
 )
 SEARCHED = ("trial", "pruned")  # columns besides, of a search
+# Of these names, a parameter cannot be; of the other columns, the parameter comes first.
+RESERVED = {"status", "seconds", "error", "key", *SEARCHED}
 
 
 def make_table(results: Sequence[RunResult]) -> "pd.DataFrame":
     """Return a row a run: its parameters, its metrics, what became of it.
 
     A search has the number of its ``trial`` too, and whether that was ``pruned``. A metric of the
-    name of a parameter or of another column is called ``metric_NAME``. ``attrs`` lists the
-    ``parameters`` that differ between the runs, the ``metrics`` that are numbers in some run (what
-    is no number there is missing), and the ``data`` that they used, of which there should be one.
+    name of a parameter or of another column is called ``metric_NAME``; a column of the name of a
+    parameter, ``run_NAME``. ``attrs`` lists the ``parameters`` that differ between the runs, the
+    metrics that were ``recorded``, the ``metrics`` that are numbers in some run (what is no number
+    there is missing), and the ``data`` that they used, of which there should be one.
     """
     import pandas as pd
 
     rows, metrics = [], {}
+    parameters = {name for result in results for name in result["parameters"]}
     columns = [*COLUMNS, *(n for n in SEARCHED if any(n in result for result in results))]
+    renamed = {name: f"run_{name}" if name in parameters else name for name in columns}
     for result in results:
         row = dict(result["parameters"])
-        taken = {*row, *COLUMNS, *SEARCHED}
         for name, value in result["metrics"].items():
-            column = f"metric_{name}" if name in taken else name
+            column = f"metric_{name}" if name in {*parameters, *COLUMNS, *SEARCHED} else name
             row[column] = value
             metrics |= {column: None} if is_number(value) else {}
-        rows.append({name: result.get(name) for name in columns} | row)
+        rows.append({renamed[name]: result.get(name) for name in columns} | row)
     table = pd.DataFrame(rows)
-    table = table[[name for name in table if name not in columns] + columns]
-    for name in {name for result in results for name in result["parameters"]}:
+    last = list(renamed.values())
+    table = table[[name for name in table if name not in last] + last]
+    for name in parameters:
         values = [result["parameters"].get(name) for result in results]
         if len({type(value) for value in values}) > 1:  # pandas makes 4.0 of the 4 beside a None
             table[name] = pd.Series(values, dtype=object)
@@ -54,6 +59,7 @@ def make_table(results: Sequence[RunResult]) -> "pd.DataFrame":
             table[name] = table[name].map(lambda v: v if is_number(v) else None).astype(float)
     table.attrs["parameters"] = differing([result["parameters"] for result in results])
     table.attrs["metrics"] = list(metrics)
+    table.attrs["recorded"] = list({name: None for r in results for name in r["metrics"]})
     table.attrs["data"] = _data_of(results)
     return table
 
@@ -75,9 +81,9 @@ def require_free_names(notebook: Notebook) -> None:
     Raises
     ------
     ParameterError
-        If there is one. (``dataset`` may be one: it then is what was asked for.)
+        If there is one.
     """
-    for name in set(notebook.parameters) & {*COLUMNS, *SEARCHED} - {"dataset"}:
+    for name in RESERVED & set(notebook.parameters):
         raise ParameterError(
             f"{notebook.path.name}: the parameter {name!r} has the name of a column of the table; "
             "rename it"

@@ -153,11 +153,6 @@ def check_streams(
     """Refuse streams that are empty, would never end, or could not go on from a checkpoint."""
     if task.is_stream and batch_size is not None:
         raise TrainingError(f"batch_size={batch_size} with a stream, which brings its own batches")
-    if steps is not None and not task.is_stream:
-        raise TrainingError(
-            f"steps_per_epoch={steps} with arrays, of which an epoch takes every batch; pass a "
-            "part of them, or tf.data.Dataset.from_tensor_slices(data).repeat().batch(batch_size)"
-        )
     counts = {"steps_per_epoch": steps, "validation_steps": held_out}
     for data, (name, count) in zip((task.train, task.validation), counts.items(), strict=True):
         length = int(data.cardinality()) if isinstance(data, tf.data.Dataset) else 1
@@ -268,6 +263,16 @@ class Rows(keras.callbacks.Callback):
         start = tf.cast(number, tf.int32) * self._size
         rows = tf.ensure_shape(self._order[start : start + self._size], [size])
         return over(lambda a: tf.gather(a, rows), self._arrays)
+
+
+def as_stream(arrays: tuple[Any, ...], batch_size: int, seed: int) -> tf.data.Dataset:
+    """Return arrays as an endless stream, for epochs of a given number of steps."""
+
+    def tuples(part: Any) -> Any:  # tf.data takes a list for one array
+        return tuple(map(tuples, part)) if isinstance(part, list | tuple) else part
+
+    stream = tf.data.Dataset.from_tensor_slices(tuples(arrays))
+    return stream.shuffle(len(first(arrays)), seed).repeat().batch(batch_size)
 
 
 def wound_forward(stream: Any, epochs: int, steps_per_epoch: int | None) -> Any:

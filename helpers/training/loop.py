@@ -142,7 +142,11 @@ def train(
         watched = "loss" if task.validation is None else "val_loss"
         stop = keras.callbacks.EarlyStopping(watched, 0, early_stopping, restore_best_weights=True)
         callbacks.append(stop)
-    rows = None if task.is_stream else inputs.Rows(task.train, batch_size, plan.device, seed)
+    stream, rows = task.train, None
+    if not task.is_stream and steps_per_epoch is not None:
+        stream = inputs.as_stream(task.train, batch_size, seed)
+    elif not task.is_stream:
+        rows = inputs.Rows(task.train, batch_size, plan.device, seed)
     watch = Watch(task, batch_size, EpochProgress(epochs, shown=progress), callbacks)
     watch.bar.note(str(plan))
     with step.fitting(model):
@@ -169,9 +173,8 @@ def train(
         changing = [v for owner in owners for v in getattr(owner, "variables", ())]
         hooks.append(saved := Checkpoint(checkpoint, about, changing, callbacks, watch.rows))
         first = saved.read(epochs)
-    source = rows.numbers() if rows else task.train
     if first and not rows:
-        source = inputs.wound_forward(task.train, first, steps_per_epoch)
+        stream = inputs.wound_forward(stream, first, steps_per_epoch)
     a_call = plan.steps_per_execution or steps_in_a_call(model, batch_size or 32, plan.on_gpu)
     # fit takes whole calls only: where it is told how many steps, they have to come out even.
     if even := math.gcd(steps_per_epoch or 0, validation_steps or 0):
@@ -183,9 +186,9 @@ def train(
         # Set here and not by compile, which a saved model would keep.
         model.steps_per_execution = min(a_call, steps or a_call)
         model.fit(
-            source, epochs=epochs, initial_epoch=first, verbose=0, callbacks=hooks, shuffle=False,
-            steps_per_epoch=steps_per_epoch, validation_data=task.validation,
-            validation_steps=validation_steps,
+            rows.numbers() if rows else stream, epochs=epochs, initial_epoch=first, verbose=0,
+            callbacks=hooks, shuffle=False, steps_per_epoch=steps_per_epoch,
+            validation_data=task.validation, validation_steps=validation_steps,
             validation_batch_size=batch_size if isinstance(task.validation, tuple) else None,
         )  # fmt: skip
     history = pd.DataFrame(watch.rows, pd.RangeIndex(1, len(watch.rows) + 1, name="epoch"))
