@@ -10,19 +10,12 @@ from typing import Any
 import numpy as np
 
 from helpers.datasets import catalog
-from helpers.datasets.dataset import (
-    AssumptionWarning,
-    Dataset,
-    assumed_of_labels,
-    checked_dataset,
-    flat,
-    split_arrays,
-    tell,
-)
+from helpers.datasets.dataset import AssumptionWarning, Dataset, assumptions, make_dataset
 from helpers.datasets.formats import check_regular, read_npz
+from helpers.datasets.frames import from_table
 from helpers.datasets.image_folders import StreamingDataset, load_images, stream_images
 from helpers.datasets.images import resize_images
-from helpers.datasets.tables import SUFFIXES, Layout, from_table, load_table, read_table
+from helpers.datasets.tables import SUFFIXES, load_table, read_table
 from helpers.datasets.text_folders import holds_texts, load_texts
 from helpers.errors import DatasetError, DatasetUnavailable, nearest
 
@@ -115,49 +108,58 @@ def load_dataset(
     DatasetUnavailable
         If a known set is not here and cannot be downloaded, and no ``fallback`` is given.
     """
-    _check_options(
-        color_mode=color_mode,
-        on_error=on_error,
-        fallback=fallback,
-        image_size=image_size,
-        seed=seed,
-        batch_size=batch_size,
-    )
-    layout = Layout(sep, decimal, header, missing, encoding)
-    table = {"target": target, "index": index, **layout._asdict()}
-    if isinstance(name, str) and name in catalog.names():
-        _refuse(name, streaming=streaming, color_mode=color_mode, regression=regression, **table)
-        try:
-            data = _load_known(name, test_size, seed, progress)
-        except DatasetUnavailable as error:
-            # A sweep compares results: all have to be of the data that was asked for.
-            if fallback is None or os.environ.get("COURSE_FALLBACK") == "0":
-                raise
-            warnings.warn(
-                f"Using {fallback!r} instead of {name!r}. {error}", FallbackWarning, stacklevel=2
+    split = {"test_size": test_size, "seed": seed}
+    folder = {**split, "on_error": on_error}
+    layout = {"sep": sep, "decimal": decimal, "header": header, "missing": missing,
+              "encoding": encoding}  # fmt: skip
+    options = {"image_size": image_size, "color_mode": color_mode, "streaming": streaming or None,
+               "regression": regression, "target": target, "index": index, **layout}  # fmt: skip
+    _check_values(**options, on_error=on_error, fallback=fallback, seed=seed, batch_size=batch_size)
+    is_known = isinstance(name, str) and name in catalog.names()
+    source = name if is_known else _existing(name)
+    kind = "a known set" if is_known else _kind(source)
+    for option, value in options.items():
+        if value is not None and option not in OPTIONS[kind]:
+            kinds = ", ".join(other for other, taken in OPTIONS.items() if option in taken)
+            raise DatasetError(
+                f"{source}: {option}={value!r} has no effect on {kind}; it is for {kinds}"
             )
-            data = _load_known(fallback, test_size, seed, progress)
-        return _resized(data, image_size)
+    match kind:
+        case "a known set":
+            return _resized(_load_known(source, fallback, progress, split), image_size)
+        case "texts":
+            return load_texts(source, **folder, progress=progress)
+        case "images":
+            folder |= {"image_size": image_size, "color_mode": color_mode}
+            if streaming:
+                return stream_images(source, **folder, batch_size=batch_size)
+            return load_images(source, **folder, progress=progress)
+        case "arrays":
+            return _resized(_load_npz(source, regression, split), image_size)
+        case _:
+            names = {"target": target, "index": index, "regression": regression}
+            return load_table(source, layout, **names, **split)
 
-    path = _existing(name)
+
+# What has an effect on each kind of source.
+LAYOUT = {"sep", "decimal", "header", "missing", "encoding"}
+OPTIONS = {
+    "a known set": {"image_size"},
+    "images": {"image_size", "color_mode", "streaming"},
+    "texts": set(),
+    "arrays": {"image_size", "regression"},
+    "a table": {"regression", "target", "index", *LAYOUT},
+}
+
+
+def _kind(path: Path) -> str:
+    """Return what kind of data lies at a path, as ``OPTIONS`` calls it."""
     if path.is_dir():
-        _refuse(path, regression=regression, **table)
-        options = {"test_size": test_size, "seed": seed, "on_error": on_error}
-        if holds_texts(path):
-            _refuse(path, streaming=streaming, image_size=image_size, color_mode=color_mode)
-            return load_texts(path, **options, progress=progress)
-        options |= {"image_size": image_size, "color_mode": color_mode}
-        if streaming:
-            return stream_images(path, **options, batch_size=batch_size)
-        return load_images(path, **options, progress=progress)
-    _refuse(path, streaming=streaming, color_mode=color_mode)
-    split = {"test_size": test_size, "seed": seed, "regression": regression}
+        return "texts" if holds_texts(path) else "images"
     if path.suffix.lower() == ".npz":
-        _refuse(path, **table)
-        return _resized(_load_npz(path, **split), image_size)
+        return "arrays"
     if path.name.lower().removesuffix(".gz").endswith(SUFFIXES):
-        _refuse(path, image_size=image_size)
-        return load_table(path, layout, target=target, index=index, **split)
+        return "a table"
     check_regular(path)
     raise DatasetError(
         f"{path}: found a {path.suffix or 'nameless'} file; expected .npz, .csv or a folder with "
@@ -165,47 +167,38 @@ def load_dataset(
     )
 
 
-def _load_npz(path: Path, *, test_size: float, seed: int, regression: bool | None) -> Dataset:
-    arrays, notes = read_npz(path), []
-    if "x_test" not in arrays:
-        if "x_train" in arrays:
-            notes.append(f"has no x_test, so {test_size:.0%} of x_train are for testing")
-        x, y = (arrays.pop(name if name in arrays else f"{name}_train") for name in "xy")
-        y = flat(y, path.name)
-        held = {"x_train": x, "y_train": y, "x_test": x, "y_test": y}
-        if len(x) == len(y):  # otherwise it is refused below
-            held = split_arrays(x, y, test_size=test_size, seed=seed, regression=regression)
-        arrays |= held
-    data = checked_dataset(
-        path.stem, arrays, source=str(path), where=path.name, regression=regression
-    )
-    y = np.concatenate([y for name, y in arrays.items() if name[0] == "y"], axis=None)
-    notes += assumed_of_labels(y, regression, "y")
-    is_byte = data.input_dtype == np.uint8
-    if data.kind == "sequences" or (data.x_train.ndim == 3 and not is_byte):
-        shape = "×".join(map(str, data.input_shape))
-        notes.append(
-            f"took samples of {shape} {data.input_dtype} as {data.kind} (data.replace(kind=…) says "
-            "otherwise)"
+def _load_known(name: str, fallback: str | None, progress: bool, split: dict[str, Any]) -> Dataset:
+    if name in catalog.EMBEDDED:
+        return catalog.load_embedded(name, **split)
+    try:
+        return catalog.load_named(name, progress=progress)
+    except DatasetUnavailable as error:
+        # A sweep compares results: all have to be of the data that was asked for.
+        if fallback is None or os.environ.get("COURSE_FALLBACK") == "0":
+            raise
+        warnings.warn(
+            f"Using {fallback!r} instead of {name!r}. {error}", FallbackWarning, stacklevel=3
         )
-    tell(path.name, notes)
-    return data
+        return catalog.load_embedded(fallback, **split)
 
 
-def _refuse(source: str | Path, **options: object) -> None:
-    """Refuse options that would have no effect on this kind of source."""
-    fits = {
-        "streaming": "folders of images",
-        "image_size": "images",
-        "color_mode": "folders of images",
-        "regression": "tables and .npz files",
-    }
-    for option, value in options.items():
-        if value is not None and not (option == "streaming" and value is False):
-            raise DatasetError(
-                f"{source}: {option}={value!r} has no effect here; it is for "
-                f"{fits.get(option, 'tables')}"
+def _load_npz(path: Path, regression: bool | None, split: dict[str, Any]) -> Dataset:
+    arrays = read_npz(path)
+    with assumptions(path.name) as notes:
+        if "x_train" not in arrays:
+            arrays |= {"x_train": arrays.pop("x"), "y_train": arrays.pop("y")}
+        elif "x_test" not in arrays:
+            notes.append(f"has no x_test, so {split['test_size']:.0%} of x_train are for testing")
+        names = {"source": str(path), "where": path.name}
+        data = make_dataset(path.stem, arrays, notes=notes, regression=regression, **names, **split)
+        is_byte = data.input_dtype == np.uint8
+        if data.kind == "sequences" or (data.x_train.ndim == 3 and not is_byte):
+            shape = "×".join(map(str, data.input_shape))
+            notes.append(
+                f"took samples of {shape} {data.input_dtype} as {data.kind} "
+                "(data.replace(kind=…) says otherwise)"
             )
+    return data
 
 
 def _resized(data: Dataset, image_size: tuple[int, int] | None) -> Dataset:
@@ -223,18 +216,22 @@ def _existing(name: str | Path) -> Path:
     """Turn what a user gave into the path of something that is there."""
     if not isinstance(name, str | Path):
         raise DatasetError(f"name={name!r}; expected the name of a dataset or a path")
-    if found := catalog.existing(name):
-        return found
-    raise _not_found(str(name))
+    if path := catalog.existing(name):
+        return path
+    path = Path(name)
+    if path.suffix.lower() in {".npz", ".gz", *SUFFIXES} or len(path.parts) > 1:
+        siblings = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
+        raise DatasetError(
+            f"{path}: no such file or folder (looked from {Path.cwd().name}/)."
+            + nearest(path.name, siblings)
+        )
+    raise DatasetError(
+        f"{str(name)!r} is not a known dataset and no file or folder here; known are "
+        f"{', '.join(catalog.names())}.{nearest(str(name), catalog.names())}"
+    )
 
 
-def _load_known(name: str, test_size: float, seed: int, progress: bool) -> Dataset:
-    if name in catalog.EMBEDDED:
-        return catalog.load_embedded(name, test_size=test_size, seed=seed)
-    return catalog.load_named(name, progress=progress)
-
-
-def _check_options(**options: Any) -> None:
+def _check_values(**options: Any) -> None:
     for option, allowed in (
         ("color_mode", (None, "rgb", "grayscale")),
         ("on_error", ("raise", "skip")),
@@ -255,18 +252,3 @@ def _check_options(**options: Any) -> None:
         value = options[option]
         if not isinstance(value, Integral) or isinstance(value, bool) or value < low:
             raise DatasetError(f"{option}={value!r}; expected an integer from {low}")
-
-
-def _not_found(name: str) -> DatasetError:
-    path = Path(name)
-    is_path = path.suffix.lower() in {".npz", ".gz", *SUFFIXES} or len(path.parts) > 1
-    if is_path:
-        siblings = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
-        return DatasetError(
-            f"{path}: no such file or folder (looked from {Path.cwd().name}/)."
-            + nearest(path.name, siblings)
-        )
-    return DatasetError(
-        f"{name!r} is not a known dataset and no file or folder here; known are "
-        f"{', '.join(catalog.names())}.{nearest(name, catalog.names())}"
-    )

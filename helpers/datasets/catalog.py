@@ -3,9 +3,8 @@
 import functools
 import os
 import tomllib
-import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from helpers.datasets import formats
-from helpers.datasets.dataset import Dataset, checked_dataset, split_arrays
+from helpers.datasets.dataset import Dataset, make_dataset, say
 from helpers.datasets.download import download
 from helpers.datasets.unpacked import unpacked
 from helpers.errors import CourseError, DatasetError, DatasetUnavailable
@@ -69,9 +68,8 @@ class Place:
 
     def paths(self, name: str) -> list[Path]:
         """Return where the files of a dataset lie in this place, present or not."""
-        files = manifest()[name]["files"]
         key = "keras_cache" if self.is_keras else "path"
-        return [self.folder / file.get(key, file["path"]) for file in files]
+        return [self.folder / file.get(key, file["path"]) for file in manifest()[name]["files"]]
 
     def source(self, name: str) -> str:
         """Describe the dataset's first file without naming this machine's folders."""
@@ -121,6 +119,17 @@ def find(name: str) -> Iterator[Place]:
             yield place
 
 
+def copies(name: str) -> Iterator[tuple[str, DatasetError | None]]:
+    """Yield where each copy of a dataset is, and what is wrong with it."""
+    for place in find(name):
+        try:
+            _read(name, place)
+        except DatasetError as error:
+            yield place.label, error
+        else:
+            yield place.source(name), None
+
+
 def load_named(name: str, *, progress: bool = True) -> Dataset:
     """Load a dataset of the manifest: the first good copy, else a download.
 
@@ -131,108 +140,72 @@ def load_named(name: str, *, progress: bool = True) -> Dataset:
     """
     for place in find(name):
         try:
-            return _read_kept(name, place)
+            return _load(name, place)
         except DatasetError as error:
-            warnings.warn(f"{place.label}: {error}. Looking for another copy.", stacklevel=3)
-    return _read_kept(name, fetch(name, progress=progress))
+            say(f"{place.label}: {error}. Looking for another copy.")
+    return _load(name, _fetch(name, progress))
 
 
-def read(name: str, place: Place) -> Dataset:
-    """Read a dataset's files at one place and verify their content.
-
-    Raises
-    ------
-    DatasetError
-        If they are damaged.
-    """
-    return _made(name, place, _verified(name, place))
-
-
-def copies(name: str) -> Iterator[tuple[str, DatasetError | None]]:
-    """Yield where each copy of a dataset is, and what is wrong with it."""
-    for place in find(name):
-        try:
-            read(name, place)
-        except DatasetError as error:
-            yield place.label, error
-        else:
-            yield place.source(name), None
-
-
-def _read_kept(name: str, place: Place) -> Dataset:
-    """Read a dataset as it was when its files were verified, unless they have changed since."""
-    folder = cache_dir() / "unpacked" / name
-    unpack = functools.partial(_verified, name, place)
-    return _made(name, place, unpacked(folder, place.paths(name), manifest()[name], unpack))
-
-
-def _verified(name: str, place: Place) -> dict[str, np.ndarray]:
+def _load(name: str, place: Place) -> Dataset:
+    """Load a dataset as it was when its files were verified, unless they have changed since."""
     entry, paths = manifest()[name], place.paths(name)
-    for path, file in zip(paths, entry["files"], strict=True):
-        if "digest" in file and "arrays" not in entry:  # content counts, however it is packed
-            formats.check_digest(path, file["digest"], path.name)
-    return _read_arrays(entry, paths)
+    folder = cache_dir() / "unpacked" / name
+    arrays = unpacked(folder, paths, entry, lambda: _read(name, place))
+    return make_dataset(
+        name, arrays, source=place.source(name), where=paths[0].name,
+        class_names=entry["class_names"],
+    )  # fmt: skip
 
 
-def _made(name: str, place: Place, arrays: dict[str, np.ndarray]) -> Dataset:
-    return checked_dataset(
-        name,
-        arrays,
-        source=place.source(name),
-        where=place.paths(name)[0].name,
-        class_names=manifest()[name]["class_names"],
-    )
+def _read(name: str, place: Place) -> dict[str, np.ndarray]:
+    """Read and verify the arrays of a dataset's files."""
+    entry, arrays = manifest()[name], {}
+    for file, path in zip(entry["files"], place.paths(name), strict=True):
+        arrays |= _read_file(entry, file, path)
+    return arrays
 
 
-def _read_arrays(
-    entry: dict[str, Any], paths: list[Path], names: Sequence[str] = formats.ARRAYS
-) -> dict[str, np.ndarray]:
-    """Read a set's arrays, and compare them with the manifest's digests where it has some."""
+def _read_file(entry: dict[str, Any], file: dict[str, Any], path: Path) -> dict[str, np.ndarray]:
+    """Read the arrays of one file, and verify them or, if they have no digests, the file."""
+    held, digests = formats.ARRAYS, entry.get("arrays", {})
+    if len(entry["files"]) > 1:
+        held = (held[entry["files"].index(file)],)
+    if "digest" in file and not digests:  # content counts, however it is packed
+        formats.check_digest(path, file["digest"], path.name.removesuffix(".part"))
     match entry["format"]:
         case "npz":
-            arrays = formats.read_npz(paths[0])
+            arrays = formats.read_npz(path)
         case "idx":
-            arrays = dict(zip(names, map(formats.read_idx, paths), strict=True))
+            arrays = {held[0]: formats.read_idx(path)}
         case "cifar10":
-            arrays = formats.read_cifar10(paths[0], entry["members"])
+            arrays = formats.read_cifar10(path, entry["members"])
         case other:
             raise CourseError(f"manifest.toml: format {other!r} is not known")
-    for number, array in enumerate(names):
-        where = f"{paths[number if len(paths) > 1 else 0].name}: {array}"
+    for array in held:
+        where = f"{path.name.removesuffix('.part')}: {array}"
         if array not in arrays:
             raise DatasetError(f"{where} is missing: fetch the file again")
-        if digest := entry.get("arrays", {}).get(array):
+        if array in digests:
             content = np.ascontiguousarray(arrays[array])
-            formats.check_digest(content, f"sha256:{digest}", where)
-    return {array: arrays[array] for array in names}
+            formats.check_digest(content, f"sha256:{digests[array]}", where)
+    return {array: arrays[array] for array in held}
 
 
-def fetch(name: str, *, progress: bool = True) -> Place:
+def _fetch(name: str, progress: bool) -> Place:
     """Download a dataset's missing files into the cache and return it as the place to read.
 
     ``COURSE_MIRROR`` names another server that has the files under their names in a data folder;
     ``COURSE_OFFLINE=1`` forbids downloads.
-
-    Raises
-    ------
-    DatasetUnavailable
-        If a file cannot be had.
-    DatasetError
-        If a downloaded file is not what it should be; nothing of it is kept.
     """
-    entry = manifest()[name]
-    place = places()[0]
+    entry, place = manifest()[name], places()[0]
     try:
         if offline():
             raise DatasetUnavailable("COURSE_OFFLINE forbids a download")
         for file, path in zip(entry["files"], place.paths(name), strict=True):
             download(
-                mirrored(file["path"], file["url"]),
-                path,
-                check=_file_check(entry, file, path),
-                size=file["bytes"],
-                progress=progress,
-            )
+                mirrored(file["path"], file["url"]), path, size=file["bytes"], progress=progress,
+                check=functools.partial(_read_file, entry, file),
+            )  # fmt: skip
     except DatasetUnavailable as error:
         searched = ", ".join(
             place.label + ("" if place.folder.is_dir() else " (no such folder)")
@@ -251,41 +224,25 @@ def mirrored(path: str, url: str) -> str:
     return f"{mirror}/{path}" if mirror else url
 
 
-def _file_check(entry: dict[str, Any], file: dict[str, Any], path: Path) -> Callable[[Path], None]:
-    """Return what a downloaded file has to pass: its digest, or the digests of its content."""
-    place, files = entry["files"].index(file), len(entry["files"])
-    names = formats.ARRAYS if files == 1 else formats.ARRAYS[place : place + 1]
-
-    def check(candidate: Path) -> None:
-        if "digest" in file and "arrays" not in entry:
-            formats.check_digest(candidate, file["digest"], path.name)
-        else:
-            _read_arrays(entry, [candidate], names)
-
-    return check
-
-
 def load_embedded(name: str, *, test_size: float, seed: int) -> Dataset:
     """Load a dataset that comes with the installed packages: no network, ever."""
+    source, features = "scikit-learn", ()
     if name == "languages":
         x, y, class_names = _languages()
-        source, features = "Unicode CLDR, in Babel", []
+        source = "Unicode CLDR, in Babel"
     else:
         from sklearn import datasets
 
         bunch = getattr(datasets, f"load_{name}")()
-        x, y, class_names, source = bunch.data, bunch.target, bunch.target_names, "scikit-learn"
-        features = [str(feature) for feature in getattr(bunch, "feature_names", [])]
-    if name == "digits":  # 8×8 pixels of 0 … 16; as bytes, like every other image of the course
-        x, features = np.round(bunch.images * (255 / 16)).astype(np.uint8), []
-    return checked_dataset(
-        name,
-        split_arrays(x, y, test_size=test_size, seed=seed, regression=False),
-        source=source,
-        where=name,
-        class_names=[str(label) for label in class_names],
-        feature_names=tuple(features),
-    )
+        x, y, class_names = bunch.data, bunch.target, bunch.target_names
+        if name == "digits":  # 8×8 pixels of 0 … 16; as bytes, like other images of the course
+            x = np.round(bunch.images * (255 / 16)).astype(np.uint8)
+        else:
+            features = tuple(map(str, bunch.feature_names))
+    return make_dataset(
+        name, {"x_train": x, "y_train": y}, source=source, where=name, feature_names=features,
+        class_names=[str(label) for label in class_names], test_size=test_size, seed=seed,
+    )  # fmt: skip
 
 
 def _languages() -> tuple[np.ndarray, np.ndarray, list[str]]:
@@ -297,7 +254,7 @@ def _languages() -> tuple[np.ndarray, np.ndarray, list[str]]:
 
     locales = [Locale(code) for code in LANGUAGES]
     names = [{*locale.territories.values(), *locale.languages.values()} for locale in locales]
-    uses = Counter(name for own in names for name in own)
-    pairs = [(name, y) for y, own in enumerate(names) for name in sorted(own) if uses[name] == 1]
+    uses = Counter(name for each in names for name in each)
+    pairs = [(name, y) for y, each in enumerate(names) for name in sorted(each) if uses[name] == 1]
     x, y = zip(*pairs, strict=True)
     return np.array(x, object), np.array(y), [str(locale.english_name) for locale in locales]

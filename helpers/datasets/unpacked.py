@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.lib.format import open_memmap
 
 from helpers.datasets.formats import ARRAYS
 
@@ -25,52 +24,38 @@ def unpacked(
     entry: Mapping[str, Any],
     unpack: Callable[[], dict[str, np.ndarray]],
 ) -> dict[str, np.ndarray]:
-    """Return a dataset's arrays, from plain files where they have been kept.
+    """Return a dataset's arrays from plain files in a folder, or unpack and keep them there.
 
-    Parameters
-    ----------
-    folder
-        Where they are kept. Where it cannot be written, they are unpacked each time.
-    files, entry
-        The dataset's files and what the manifest says of them: if either changes, the arrays are
-        unpacked and verified again.
-    unpack
-        Reads and verifies the files.
+    They are unpacked anew if the dataset's files or its entry in the manifest have changed, and
+    each time where the folder cannot be written.
     """
     stats = [(str(file.resolve()), file.stat()) for file in files]
-    stamp = [[name, s.st_size, s.st_mtime_ns] for name, s in stats]
-    text = json.dumps([stamp, entry], sort_keys=True)
-    own = folder / hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
-    with contextlib.suppress(OSError, ValueError):
-        return _mapped(own)
+    stamp = json.dumps([[[n, s.st_size, s.st_mtime_ns] for n, s in stats], entry], sort_keys=True)
+    kept = folder / hashlib.blake2b(stamp.encode(), digest_size=8).hexdigest()
+    with contextlib.suppress(OSError, ValueError, EOFError):
+        return _mapped(kept)
     arrays = unpack()
     with contextlib.suppress(OSError):
-        _keep(arrays, own)
+        _keep(arrays, kept)
     return arrays
 
 
-def _mapped(own: Path) -> dict[str, np.ndarray]:
+def _mapped(kept: Path) -> dict[str, np.ndarray]:
     # Copy-on-write: whoever changes an array changes their own only.
-    return {name: np.asarray(open_memmap(own / f"{name}.npy", mode="c")) for name in ARRAYS}
+    return {name: np.asarray(np.load(kept / f"{name}.npy", mmap_mode="c")) for name in ARRAYS}
 
 
-def _keep(arrays: Mapping[str, np.ndarray], own: Path) -> None:
-    """Write all files or none, in place of an earlier version and of what a killed process left.
-
-    Raises
-    ------
-    OSError
-        If they cannot be written, or another process is writing them.
-    """
+def _keep(arrays: Mapping[str, np.ndarray], kept: Path) -> None:
+    """Write all files or none, in place of other versions; leave it to who is writing already."""
     from filelock import FileLock
 
-    own.parent.mkdir(parents=True, exist_ok=True)
-    lock, temporary = own.with_name(".lock"), own.with_name(".writing")
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    lock, temporary = kept.with_name(".lock"), kept.with_name(".writing")
     with FileLock(lock, timeout=0):
-        with contextlib.suppress(OSError, ValueError):
-            _mapped(own)  # another process has been quicker
+        with contextlib.suppress(OSError, ValueError, EOFError):
+            _mapped(kept)  # another process has been quicker
             return
-        for other in set(own.parent.iterdir()) - {lock}:
+        for other in set(kept.parent.iterdir()) - {lock}:
             shutil.rmtree(other, ignore_errors=True)
         try:
             temporary.mkdir()
@@ -79,7 +64,6 @@ def _keep(arrays: Mapping[str, np.ndarray], own: Path) -> None:
                     np.save(stream, arrays[name])
                     stream.flush()
                     os.fsync(stream.fileno())
-            temporary.rename(own)
-        except BaseException:
+            temporary.rename(kept)
+        finally:
             shutil.rmtree(temporary, ignore_errors=True)
-            raise
