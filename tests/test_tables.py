@@ -8,7 +8,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from refusals import refusal
 
@@ -342,7 +342,7 @@ def test_label_column(columns, options, target, words):
 @pytest.mark.parametrize(
     ("target", "options", "numbers", "words"),
     [
-        (np.arange(60) * 1.7 + 0.1, {}, True, "holds numbers to predict"),
+        (np.arange(60) * 1.7 + 0.1, {}, True, "the label is the last column, 'price' (target="),
         (np.arange(60) * 1.7 + 0.1, {"target": "price"}, True, ""),
         (np.arange(60) % 40 * 17, {"target": "price"}, True, "holds numbers to predict"),
         (np.arange(60) % 40 * 17, {"regression": True}, True, ""),
@@ -438,7 +438,17 @@ def tables(draw):
     return frame, how, names[place], draw(st.booleans())
 
 
+def two_separators(words):
+    """Return a table of which Hypothesis found that it came back wrong in silence."""
+    frame = pd.DataFrame({"ww": words, "w;w": 0.0})
+    how = dict.fromkeys(("header", "index"), False) | {"sep": ",", "decimal": ".", "na_rep": "",
+           "quoting": 0, "encoding": "utf-8"}  # fmt: skip
+    return frame, how, "ww", False
+
+
 @settings(deadline=None, max_examples=150)
+@example(two_separators(["w;\nw", "ww"] * 6))
+@example(two_separators(["w\tw", "w;\tw"] * 6))
 @given(tables())
 def test_what_pandas_writes_comes_back_or_is_refused(tmp_path_factory, drawn):
     frame, how, target, is_told = drawn

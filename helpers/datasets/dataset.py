@@ -165,7 +165,6 @@ def make_dataset(
     where: str,
     notes: list[str] | None = None,
     label: str = "y",
-    label_is_certain: bool = True,
     class_names: Sequence[str] = (),
     regression: bool | None = None,
     test_size: float = 0.2,
@@ -179,14 +178,14 @@ def make_dataset(
     arrays
         ``x_train`` and ``y_train``; ``x_test`` and ``y_test``, which are held out of these if they
         are not given; ``x_val`` and ``y_val`` if there are any.
-    where
-        The file that an error message names.
-    notes, label, label_is_certain
-        What has been assumed; what a note calls the labels, and whether they are certainly these.
+    where, label
+        What messages call the file, and its labels.
+    notes
+        Receives what is assumed of the labels.
     class_names
         The names of the labels 0 … k-1, where they are known; taken from the labels otherwise.
     regression
-        Whether the labels are numbers to predict; see ``_predict_numbers`` if ``None``.
+        Whether the labels are numbers to predict; see ``_are_numbers`` if ``None``.
     test_size, seed
         The share that is held out, by class unless numbers are predicted, and the seed of it.
     name, source, others
@@ -200,31 +199,37 @@ def make_dataset(
     """
     parts = [part for part in ("train", "test", "val") if f"x_{part}" in arrays]
     x = {part: arrays[f"x_{part}"] for part in parts}
-    y = {part: _flat(arrays[f"y_{part}"], where) for part in parts}
+    y = {part: _plain(arrays[f"y_{part}"], where) for part in parts}
     for part in parts:
         _check_part(x[part], y[part], x["train"].shape[1:], part, where)
-    kinds = {a.dtype.kind for a in y.values()}
-    if not (kinds <= set("uif") or kinds <= set("US") or kinds == {"b"}):
-        types = ", ".join(f"{a.dtype} ({part})" for part, a in y.items())
-        raise DatasetError(f"{where}: labels have dtype {types}; expected numbers or strings alone")
-    y = {part: _plain(a, where) for part, a in y.items()}
+    kinds = {part: "numbers" if a.dtype.kind in "if" else "text" for part, a in y.items()}
+    if len(set(kinds.values())) > 1:
+        found = ", ".join(f"{kind} ({part})" for part, kind in kinds.items())
+        raise DatasetError(f"{where}: labels are {found}; expected numbers or text alone")
     every = np.concatenate(list(y.values()))
-    numbers = not class_names and _predict_numbers(every, regression)
-    if regression is None and not class_names and notes is not None:
-        notes += _assumption(every, numbers, label, label_is_certain)
+    numbers = not class_names and _are_numbers(every, regression)
     if numbers and every.dtype.kind == "U":
         raise DatasetError(f"{where}: labels are text; expected numbers with regression=True")
+    fractions = every.dtype.kind == "f"
+    if notes is not None and regression is None and numbers != fractions:
+        kind, other = ("numbers to predict", "classes")[:: 1 if numbers else -1]
+        notes.append(f"{label} holds {kind}, not {other} (regression={not numbers} says otherwise)")
     if "test" not in parts:
         strata = np.zeros(len(every)) if numbers else y["train"]
-        rows = holdout(strata, test_size, seed, where)
-        x["train"], x["test"] = (x["train"][chosen] for chosen in rows)
-        y["train"], y["test"] = (y["train"][chosen] for chosen in rows)
+        for rows, part in zip(
+            holdout(strata, test_size, seed, where), ("rest", "test"), strict=True
+        ):
+            x[part], y[part] = x["train"][rows], y["train"][rows]
+        x["train"], y["train"] = x.pop("rest"), y.pop("rest")
     if numbers:
         y = {part: a.astype(np.result_type(every, np.float32)) for part, a in y.items()}
-    elif class_names:
-        _check_range(every, len(class_names), where)
-    else:
+    elif not class_names:
         y, class_names = _encode(y, where)
+    elif every.min() < 0 or every.max() >= len(class_names):
+        raise DatasetError(
+            f"{where}: labels go from {every.min()} to {every.max()}; expected 0 … "
+            f"{len(class_names) - 1}"
+        )
     x = {part: a.astype(np.uint8) if a.dtype == bool else a for part, a in x.items()}
     held = {f"x_{part}": a for part, a in x.items()} | {f"y_{part}": a for part, a in y.items()}
     return Dataset(name=name, source=source, class_names=tuple(class_names), **held, **others)
@@ -234,46 +239,36 @@ def _check_part(
     x: np.ndarray, y: np.ndarray, shape: tuple[int, ...], part: str, where: str
 ) -> None:
     """Raise a ``DatasetError`` unless a part holds finite numbers, or texts, of a shape."""
-    what = f"{where}: x_{part}"
-    if x.dtype.kind not in "uifbO":  # texts are objects; files with objects are refused before
-        raise DatasetError(f"{what} has dtype {x.dtype}; expected numbers")
-    if x.dtype != object and (x.ndim < 2 or 0 in x.shape[1:]):
-        raise DatasetError(f"{what} has shape {x.shape}; expected (samples, features or pixels …)")
-    if len(x) != len(y):
-        raise DatasetError(
-            f"{what} has {len(x)} samples and y_{part} has {len(y)} labels; expected one label for "
-            "each sample"
-        )
-    if len(x) == 0:
-        raise DatasetError(f"{what} is empty; expected at least one sample")
-    if x.shape[1:] != shape:
-        raise DatasetError(
-            f"{where}: samples of x_train have shape {shape}, those of x_{part} {x.shape[1:]}; "
-            "expected the same shape"
-        )
+    is_text = x.dtype == object  # other objects are refused before
+    for wrong, message in (
+        (x.dtype.kind not in "uifbO", f"has dtype {x.dtype}; expected numbers"),
+        (not is_text and (x.ndim < 2 or 0 in x.shape[1:]),
+         f"has shape {x.shape}; expected (samples, features or pixels …)"),
+        (x.shape[:1] != y.shape, f"has {len(x) if x.ndim else 0} samples and y_{part} has "
+         f"{len(y)} labels; expected one label for each sample"),
+        (x.size == 0, "is empty; expected at least one sample"),
+        (x.shape[1:] != shape,
+         f"has another shape: x_train {shape}, x_{part} {x.shape[1:]}; expected the same shape"),
+    ):  # fmt: skip
+        if wrong:
+            raise DatasetError(f"{where}: x_{part} {message}")
     # In pieces: isfinite would make a mask as long as x.
     for start in range(0, len(x) if x.dtype.kind == "f" else 0, 256):
         finite = np.isfinite(x[start : start + 256])
         if not finite.all():
             sample = start + int(np.argwhere(~finite)[0][0])
             raise DatasetError(
-                f"{what} holds NaN or infinity, first in sample {sample}; expected finite numbers: "
-                "drop or fill them first (pandas: dropna, fillna)"
+                f"{where}: x_{part} holds NaN or infinity, first in sample {sample}; expected "
+                "finite numbers: drop or fill them first (pandas: dropna, fillna)"
             )
 
 
-def _flat(y: np.ndarray, where: str) -> np.ndarray:
-    """Return labels of shape (n,), which may come as a column, or refuse another shape."""
-    if y.ndim == 2 and y.shape[1] == 1:
-        return y[:, 0]
+def _plain(y: np.ndarray, where: str) -> np.ndarray:
+    """Return labels (n,) or (n, 1) as int64 where they are whole numbers, as text, or as floats."""
+    y = y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
     if y.ndim != 1:
         hint = "; for one-hot labels use numpy.argmax(y, axis=1)" if y.ndim == 2 else ""
         raise DatasetError(f"{where}: labels have shape {y.shape}; expected (samples,){hint}")
-    return y
-
-
-def _plain(y: np.ndarray, where: str) -> np.ndarray:
-    """Return labels as int64 where they are whole numbers, as text, or as finite floats."""
     if y.dtype.kind == "f":
         if not np.isfinite(y).all():
             raise DatasetError(f"{where}: a label is NaN or infinite; expected finite labels")
@@ -289,7 +284,7 @@ def _plain(y: np.ndarray, where: str) -> np.ndarray:
         ) from error
 
 
-def _predict_numbers(y: np.ndarray, regression: bool | None) -> bool:
+def _are_numbers(y: np.ndarray, regression: bool | None) -> bool:
     """Tell whether labels are numbers to predict, rather than classes.
 
     They are if somebody says so (``regression``). Otherwise if there are more than 20 different
@@ -300,26 +295,9 @@ def _predict_numbers(y: np.ndarray, regression: bool | None) -> bool:
         return bool(regression)
     values, counts = np.unique(y, return_counts=True)
     many, fractions = len(values) > FEW, y.dtype.kind == "f"
-    single = counts.min() == 1
-    return (many and fractions) or bool(single and (many or fractions or len(values) > len(y) // 2))
-
-
-def _assumption(y: np.ndarray, numbers: bool, label: str, is_certain: bool) -> list[str]:
-    """Return what is assumed of labels: that fractions are numbers to predict is certain."""
-    fractions = y.dtype.kind == "f"
-    if numbers and not (fractions and is_certain):
-        ways = "regression=False says" if is_certain else "regression=False or target= say"
-        return [f"{label} holds numbers to predict, not classes ({ways} otherwise)"]
-    if fractions and not numbers:
-        return [f"{label} holds classes, not numbers to predict (regression=True says otherwise)"]
-    return []
-
-
-def _check_range(y: np.ndarray, class_count: int, where: str) -> None:
-    if y.dtype.kind != "i" or y.min() < 0 or y.max() >= class_count:
-        raise DatasetError(
-            f"{where}: labels go from {y.min()} to {y.max()}; expected 0 … {class_count - 1}"
-        )
+    if counts.min() == 1:
+        return many or fractions or len(values) > len(y) // 2
+    return many and fractions
 
 
 def _encode(y: Mapping[str, np.ndarray], where: str) -> tuple[dict[str, np.ndarray], list[str]]:
@@ -327,8 +305,7 @@ def _encode(y: Mapping[str, np.ndarray], where: str) -> tuple[dict[str, np.ndarr
     names = np.unique(np.concatenate(list(y.values())))
     if all(str(name).isdecimal() for name in names):  # folders that are called 1 … 10
         names = np.array(sorted(names, key=int))
-    unseen = np.setdiff1d(names, y["train"])
-    if len(unseen):
+    if len(unseen := np.setdiff1d(names, y["train"])):
         raise DatasetError(
             f"{where}: the test labels hold {unseen[0]!s}, which no training label is; expected "
             "every class among the training labels"
@@ -338,6 +315,6 @@ def _encode(y: Mapping[str, np.ndarray], where: str) -> tuple[dict[str, np.ndarr
             f"{where}: every label is {names[0]!s}; expected at least two classes (is another "
             "column or array the label?)"
         )
-    order = np.argsort(names, kind="stable")
+    order = np.argsort(names)
     encoded = {part: order[np.searchsorted(names, a, sorter=order)] for part, a in y.items()}
     return encoded, [str(name) for name in names]

@@ -1,7 +1,9 @@
 """Folders of class folders: list them by class, read their files on every core."""
 
 import contextlib
+import csv
 import functools
+import io
 import math
 import os
 import re
@@ -14,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from helpers.datasets.dataset import Dataset, make_dataset, say
+from helpers.datasets.formats import contents
 from helpers.errors import DatasetError
 
 # What file managers and archives leave behind; names that begin with a dot are the same.
@@ -113,7 +116,7 @@ def _classes(path: Path, suffixes: frozenset[str]) -> dict[Path, str]:
                 "some or remove the folder"
             )
         _check_depth(path, classes)
-        rest = {name for name in names if "/" in name or name in set(good)} - set(classes)
+        rest = {*good, *(name for name in names if "/" in name)} - set(classes)
         reason = f"no {kinds} file in a class folder"
     warn_of_left_out(path, sorted(rest), reason)
     return {path / name: label for name, label in classes.items()}
@@ -148,48 +151,54 @@ def warn_of_left_out(path: Path, names: list[str], reason: str, by: str = "load_
 
 
 def read_labels(folder: Path) -> dict[str, str]:
-    """Return the label of each file that a folder's ``labels.csv`` names; none if it has none."""
-    import pandas as pd
+    """Return the label of each file that a folder's ``labels.csv`` names; none if it has none.
 
+    Raises
+    ------
+    DatasetError
+        If it is no table with the columns ``file`` and ``label``, or gives a file no or two labels.
+    """
     path = folder / LABELS
     if not path.is_file():
         return {}
     try:
-        with path.open(encoding="utf-8-sig") as stream:
-            header = stream.readline(10_000)
-        options = {"dtype": str, "keep_default_na": False, "index_col": False}
-        table = pd.read_csv(path, sep=max(",;\t", key=header.count), **options)
-    except (OSError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise DatasetError(f"{path}: no table in UTF-8 ({reason}); save it anew") from error
-    columns = [str(column).strip().lower() for column in table]
+        text = contents(path).decode("utf-8-sig")
+        sep = max(",;\t", key=text.partition("\n")[0].count)
+        header, *rows = filter(None, csv.reader(io.StringIO(text, newline=""), delimiter=sep))
+        header = [cell.strip().lower() for cell in header]
+        if len(set(header)) < len(header):
+            raise ValueError("two columns have one name")
+        cells = dict(zip(header, zip(*rows, strict=True), strict=True))
+    except (ValueError, csv.Error) as error:
+        raise DatasetError(
+            f"{path}: no table in UTF-8 of rows of equal length ({error}); save it anew"
+        ) from error
+    columns = []
     for kind, names in COLUMNS.items():
-        if not (known := [name for name in names if name in columns]):
+        if not (known := [name for name in names if name in header]):
             raise DatasetError(
-                f"{path}: there is no column {kind!r} among {', '.join(columns)}; expected 'file' "
+                f"{path}: there is no column {kind!r} among {', '.join(header)}; expected 'file' "
                 "and 'label'"
             )
-        table[kind] = table.iloc[:, columns.index(known[0])].str.strip()
-    pairs = table[["file", "label"]].drop_duplicates()
-    for wrong, reason in ((pairs["label"] == "", "no label"),
-                          (pairs["file"].duplicated(), "two labels")):  # fmt: skip
-        if wrong.any():
-            raise DatasetError(
-                f"{path}: {pairs['file'][wrong].iloc[0]!r} has {reason}; expected one"
-            )
-    return dict(zip(pairs["file"], pairs["label"], strict=True))
+        columns.append([cell.strip() for cell in cells[known[0]]])
+    labels: dict[str, str] = {}
+    for file, label in zip(*columns, strict=True):
+        if not label or labels.setdefault(file, label) != label:
+            reason = "two labels" if label else "no label"
+            raise DatasetError(f"{path}: {file!r} has {reason}; expected one")
+    return labels
 
 
 def _match(names: list[str], labels: Mapping[str, str], table: Path) -> dict[str, str]:
     """Return the label of each file that a table names: by its path, its name, or its stem."""
     places: dict[str, list[str]] = defaultdict(list)
     for name in names:
-        for key in {Path(name).name, Path(name).stem} - {name}:
+        for key in {name, Path(name).name, Path(name).stem}:
             places[key].append(name)
-    places |= {name: [name] for name in names}
-    classes = {}
+    classes, known = {}, set(names)
     for file, label in labels.items():
-        same = places.get(file.replace("\\", "/").removeprefix("./"), [])
+        file = file.replace("\\", "/").removeprefix("./")
+        same = [file] if file in known else places[file]
         if len(same) != 1:
             raise DatasetError(
                 f"{table} names {file!r}, and {len(same)} files have this name; expected one: "
@@ -288,15 +297,13 @@ def say_skipped(source: str, skipped: Sequence[str]) -> None:
 
 
 def _worker_count(paths: Sequence[Path]) -> int:
-    """One thread beside the caller's for small files, one a core for large ones.
+    """Return one thread for small files, which are opened inside of the GIL, one a core for others.
 
-    Pillow opens a file inside of the GIL and decodes it outside. Below some 8 kB (128×128 pixels as
-    JPEG) opening dominates, and on two cores a second thread made loading slower by up to half;
-    photos gained from it (224×224: 310 against 460 µs each).
+    On two cores a second thread made loading files below some 8 kB (128×128 pixels as JPEG) slower
+    by up to half; photos of 224×224 gained from it (310 against 460 µs each).
     """
     sample = paths[:: max(1, len(paths) // 16)]
-    mean_size = sum(path.stat().st_size for path in sample) / max(1, len(sample))
-    return usable_cores() if mean_size > 8000 else 1
+    return usable_cores() if sum(p.stat().st_size for p in sample) > 8000 * len(sample) else 1
 
 
 @functools.cache

@@ -166,7 +166,7 @@ def _read_array(path: Path, name: str) -> np.ndarray:
         array = archive[name]
     if not isinstance(array, np.ndarray):  # np.load gives the raw bytes of a member without .npy
         raise DatasetError(f"{path.name}: {name} is no array; expected what numpy.savez writes")
-    if array.dtype.kind not in "uifbUS":
+    if array.dtype.kind not in "uifbUS" or not array.dtype.itemsize:
         raise DatasetError(
             f"{path.name}: {name} has dtype {array.dtype}; expected numbers or strings"
         )

@@ -70,7 +70,7 @@ def to_dataset(
     """Make a ``Dataset`` of a table as ``from_table`` does, and note what is assumed."""
     frame = frame.rename(columns=str)
     _check_shape(frame, where)
-    label, is_certain = _label_column(frame, target, notes, where)
+    label = _label_column(frame, target, notes, where)
     features = frame.drop(columns=[label, *numbering(frame, index, label, notes, where)])
     labels = frame[label]
     _check_values(features, labels, where)
@@ -78,7 +78,7 @@ def to_dataset(
     arrays = {"x_train": features.to_numpy(np.float64), "y_train": y}
     return make_dataset(
         name, arrays, where=where, notes=notes, label=f"column {label!r}",
-        label_is_certain=is_certain, feature_names=tuple(features.columns), **options,
+        feature_names=tuple(features.columns), **options,
     )  # fmt: skip
 
 
@@ -154,28 +154,27 @@ def _numbers_rows(values: np.ndarray) -> bool:
     return chance < math.log(1e-3)
 
 
-def _label_column(
-    frame: "pd.DataFrame", target: str | None, notes: list[str], where: str
-) -> tuple[str, bool]:
-    """Return the column of labels, and whether its name says so."""
+def _label_column(frame: "pd.DataFrame", target: str | None, notes: list[str], where: str) -> str:
+    """Return the column of labels: as given, the one whose name says so, or the last."""
     if target is not None:
-        return _column(frame, str(target), where), True
+        return _column(frame, str(target), where)
     last = frame.columns[-1]
     named = [name for name in frame.columns if name.strip().lower() in LABELS]
     if last in named:
-        return last, True
+        return last
     if len(named) == 1:
         notes.append(f"the label is column {named[0]!r} (target= names another)")
-        return named[0], True
+        return named[0]
     first, values = frame.iloc[:, 0], frame[last]
     if _distinct(frame[[last]]) and (ID.search(last) or _numbers_rows(values.to_numpy())):
         raise DatasetError(
             f"{where}: the last column, {last!r}, numbers the rows; expected the labels there: "
             "name their column with target="
         )
-    if values.dtype.kind in "uif" and first.dtype.kind in "uib" and 2 <= first.nunique() <= FEW:
+    first_may_be = first.dtype.kind in "uib" and 2 <= first.nunique() <= FEW
+    if values.dtype.kind == "f" or (values.dtype.kind in "ui" and first_may_be):
         notes.append(f"the label is the last column, {last!r} (target= names another)")
-    return last, False
+    return last
 
 
 def _check_shape(frame: "pd.DataFrame", where: str) -> None:
