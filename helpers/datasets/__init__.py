@@ -1,8 +1,7 @@
 """Find, download, verify and load datasets: a name or a path in, a ``Dataset`` out."""
 
 import os
-import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from numbers import Integral
 from pathlib import Path
 from typing import Any
@@ -10,10 +9,17 @@ from typing import Any
 import numpy as np
 
 from helpers.datasets import catalog
-from helpers.datasets.dataset import AssumptionWarning, Dataset, assumptions, make_dataset
+from helpers.datasets.dataset import (
+    AssumptionWarning,
+    Dataset,
+    assumptions,
+    check_option,
+    make_dataset,
+    say,
+)
 from helpers.datasets.formats import check_regular, read_npz
 from helpers.datasets.frames import from_table
-from helpers.datasets.image_folders import StreamingDataset, load_images, stream_images
+from helpers.datasets.image_folders import StreamingDataset, load_images
 from helpers.datasets.images import resize_images
 from helpers.datasets.tables import SUFFIXES, load_table, read_table
 from helpers.datasets.text_folders import holds_texts, load_texts
@@ -108,81 +114,57 @@ def load_dataset(
     DatasetUnavailable
         If a known set is not here and cannot be downloaded, and no ``fallback`` is given.
     """
-    split = {"test_size": test_size, "seed": seed}
-    folder = {**split, "on_error": on_error}
-    layout = {"sep": sep, "decimal": decimal, "header": header, "missing": missing,
-              "encoding": encoding}  # fmt: skip
-    options = {"image_size": image_size, "color_mode": color_mode, "streaming": streaming or None,
-               "regression": regression, "target": target, "index": index, **layout}  # fmt: skip
-    _check_values(**options, on_error=on_error, fallback=fallback, seed=seed, batch_size=batch_size)
-    is_known = isinstance(name, str) and name in catalog.names()
-    source = name if is_known else _existing(name)
-    kind = "a known set" if is_known else _kind(source)
-    for option, value in options.items():
-        if value is not None and option not in OPTIONS[kind]:
-            kinds = ", ".join(other for other, taken in OPTIONS.items() if option in taken)
+    options = dict(locals()) | {"streaming": streaming or None}
+    _check_options(**options)
+    source = name if isinstance(name, str) and name in catalog.names() else _existing(name)
+    kind = _kind(source)
+    load, taken = KINDS[kind]
+    for option in FOR_SOME:
+        if options[option] is not None and option not in taken:
+            kinds = ", ".join(other for other, (_, takes) in KINDS.items() if option in takes)
             raise DatasetError(
-                f"{source}: {option}={value!r} has no effect on {kind}; it is for {kinds}"
+                f"{source}: {option}={options[option]!r} has no effect on {kind}; it is for {kinds}"
             )
-    match kind:
-        case "a known set":
-            return _resized(_load_known(source, fallback, progress, split), image_size)
-        case "texts":
-            return load_texts(source, **folder, progress=progress)
-        case "images":
-            folder |= {"image_size": image_size, "color_mode": color_mode}
-            if streaming:
-                return stream_images(source, **folder, batch_size=batch_size)
-            return load_images(source, **folder, progress=progress)
-        case "arrays":
-            return _resized(_load_npz(source, regression, split), image_size)
-        case _:
-            names = {"target": target, "index": index, "regression": regression}
-            return load_table(source, layout, **names, **split)
+    given = {option: options[option] for option in taken}
+    return load(source, test_size=test_size, seed=seed, **given)
 
 
-# What has an effect on each kind of source.
-LAYOUT = {"sep", "decimal", "header", "missing", "encoding"}
-OPTIONS = {
-    "a known set": {"image_size"},
-    "images": {"image_size", "color_mode", "streaming"},
-    "texts": set(),
-    "arrays": {"image_size", "regression"},
-    "a table": {"regression", "target", "index", *LAYOUT},
-}
-
-
-def _kind(path: Path) -> str:
-    """Return what kind of data lies at a path, as ``OPTIONS`` calls it."""
-    if path.is_dir():
-        return "texts" if holds_texts(path) else "images"
-    if path.suffix.lower() == ".npz":
+def _kind(source: str | Path) -> str:
+    """Return what kind of data a source is, as ``KINDS`` calls it."""
+    if isinstance(source, str):
+        return "a known set"
+    if source.is_dir():
+        return "texts" if holds_texts(source) else "images"
+    if source.suffix.lower() == ".npz":
         return "arrays"
-    if path.name.lower().removesuffix(".gz").endswith(SUFFIXES):
+    if source.name.lower().removesuffix(".gz").endswith(SUFFIXES):
         return "a table"
-    check_regular(path)
+    check_regular(source)
     raise DatasetError(
-        f"{path}: found a {path.suffix or 'nameless'} file; expected .npz, .csv or a folder with "
-        "one sub-folder for each class"
+        f"{source}: found a {source.suffix or 'nameless'} file; expected .npz, .csv or a folder "
+        "with one sub-folder for each class"
     )
 
 
-def _load_known(name: str, fallback: str | None, progress: bool, split: dict[str, Any]) -> Dataset:
-    if name in catalog.EMBEDDED:
-        return catalog.load_embedded(name, **split)
+def _load_known(
+    name: str, *, fallback: str | None, image_size: tuple[int, int] | None, progress: bool,
+    **split: Any,
+) -> Dataset:  # fmt: skip
     try:
-        return catalog.load_named(name, progress=progress)
+        if name in catalog.EMBEDDED:
+            return _resized(catalog.load_embedded(name, **split), image_size)
+        return _resized(catalog.load_named(name, progress=progress), image_size)
     except DatasetUnavailable as error:
         # A sweep compares results: all have to be of the data that was asked for.
         if fallback is None or os.environ.get("COURSE_FALLBACK") == "0":
             raise
-        warnings.warn(
-            f"Using {fallback!r} instead of {name!r}. {error}", FallbackWarning, stacklevel=3
-        )
-        return catalog.load_embedded(fallback, **split)
+        say(f"Using {fallback!r} instead of {name!r}. {error}", FallbackWarning)
+        return _resized(catalog.load_embedded(fallback, **split), image_size)
 
 
-def _load_npz(path: Path, regression: bool | None, split: dict[str, Any]) -> Dataset:
+def _load_npz(
+    path: Path, *, regression: bool | None, image_size: tuple[int, int] | None, **split: Any
+) -> Dataset:
     arrays = read_npz(path)
     with assumptions(path.name) as notes:
         if "x_train" not in arrays:
@@ -198,7 +180,21 @@ def _load_npz(path: Path, regression: bool | None, split: dict[str, Any]) -> Dat
                 f"took samples of {shape} {data.input_dtype} as {data.kind} "
                 "(data.replace(kind=…) says otherwise)"
             )
-    return data
+    return _resized(data, image_size)
+
+
+# How to load each kind of source, and the options that this takes beside test_size and seed.
+LAYOUT = ("sep", "decimal", "header", "missing", "encoding")
+KINDS: dict[str, tuple[Callable[..., Any], tuple[str, ...]]] = {
+    "a known set": (_load_known, ("fallback", "image_size", "progress")),
+    "images": (load_images, ("image_size", "color_mode", "streaming", "batch_size", "on_error",
+                             "progress")),
+    "texts": (load_texts, ("on_error", "progress")),
+    "arrays": (_load_npz, ("image_size", "regression")),
+    "a table": (load_table, ("target", "index", "regression", *LAYOUT)),
+}  # fmt: skip
+# Those that are refused where they have no effect; the others may be given for any source.
+FOR_SOME = ("image_size", "color_mode", "streaming", "target", "index", "regression", *LAYOUT)
 
 
 def _resized(data: Dataset, image_size: tuple[int, int] | None) -> Dataset:
@@ -231,24 +227,20 @@ def _existing(name: str | Path) -> Path:
     )
 
 
-def _check_values(**options: Any) -> None:
-    for option, allowed in (
-        ("color_mode", (None, "rgb", "grayscale")),
-        ("on_error", ("raise", "skip")),
-        ("fallback", (None, *catalog.EMBEDDED)),
+def _check_options(
+    *, color_mode: Any, on_error: Any, fallback: Any, image_size: Any, seed: Any, batch_size: Any,
+    **_: Any,
+) -> None:  # fmt: skip
+    """Refuse values that fit no source."""
+    for option, value, allowed in (
+        ("color_mode", color_mode, ("rgb", "grayscale")),
+        ("on_error", on_error, ("raise", "skip")),
+        ("fallback", fallback, catalog.EMBEDDED),
     ):
-        if options[option] not in allowed:
-            raise DatasetError(
-                f"{option}={options[option]!r}; expected one of {', '.join(map(repr, allowed))}"
-            )
-    size = options["image_size"]
-    if size is not None and not (
-        isinstance(size, tuple | list)
-        and len(size) == 2
-        and all(isinstance(side, Integral) and 0 < side <= 30_000 for side in size)
-    ):
-        raise DatasetError(f"image_size={size!r}; expected (height, width) in pixels")
-    for option, low in (("seed", 0), ("batch_size", 1)):
-        value = options[option]
-        if not isinstance(value, Integral) or isinstance(value, bool) or value < low:
-            raise DatasetError(f"{option}={value!r}; expected an integer from {low}")
+        check_option(option, value, value in allowed, f"one of {', '.join(map(repr, allowed))}")
+    for option, value, low in (("seed", seed, 0), ("batch_size", batch_size, 1)):
+        fits = isinstance(value, Integral) and not isinstance(value, bool) and value >= low
+        check_option(option, value, fits, f"an integer from {low}")
+    is_pair = isinstance(image_size, tuple | list) and len(image_size) == 2
+    fits = is_pair and all(isinstance(n, Integral) and 0 < n <= 30_000 for n in image_size)
+    check_option("image_size", image_size, fits, "(height, width) in pixels")

@@ -34,6 +34,12 @@ def assumptions(where: str) -> Iterator[list[str]]:
             say(f"{where}: {'; '.join(notes)}", AssumptionWarning)
 
 
+def check_option(option: str, value: object, fits: bool, expected: str) -> None:
+    """Refuse an option's value that does not fit; ``None`` stands for one that is not given."""
+    if value is not None and not fits:
+        raise DatasetError(f"{option}={value!r}; expected {expected}")
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Dataset:
     """A training set and a test set, in memory.

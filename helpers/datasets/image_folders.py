@@ -3,7 +3,7 @@
 import functools
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,28 +15,7 @@ from helpers.datasets.dataset import Dataset, say
 from helpers.datasets.folders import in_order, list_folder, read_files
 from helpers.errors import DatasetError
 
-
-def load_images(
-    path: Path,
-    *,
-    image_size: tuple[int, int] | None,
-    color_mode: str | None,
-    test_size: float,
-    seed: int,
-    on_error: str,
-    progress: bool,
-    resize: images.Resize = images.squeezed,
-) -> Dataset:
-    """Load a folder of class folders of images into arrays, each image decoded into its place."""
-    listed = list_folder(path, images.SUFFIXES, test_size, seed)
-    shape, decode = _decoder(listed, image_size, color_mode, on_error)
-    several: list[str] = []
-    decode = functools.partial(decode, resize=resize, several=several)
-    data = read_files(listed, decode, shape, np.uint8, on_error=on_error, progress=progress)
-    if several:
-        example = f"{len(several)} files hold several pictures, such as {min(several)}"
-        say(f"{path}: {example}; the first of each is taken")
-    return data
+Decode = Callable[[Path], np.ndarray]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -89,7 +68,7 @@ class StreamingDataset:
         )
 
 
-def stream_images(
+def load_images(
     path: Path,
     *,
     image_size: tuple[int, int] | None,
@@ -97,13 +76,36 @@ def stream_images(
     test_size: float,
     seed: int,
     on_error: str,
-    batch_size: int,
-) -> StreamingDataset:
-    """Make tf.data pipelines over a folder of class folders of images."""
-    import tensorflow as tf
-
+    progress: bool,
+    resize: images.Resize = images.squeezed,
+    streaming: bool | None = False,
+    batch_size: int = 32,
+) -> Dataset | StreamingDataset:
+    """Load a folder of class folders of images into arrays, or make streams of batches of it."""
     listed = list_folder(path, images.SUFFIXES, test_size, seed)
     shape, decode = _decoder(listed, image_size, color_mode, on_error)
+    if streaming:
+        return _stream(listed, shape, decode, on_error, batch_size, seed)
+    several: list[str] = []
+    decode = functools.partial(decode, resize=resize, several=several)
+    data = read_files(listed, decode, shape, np.uint8, on_error=on_error, progress=progress)
+    if several:
+        example = f"{len(several)} files hold several pictures, such as {min(several)}"
+        say(f"{path}: {example}; the first of each is taken")
+    return data
+
+
+def _stream(
+    listed: Dataset,
+    shape: tuple[int, ...],
+    decode: Decode,
+    on_error: str,
+    batch_size: int,
+    seed: int,
+) -> StreamingDataset:
+    """Make tf.data pipelines over the files of a folder."""
+    import tensorflow as tf
+
     skipped: list[str] = []
 
     def pipeline(paths: np.ndarray, labels: np.ndarray) -> Any:
@@ -125,14 +127,14 @@ def stream_images(
     parts = listed.parts | {"train": (listed.x_train[mixed], listed.y_train[mixed])}
     streams = {part: pipeline(*arrays) for part, arrays in parts.items()}
     return StreamingDataset(
-        name=path.name,
+        name=listed.name,
         train=streams["train"],
         test=streams["test"],
         n_train=len(mixed),
         n_test=len(listed.x_test),
         input_shape=shape,
         class_names=listed.class_names,
-        source=str(path),
+        source=listed.source,
         skipped=skipped,
         validation=streams.get("val"),
         n_validation=len(parts["val"][0]) if "val" in parts else 0,
@@ -141,7 +143,7 @@ def stream_images(
 
 def _decoder(
     listed: Dataset, image_size: tuple[int, int] | None, color_mode: str | None, on_error: str
-) -> tuple[tuple[int, ...], functools.partial[np.ndarray]]:
+) -> tuple[tuple[int, ...], Decode]:
     """Return the shape of every image, and what decodes a file into it.
 
     The headers of all files are read only where they decide on size or colour.

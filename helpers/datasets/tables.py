@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from helpers.datasets.dataset import FEW, Dataset, assumptions
+from helpers.datasets.dataset import FEW, Dataset, assumptions, check_option
 from helpers.datasets.formats import contents
 from helpers.datasets.frames import NUMBER, numbering, to_dataset
 from helpers.errors import DatasetError
@@ -77,32 +77,50 @@ def read_table(
     """
     path = Path(path)
     with assumptions(path.name) as notes:
-        frame = _read(path, notes, sep, decimal, header, missing, encoding)
+        layout = {"sep": sep, "decimal": decimal, "header": header, "missing": missing}
+        frame = _read(path, notes, **layout, encoding=encoding)
         names = numbering(frame, index, frame.columns[-1], notes, path.name)
     return frame.set_index(names) if names else frame
 
 
-def load_table(path: Path, layout: dict[str, Any], **options: Any) -> Dataset:
+def load_table(
+    path: Path,
+    *,
+    target: Any,
+    index: Any,
+    regression: Any,
+    test_size: Any,
+    seed: Any,
+    **layout: Any,
+) -> Dataset:
     """Load a file as a ``Dataset``; see ``read_table`` and ``from_table``."""
+    options = {"regression": regression, "test_size": test_size, "seed": seed}
+    names = {"name": path.name.split(".")[0], "source": str(path), "where": path.name}
     with assumptions(path.name) as notes:
         frame = _read(path, notes, **layout)
-        names = {"name": path.name.split(".")[0], "source": str(path), "where": path.name}
-        return to_dataset(frame, notes, **names, **options)
+        return to_dataset(frame, notes, target=target, index=index, **names, **options)
 
 
 def _read(
     path: Path,
     notes: list[str],
-    sep: str | None,
-    decimal: str | None,
-    header: bool | int | None,
-    missing: str | Sequence[str] | None,
-    encoding: str | None,
+    *,
+    sep: Any,
+    decimal: Any,
+    header: Any,
+    missing: Any,
+    encoding: Any,
 ) -> "pd.DataFrame":
     """Read a file as it is laid out, and note what was assumed."""
     import pandas as pd
 
-    _check_layout(sep, decimal, header, missing)
+    fits = sep == SPACES or (isinstance(sep, str) and len(sep) == 1)
+    check_option("sep", sep, fits, f"one character, or {SPACES!r} for any number of spaces")
+    check_option("decimal", decimal, decimal in (".", ","), "'.' or ','")
+    fits = isinstance(header, int) and header >= 0
+    check_option("header", header, fits, "True, False or the number of a line")
+    fits = all(isinstance(mark, str) for mark in missing or ())
+    check_option("missing", missing, fits, "texts, such as ['?', '-']")
     content = contents(path)
     encoding = encoding or _encoding(content, path.name)
     try:
@@ -136,21 +154,6 @@ def _read(
     if frame.iloc[:, -1].isna().all() and frame.columns[-1].startswith(("Unnamed:", "column ")):
         frame = frame.iloc[:, :-1]
     return frame.copy()  # in one piece: thousands of columns are quicker so
-
-
-def _check_layout(sep: Any, decimal: Any, header: Any, missing: Any) -> None:
-    """Refuse a layout that no table can have."""
-    for name, value, fits, expected in (
-        ("sep", sep, sep == SPACES or (isinstance(sep, str) and len(sep) == 1),
-         f"one character, or {SPACES!r} for any number of spaces"),
-        ("decimal", decimal, decimal in (".", ","), "'.' or ','"),
-        ("header", header, isinstance(header, int) and header >= 0,
-         "True, False or the number of a line"),
-        ("missing", missing, missing is None or all(isinstance(mark, str) for mark in missing),
-         "texts, such as ['?', '-']"),
-    ):  # fmt: skip
-        if value is not None and not fits:
-            raise DatasetError(f"{name}={value!r}; expected {expected}")
 
 
 def _encoding(content: bytes | bytearray, where: str) -> str:
@@ -189,12 +192,7 @@ def _first_lines(content: bytes | bytearray, encoding: str, where: str) -> list[
 
 
 def _layout(
-    lines: list[str],
-    sep: str | None,
-    decimal: str | None,
-    header: bool | int | None,
-    notes: list[str],
-    where: str,
+    lines: list[str], sep: Any, decimal: Any, header: Any, notes: list[str], where: str
 ) -> tuple[int, dict[str, Any]]:
     """Return how many lines to skip, and the options by which pandas reads the others."""
     skip = next((n for n, line in enumerate(lines) if line.strip()), None)
