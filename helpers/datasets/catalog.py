@@ -144,17 +144,16 @@ def load_named(name: str, *, progress: bool = True) -> Dataset:
     """
     for place in find(name):
         try:
-            return _load(name, place)
+            arrays = _unpacked(name, place)
+            break
         except DatasetError as error:
             say(f"{place.label}: {error}. Looking for another copy.")
-    return _load(name, _fetch(name, progress))
-
-
-def _load(name: str, place: Place) -> Dataset:
-    entry, paths = manifest()[name], place.paths(name)
+    else:
+        place = _fetch(name, progress)
+        arrays = _unpacked(name, place)
     return make_dataset(
-        name, _unpacked(name, place), source=place.source(name), where=paths[0].name,
-        class_names=entry["class_names"],
+        name, arrays, source=place.source(name), where=place.paths(name)[0].name,
+        class_names=manifest()[name]["class_names"],
     )  # fmt: skip
 
 

@@ -15,6 +15,7 @@ ATTEMPTS = 5  # in a row without a single new byte
 CHUNK = 1 << 16  # bytes; what a broken connection can lose
 SLOWEST = 1000  # bytes a second, in the mean after PATIENCE seconds: no server may drip for ever
 PATIENCE = 60
+TIMEOUT = 15  # seconds without an answer after which an attempt counts as failed
 REASONS = {
     "NameResolutionError": "no network: the name cannot be resolved",
     "timed out": "no answer in time",
@@ -34,7 +35,6 @@ def download(
     check: Callable[[Path], object],
     size: int | None = None,
     progress: bool = True,
-    timeout: float = 15.0,
 ) -> Path:
     """Download ``url`` to ``target``, which appears only when it is complete and ``check`` passed.
 
@@ -49,8 +49,6 @@ def download(
     size
         Expected bytes, if known; a server that sends more than twice as many is cut off, and one
         that sends more than ``formats.max_bytes`` if they are not known.
-    timeout
-        Seconds without an answer after which an attempt counts as failed.
 
     Raises
     ------
@@ -60,7 +58,6 @@ def download(
     """
     part = target.with_name(target.name + ".part")
     limit = 2 * size + (1 << 20) if size else max_bytes()
-    options = {"limit": limit, "progress": progress, "timeout": timeout}
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with _one_at_a_time(target.with_name(f".{target.name}.lock")):
@@ -69,11 +66,11 @@ def download(
             if part.is_symlink():  # never written through: its target is somebody else's
                 part.unlink()
             resumed = part.exists()
-            _fetch(url, part, **options)
+            _fetch(url, part, limit, progress)
             if (fault := _fault(check, part)) and resumed:
                 # The part of another version cannot be mended by appending: start anew, once.
                 part.unlink()
-                _fetch(url, part, **options)
+                _fetch(url, part, limit, progress)
                 fault = _fault(check, part)
             if fault:
                 part.unlink()
@@ -112,7 +109,7 @@ def _fault(check: Callable[[Path], object], path: Path) -> DatasetError | None:
     return None
 
 
-def _fetch(url: str, part: Path, limit: int, **options: Any) -> None:
+def _fetch(url: str, part: Path, limit: int, progress: bool) -> None:
     """Bring ``part`` to its full length, in as many requests as it takes."""
     import requests
 
@@ -120,7 +117,7 @@ def _fetch(url: str, part: Path, limit: int, **options: Any) -> None:
     while True:
         before = _length(part)
         try:
-            return _request(url, part, before, limit, **options)
+            return _request(url, part, before, limit, progress)
         except _GaveUp as error:
             reason, final = str(error), True
             if _length(part) > limit:  # of what does not end, a part is of no use
@@ -153,9 +150,7 @@ def _without_secrets(url: str) -> str:
     return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
 
 
-def _request(
-    url: str, part: Path, have: int, limit: int, *, progress: bool, timeout: float
-) -> None:
+def _request(url: str, part: Path, have: int, limit: int, progress: bool) -> None:
     """Ask once for the bytes that ``part`` lacks and append what comes."""
     import requests
     from tqdm.auto import tqdm
@@ -164,7 +159,7 @@ def _request(
     headers = {"Accept-Encoding": "identity"}  # so that a byte on the wire is a byte in the file
     if have:
         headers["Range"] = f"bytes={have}-"
-    options = {"timeout": timeout, "hooks": {"response": _stay_secure}}
+    options = {"timeout": TIMEOUT, "hooks": {"response": _stay_secure}}
     with requests.get(url, headers=headers, stream=True, **options) as response:
         content_range = response.headers.get("Content-Range", "")
         if response.status_code == 416 and have:  # beyond its end: complete, or another file

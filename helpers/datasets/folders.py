@@ -1,4 +1,7 @@
-"""Folders of class folders: list them by class, read their files on every core."""
+"""Folders of class folders: list them by class, read their files on every core.
+
+What a folder has to hold and does not is said by a ``DatasetError`` of one line.
+"""
 
 import contextlib
 import csv
@@ -44,11 +47,6 @@ def list_folder(path: Path, suffixes: frozenset[str], test_size: float, seed: in
     The parts are those of folders ``train/``, ``test/`` and ``val/``, or else held out. Files in
     folders below a class folder belong to the class. Without class folders, a ``labels.csv`` names
     the class of each file.
-
-    Raises
-    ------
-    DatasetError
-        If there are fewer than two classes, or other ones in one part than in another.
     """
     folders = _part_folders(path)
     classes = {part: _classes(f, suffixes) for part, f in (folders or {"train": path}).items()}
@@ -66,8 +64,9 @@ def list_folder(path: Path, suffixes: frozenset[str], test_size: float, seed: in
             f"{path}: there is no test/ beside {folders['train'].name}/ and "
             f"{folders['val'].name}/, so {test_size:.0%} of the training files are for testing"
         )
-    where = {"source": str(path), "where": str(path)}
-    return make_dataset(path.name, arrays, test_size=test_size, seed=seed, **where)
+    return make_dataset(
+        path.name, arrays, source=str(path), where=str(path), test_size=test_size, seed=seed
+    )
 
 
 def _part_folders(path: Path) -> dict[str, Path]:
@@ -79,11 +78,9 @@ def _part_folders(path: Path) -> dict[str, Path]:
     rest = folders.pop("", [])
     if "train" not in folders or len(folders) < 2:
         return {}
-    for first, *others in folders.values():
-        if others:
-            raise DatasetError(
-                f"{path}: found both {first.name}/ and {others[0].name}/; expected one of them"
-            )
+    if twice := [same for same in folders.values() if len(same) > 1]:
+        names = " and ".join(f"{folder.name}/" for folder in twice[0])
+        raise DatasetError(f"{path}: found both {names}; expected one of them")
     if rest:
         say(
             f"{path}: {', '.join(f'{f.name}/' for f in rest[:5])} beside "
@@ -151,13 +148,7 @@ def warn_of_left_out(path: Path, names: list[str], reason: str, by: str = "load_
 
 
 def read_labels(folder: Path) -> dict[str, str]:
-    """Return the label of each file that a folder's ``labels.csv`` names; none if it has none.
-
-    Raises
-    ------
-    DatasetError
-        If it is no table with the columns ``file`` and ``label``, or gives a file no or two labels.
-    """
+    """Return the label of each file that a folder's ``labels.csv`` names; none if it has none."""
     path = folder / LABELS
     if not path.is_file():
         return {}
@@ -250,13 +241,7 @@ def read_files(
     on_error: str,
     progress: bool,
 ) -> Dataset:
-    """Read every file of a ``Dataset`` of paths into its place in arrays of a shape and dtype.
-
-    Raises
-    ------
-    DatasetError
-        For the first broken file; or, if they are to be skipped, for a class that has lost all.
-    """
+    """Read every file of a ``Dataset`` of paths into its place in arrays of a shape and dtype."""
     arrays: dict[str, np.ndarray] = {}
     skipped: list[str] = []
     size = np.dtype(dtype).itemsize * math.prod(shape)

@@ -1,4 +1,7 @@
-"""Readers of dataset files: ``.npz``, gzipped idx, the CIFAR-10 archive. None of them runs code."""
+"""Readers of dataset files: ``.npz``, gzipped idx, the CIFAR-10 archive. None of them runs code.
+
+Each raises a ``DatasetError`` of one line for a file that is damaged, too large, or something else.
+"""
 
 import contextlib
 import gzip
@@ -87,13 +90,7 @@ def _reading(path: Path) -> Iterator[None]:
 
 
 def contents(path: Path) -> bytes | bytearray:
-    """Return the bytes of a file, unpacked if it is a gzip file.
-
-    Raises
-    ------
-    DatasetError
-        If it is no regular file, is larger than ``max_bytes``, or corrupt.
-    """
+    """Return the bytes of a file, unpacked if it is a gzip file."""
     check_regular(path)
     with path.open("rb") as stream:
         packed = stream.read(2) == b"\x1f\x8b"
@@ -113,9 +110,8 @@ def _role(name: str) -> str:
     """Return ``"x_train"`` for a name such as ``train_images``, ``""`` if it tells nothing."""
     words = set(re.split(r"[^a-z]+", name.lower()))
     roles = [role for role, forms in WORDS.items() if words & set(forms)]
-    kinds, parts = [r for r in roles if len(r) == 1], [r for r in roles if len(r) > 1]
-    certain = len(kinds) == 1 and len(parts) < 2 and not words & {"names", "ids"}
-    return "_".join(kinds + parts) if certain else ""
+    certain = [len(role) == 1 for role in roles] in ([True], [True, False])
+    return "_".join(roles) if certain and not words & {"names", "ids"} else ""
 
 
 def read_npz(path: Path) -> dict[str, np.ndarray]:
@@ -129,11 +125,6 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
     dict
         ``x_train`` and ``y_train``, with the same of ``test`` and ``val`` where they are there; or
         ``x`` and ``y``.
-
-    Raises
-    ------
-    DatasetError
-        If the file is not a zip archive, is truncated or corrupt, lacks an array or holds objects.
     """
     places = [(_role(array), path, array) for array in _array_names(path)]
     inside = ""
@@ -174,13 +165,7 @@ def _read_array(path: Path, name: str) -> np.ndarray:
 
 
 def read_idx(path: Path) -> np.ndarray:
-    """Read one gzipped idx file of bytes (the format of LeCun's MNIST page).
-
-    Raises
-    ------
-    DatasetError
-        If it is no gzip file, is truncated, or its length does not match its header.
-    """
+    """Read one gzipped idx file of bytes (the format of LeCun's MNIST page)."""
     content = _unpacked(path)
     is_idx = content[:3] == b"\0\0\x08" and len(content) > 3 and 1 <= content[3] <= 4
     if not is_idx or len(content) < 4 + 4 * content[3]:
@@ -204,11 +189,6 @@ def read_cifar10(path: Path, members: Mapping[str, str]) -> dict[str, np.ndarray
 
     The batches are pickles. They are read only after their digests in ``members`` were found right,
     and by an unpickler that knows nothing but NumPy arrays.
-
-    Raises
-    ------
-    DatasetError
-        If the archive is corrupt, a member is missing or not what CIFAR-10's authors wrote.
     """
     contents: dict[str, bytes] = {}
     with _reading(path), tarfile.open(fileobj=io.BytesIO(_unpacked(path))) as archive:
@@ -241,22 +221,13 @@ class _ArrayUnpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) in {("numpy", "ndarray"), ("numpy", "dtype")}:
             return getattr(np, name)
-        if name == "_reconstruct" and module in {
-            "numpy.core.multiarray",
-            "numpy._core.multiarray",
-        }:
+        if name == "_reconstruct" and module in {"numpy.core.multiarray", "numpy._core.multiarray"}:
             return np._core.multiarray._reconstruct
         raise pickle.UnpicklingError(f"it wants {module}.{name}")
 
 
 def check_digest(content: bytes | np.ndarray | Path, expected: str, what: str) -> None:
-    """Compare content with ``"sha256:…"`` or ``"md5:…"``.
-
-    Raises
-    ------
-    DatasetError
-        If they differ.
-    """
+    """Compare content with ``"sha256:…"`` or ``"md5:…"``."""
     algorithm, _, digest = expected.partition(":")
     if isinstance(content, Path):
         with content.open("rb") as stream:

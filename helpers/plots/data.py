@@ -8,14 +8,7 @@ import numpy as np
 
 from helpers.datasets import Dataset
 from helpers.errors import DatasetError
-from helpers.plots.figure import (
-    MARKERS,
-    CourseFigure,
-    class_colour,
-    new_figure,
-    show_image,
-    styled,
-)
+from helpers.plots.figure import MARKERS, CourseFigure, class_colour, new_figure, show_image, styled
 
 if TYPE_CHECKING:
     import pandas as pd
