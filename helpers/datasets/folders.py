@@ -82,10 +82,8 @@ def _part_folders(path: Path) -> dict[str, Path]:
         names = " and ".join(f"{folder.name}/" for folder in twice[0])
         raise DatasetError(f"{path}: found both {names}; expected one of them")
     if rest:
-        say(
-            f"{path}: {', '.join(f'{f.name}/' for f in rest[:5])} beside "
-            f"{folders['train'][0].name}/ is no part of the split and is left out"
-        )
+        beside = f"{', '.join(f'{f.name}/' for f in rest[:5])} beside {folders['train'][0].name}/"
+        say(f"{path}: {beside} is no part of the split and is left out")
     return {part: folder for part, (folder,) in folders.items()}
 
 
@@ -263,15 +261,14 @@ def read_files(
                     x[len(rows)] = result
                     rows.append(row)
             arrays |= {f"x_{part}": x[: len(rows)], f"y_{part}": labels[rows]}
+            for lost in set(range(listed.class_count)) - set(labels[rows]):
+                say_skipped(listed.source, skipped)
+                raise DatasetError(
+                    f"{listed.source}: class {listed.class_names[lost]!r} has no readable file in "
+                    f"its {part} part; expected at least one: replace its broken files or leave it "
+                    "out"
+                )
     say_skipped(listed.source, skipped)
-    for part in listed.parts:
-        counts = np.bincount(arrays[f"y_{part}"], minlength=listed.class_count)
-        if counts.min() == 0:
-            raise DatasetError(
-                f"{listed.source}: class {listed.class_names[counts.argmin()]!r} has no readable "
-                f"file in its {part} part; expected at least one: replace its broken files or "
-                "leave it out"
-            )
     return listed.replace(**arrays, skipped=tuple(skipped))
 
 
