@@ -152,7 +152,8 @@ def _data() -> Iterator[Finding]:
         found, damage = "", ""
         for place in catalog.find(name):
             try:
-                found = catalog.read(name, place).source
+                catalog.read(name, place)
+                found = place.source(name)
                 break
             except DatasetError as error:
                 damage = f"{place.label}: {error}"

@@ -127,7 +127,7 @@ def copies(name: str) -> Iterator[tuple[str, DatasetError | None]]:
     """Yield where each copy of a dataset is, and what is wrong with it."""
     for place in find(name):
         try:
-            _read(name, place)
+            read(name, place)
         except DatasetError as error:
             yield place.label, error
         else:
@@ -170,7 +170,7 @@ def _unpacked(name: str, place: Place) -> dict[str, np.ndarray]:
     with contextlib.suppress(OSError, ValueError, EOFError):
         # Copy-on-write: whoever changes an array changes their own only.
         return {a: np.asarray(np.load(kept / f"{a}.npy", mmap_mode="c")) for a in formats.ARRAYS}
-    arrays = _read(name, place)
+    arrays = read(name, place)
     with contextlib.suppress(OSError):  # where nothing can be written, it takes time only
         for array, values in arrays.items():
             content = io.BytesIO()
@@ -181,8 +181,8 @@ def _unpacked(name: str, place: Place) -> dict[str, np.ndarray]:
     return arrays
 
 
-def _read(name: str, place: Place) -> dict[str, np.ndarray]:
-    """Read and verify the arrays of a dataset's files."""
+def read(name: str, place: Place) -> dict[str, np.ndarray]:
+    """Read the arrays of a dataset at one place; raise a ``DatasetError`` if they are damaged."""
     entry, arrays = manifest()[name], {}
     for file, path in zip(entry["files"], place.paths(name), strict=True):
         arrays |= _read_file(entry, file, path)

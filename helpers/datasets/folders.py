@@ -261,14 +261,13 @@ def read_files(
                     x[len(rows)] = result
                     rows.append(row)
             arrays |= {f"x_{part}": x[: len(rows)], f"y_{part}": labels[rows]}
-            for lost in set(range(listed.class_count)) - set(labels[rows]):
-                say_skipped(listed.source, skipped)
-                raise DatasetError(
-                    f"{listed.source}: class {listed.class_names[lost]!r} has no readable file in "
-                    f"its {part} part; expected at least one: replace its broken files or leave it "
-                    "out"
-                )
     say_skipped(listed.source, skipped)
+    for part in listed.parts:
+        for lost in set(range(listed.class_count)) - set(arrays[f"y_{part}"]):
+            raise DatasetError(
+                f"{listed.source}: class {listed.class_names[lost]!r} has no readable file in its "
+                f"{part} part; expected at least one: replace its broken files or leave it out"
+            )
     return listed.replace(**arrays, skipped=tuple(skipped))
 
 
