@@ -4,8 +4,6 @@ What is learned from data (a minimum, an alphabet) is learned from the training 
 applied to all parts: a test set that has shaped its own preprocessing is no test.
 """
 
-import io
-import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -19,36 +17,6 @@ if TYPE_CHECKING:
 
 
 BLOCK = 32 << 20  # bytes of float64: copies are made of a block at a time, never of a whole set
-
-
-def blocks(x: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield consecutive samples in views that take up to 32 MB as float64."""
-    rows = max(1, BLOCK // (8 * max(1, math.prod(x.shape[1:]))))
-    for start in range(0, len(x), rows):
-        yield x[start : start + rows]
-
-
-def moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the mean and standard deviation of each feature, in one pass without a float copy.
-
-    Parameters
-    ----------
-    x : ndarray of numbers, shape (n, ...)
-
-    Returns
-    -------
-    mean, std : ndarray of float64, shape (...)
-        The population standard deviation (divided by n). Each block of samples is centred by the
-        mean of the first, so that large offsets cost no precision.
-    """
-    offset = next(blocks(x)).mean(axis=0, dtype=np.float64)
-    total, squares = np.zeros(x.shape[1:]), np.zeros(x.shape[1:])
-    for block in blocks(x):
-        centred = block - offset
-        total += centred.sum(axis=0)
-        squares += np.einsum("i...,i...->...", centred, centred)
-    shift = total / len(x)
-    return offset + shift, np.sqrt(np.maximum(squares / len(x) - shift**2, 0))
 
 
 def count_not_finite(array: np.ndarray) -> int:
@@ -71,14 +39,9 @@ def scale(data: Dataset) -> Dataset:
     """
     if data.x_train.dtype == np.uint8:
         return data.convert(lambda x: np.divide(x, 255, dtype=np.float32))
-    if data.kind == "images":
-        # As Python's floats: the spread of a type's whole range does not fit into that type.
-        low, high = float(data.x_train.min()), float(data.x_train.max())
-        spread = (high - low) or 1.0
-        return data.convert(lambda x: ((x - low) / spread).astype(np.float32))
     from sklearn.preprocessing import MinMaxScaler
 
-    return _convert_rows(data, MinMaxScaler())
+    return _convert(data, MinMaxScaler(), None if data.kind == "images" else -1)
 
 
 def standardize(data: Dataset) -> Dataset:
@@ -93,36 +56,40 @@ def standardize(data: Dataset) -> Dataset:
     DatasetError
         If the set holds texts.
     """
-    if data.kind != "images":
-        from sklearn.preprocessing import StandardScaler
+    from sklearn.preprocessing import StandardScaler
 
-        return _convert_rows(data, StandardScaler())
-    pixel_mean, pixel_std = moments(data.x_train)
-    channels = {1, 3, 4}
-    first = len(pixel_mean.shape) == 3 and pixel_mean.shape[-1] not in channels
-    axes = (1, 2) if first else (0, 1)  # height and width; a third axis, the channels, stays apart
-    mean = pixel_mean.mean(axis=axes, keepdims=True)
-    # Law of total variance: the mean of the pixels' variances plus the variance of their means.
-    std = np.sqrt(
-        (pixel_std**2).mean(axis=axes, keepdims=True) + pixel_mean.var(axis=axes, keepdims=True)
-    )
-    std = np.where(std > 0, std, 1)  # a constant channel becomes 0
-
-    def transform(x: np.ndarray) -> np.ndarray:
-        result = np.multiply(x, (1 / std).astype(np.float32), dtype=np.float32)
-        result -= (mean / std).astype(np.float32)
-        return result
-
-    return data.convert(transform)
+    axis: int | None = -1
+    if data.kind == "images" and len(data.input_shape) == 2:
+        axis = None
+    elif data.kind == "images" and data.input_shape[-1] not in {1, 3, 4}:
+        axis = 1  # channels that come first
+    return _convert(data, StandardScaler(), axis)
 
 
-def _convert_rows(data: Dataset, scaler: Any) -> Dataset:
+def _convert(data: Dataset, scaler: Any, axis: int | None) -> Dataset:
+    """Fit one of scikit-learn's scalers to the training set, and apply it to every part.
+
+    Parameters
+    ----------
+    axis
+        The axis of ``x`` whose places are scaled apart; ``None``: all values are scaled alike.
+    """
     if data.kind == "text":
         raise DatasetError(f"{data.name} holds texts; expected images or a table")
-    scaler.fit(data.x_train.reshape(-1, data.input_shape[-1]))  # the steps of a sequence are rows
+
+    def blocks(x: np.ndarray) -> Iterator[np.ndarray]:
+        x = x[..., None] if axis is None else np.moveaxis(x, axis, -1)
+        yield from np.array_split(x, max(1, 8 * x.size // BLOCK))
+
+    for block in blocks(data.x_train):
+        scaler.partial_fit(block.reshape(-1, block.shape[-1]))
 
     def transform(x: np.ndarray) -> np.ndarray:
-        return scaler.transform(x.reshape(-1, x.shape[-1])).astype(np.float32).reshape(x.shape)
+        result = np.empty(x.shape, np.float32)
+        for block, place in zip(blocks(x), blocks(result), strict=True):
+            rows = scaler.transform(block.reshape(-1, block.shape[-1]))
+            place[...] = rows.reshape(block.shape)
+        return result
 
     return data.convert(transform)
 
@@ -161,29 +128,6 @@ def encode_letters(data: Dataset, length: int = 20) -> Dataset:
         return x
 
     return data.convert(encode).replace(feature_names=tuple(alphabet))
-
-
-def encode_image(image: np.ndarray, image_format: str = "png", quality: int = 75) -> bytes:
-    """Compress one uint8 image ``(h, w)`` or ``(h, w, 3)``.
-
-    Parameters
-    ----------
-    image
-        The pixels.
-    image_format
-        ``"png"`` (exact) or ``"jpeg"`` (smaller, with an error).
-    quality
-        1 … 95, for JPEG only.
-    """
-    from PIL import Image
-
-    if image_format not in {"png", "jpeg"}:
-        raise DatasetError(f"image_format={image_format!r}; expected 'png' or 'jpeg'")
-    options: dict[str, Any] = {"quality": quality} if image_format == "jpeg" else {"optimize": True}
-    buffer = io.BytesIO()
-    grey = image[..., 0] if image.ndim == 3 and image.shape[-1] == 1 else image
-    Image.fromarray(grey).save(buffer, image_format, **options)
-    return buffer.getvalue()
 
 
 def augmentation(

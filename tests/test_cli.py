@@ -107,7 +107,7 @@ def test_damaged_data_is_told(tmp_path):
     result = course("check")
     assert result.exit_code == 1
     assert (
-        "[FAIL] data mnist: $COURSE_CACHE: mnist.npz: found no complete zip archive"
+        "[FAIL] data mnist: $COURSE_CACHE: mnist.npz: the archive is corrupt or truncated"
         in result.output
     )
     assert "course data fetch mnist" in result.output

@@ -8,7 +8,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from refusals import refusal
 
@@ -84,7 +84,7 @@ def test_integer_labels(tmp_path):
         ([[f'"1,{i:03}"', "ab"[i % 2]] for i in range(10)], ["'1,000'", "decimal=','"]),
         ([[f"2020-01-{i + 1:02}", "ab"[i % 2]] for i in range(10)], ["'2020-01-01'", "index="]),
         ([[i] for i in range(10)], ["found 1 column", "sep="]),
-        ([[1, "a"], [2, "a"], [3, "a"], [4, "b"]], ["'b'", "occurs once"]),
+        ([[1, "a"], [2, "a"], [3, "a"], [4, "b"]], ["class 'b' has 1 sample", "at least 2"]),
         ([[i * 1.5, i] for i in range(20)], ["the last column", "numbers the rows", "target="]),
     ],
 )  # fmt: skip
@@ -162,7 +162,6 @@ def test_table_arguments_elsewhere_are_refused(tmp_path):
         ("1.5   2 a\n2.5  3 b\n 1.5  4 a\n", ["column 1", "column 2", "column 3"], "sep="),
         ('18.   8  "ford a"\n9.5  4  "a b"\n', ["column 1", "column 2", "column 3"], "sep="),
         ("sep=;\na;b\n1.5;x\n2.5;z\n", ["a", "b"], ""),
-        ("# by me\na;b\n1.5;x\n2.5;z\n", ["a", "b"], "left out 1 lines"),
         ("# a,b\n1.5,x\n2.5,z\n", ["a", "b"], ""),
         ("\n\na,b\r\n1.5,x\r\n2.5,z\r\n", ["a", "b"], ""),
         ("a,b\r1.5,x\r2.5,z\r", ["a", "b"], ""),
@@ -343,7 +342,7 @@ def test_label_column(columns, options, target, words):
 @pytest.mark.parametrize(
     ("target", "options", "numbers", "words"),
     [
-        (np.arange(60) * 1.7 + 0.1, {}, True, "holds numbers to predict"),
+        (np.arange(60) * 1.7 + 0.1, {}, True, "the label is the last column, 'price' (target="),
         (np.arange(60) * 1.7 + 0.1, {"target": "price"}, True, ""),
         (np.arange(60) % 40 * 17, {"target": "price"}, True, "holds numbers to predict"),
         (np.arange(60) % 40 * 17, {"regression": True}, True, ""),
@@ -382,6 +381,7 @@ def test_a_network_learns_a_regression(tmp_path):
     frame = pd.DataFrame(x, columns=["a", "b", "c"]).assign(y=x @ [1, 2, 3])
     frame.to_csv(tmp_path / "t.csv", index=False)
     data = load_dataset(tmp_path / "t.csv")
+    keras.utils.set_random_seed(0)
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
     train(model, data, epochs=40, learning_rate=0.1, seed=0)
     assert evaluate(model, data).r2 > 0.9
@@ -439,7 +439,17 @@ def tables(draw):
     return frame, how, names[place], draw(st.booleans())
 
 
+def two_separators(words):
+    """Return a table of which Hypothesis found that it came back wrong in silence."""
+    frame = pd.DataFrame({"ww": words, "w;w": 0.0})
+    how = dict.fromkeys(("header", "index"), False) | {"sep": ",", "decimal": ".", "na_rep": "",
+           "quoting": 0, "encoding": "utf-8"}  # fmt: skip
+    return frame, how, "ww", False
+
+
 @settings(deadline=None, max_examples=150)
+@example(two_separators(["w;\nw", "ww"] * 6))
+@example(two_separators(["w\tw", "w;\tw"] * 6))
 @given(tables())
 def test_what_pandas_writes_comes_back_or_is_refused(tmp_path_factory, drawn):
     frame, how, target, is_told = drawn

@@ -6,9 +6,9 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from helpers.datasets import Dataset, load_dataset
-from helpers.preprocessing import encode_image
 
 REGIONS = ("north", "south", "west")
 HOLES = 0.05  # share of the wine table's measurements that are lost
@@ -39,7 +39,7 @@ def lesson_files(data: Dataset, seed: int = 0) -> Path:
         kind = folder / "drawings" / f"kind {name}"
         kind.mkdir(parents=True)
         for place in np.flatnonzero(data.y_train == label)[:10]:
-            (kind / f"{place:05}.png").write_bytes(encode_image(data.x_train[place]))
+            Image.fromarray(data.x_train[place].squeeze()).save(kind / f"{place:05}.png")
     _write_wine(folder / "wine.csv", seed)
     return folder
 

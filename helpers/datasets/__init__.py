@@ -1,8 +1,7 @@
 """Find, download, verify and load datasets: a name or a path in, a ``Dataset`` out."""
 
 import os
-import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from numbers import Integral
 from pathlib import Path
 from typing import Any
@@ -13,16 +12,16 @@ from helpers.datasets import catalog
 from helpers.datasets.dataset import (
     AssumptionWarning,
     Dataset,
-    assumed_of_labels,
-    checked_dataset,
-    flat,
-    split_arrays,
-    tell,
+    assumptions,
+    check_option,
+    make_dataset,
+    say,
 )
 from helpers.datasets.formats import check_regular, read_npz
-from helpers.datasets.image_folders import StreamingDataset, load_images, stream_images
+from helpers.datasets.frames import from_table
+from helpers.datasets.image_folders import StreamingDataset, load_images
 from helpers.datasets.images import resize_images
-from helpers.datasets.tables import SUFFIXES, Layout, from_table, load_table, read_table
+from helpers.datasets.tables import SUFFIXES, load_table, read_table
 from helpers.datasets.text_folders import holds_texts, load_texts
 from helpers.errors import DatasetError, DatasetUnavailable, nearest
 
@@ -115,97 +114,87 @@ def load_dataset(
     DatasetUnavailable
         If a known set is not here and cannot be downloaded, and no ``fallback`` is given.
     """
-    _check_options(
-        color_mode=color_mode,
-        on_error=on_error,
-        fallback=fallback,
-        image_size=image_size,
-        seed=seed,
-        batch_size=batch_size,
-    )
-    layout = Layout(sep, decimal, header, missing, encoding)
-    table = {"target": target, "index": index, **layout._asdict()}
-    if isinstance(name, str) and name in catalog.names():
-        _refuse(name, streaming=streaming, color_mode=color_mode, regression=regression, **table)
-        try:
-            data = _load_known(name, test_size, seed, progress)
-        except DatasetUnavailable as error:
-            # A sweep compares results: all have to be of the data that was asked for.
-            if fallback is None or os.environ.get("COURSE_FALLBACK") == "0":
-                raise
-            warnings.warn(
-                f"Using {fallback!r} instead of {name!r}. {error}", FallbackWarning, stacklevel=2
-            )
-            data = _load_known(fallback, test_size, seed, progress)
-        return _resized(data, image_size)
-
-    path = _existing(name)
-    if path.is_dir():
-        _refuse(path, regression=regression, **table)
-        options = {"test_size": test_size, "seed": seed, "on_error": on_error}
-        if holds_texts(path):
-            _refuse(path, streaming=streaming, image_size=image_size, color_mode=color_mode)
-            return load_texts(path, **options, progress=progress)
-        options |= {"image_size": image_size, "color_mode": color_mode}
-        if streaming:
-            return stream_images(path, **options, batch_size=batch_size)
-        return load_images(path, **options, progress=progress)
-    _refuse(path, streaming=streaming, color_mode=color_mode)
-    split = {"test_size": test_size, "seed": seed, "regression": regression}
-    if path.suffix.lower() == ".npz":
-        _refuse(path, **table)
-        return _resized(_load_npz(path, **split), image_size)
-    if path.name.lower().removesuffix(".gz").endswith(SUFFIXES):
-        _refuse(path, image_size=image_size)
-        return load_table(path, layout, target=target, index=index, **split)
-    check_regular(path)
-    raise DatasetError(
-        f"{path}: found a {path.suffix or 'nameless'} file; expected .npz, .csv or a folder with "
-        "one sub-folder for each class"
-    )
-
-
-def _load_npz(path: Path, *, test_size: float, seed: int, regression: bool | None) -> Dataset:
-    arrays, notes = read_npz(path), []
-    if "x_test" not in arrays:
-        if "x_train" in arrays:
-            notes.append(f"has no x_test, so {test_size:.0%} of x_train are for testing")
-        x, y = (arrays.pop(name if name in arrays else f"{name}_train") for name in "xy")
-        y = flat(y, path.name)
-        held = {"x_train": x, "y_train": y, "x_test": x, "y_test": y}
-        if len(x) == len(y):  # otherwise it is refused below
-            held = split_arrays(x, y, test_size=test_size, seed=seed, regression=regression)
-        arrays |= held
-    data = checked_dataset(
-        path.stem, arrays, source=str(path), where=path.name, regression=regression
-    )
-    y = np.concatenate([y for name, y in arrays.items() if name[0] == "y"], axis=None)
-    notes += assumed_of_labels(y, regression, "y")
-    is_byte = data.input_dtype == np.uint8
-    if data.kind == "sequences" or (data.x_train.ndim == 3 and not is_byte):
-        shape = "×".join(map(str, data.input_shape))
-        notes.append(
-            f"took samples of {shape} {data.input_dtype} as {data.kind} (data.replace(kind=…) says "
-            "otherwise)"
-        )
-    tell(path.name, notes)
-    return data
-
-
-def _refuse(source: str | Path, **options: object) -> None:
-    """Refuse options that would have no effect on this kind of source."""
-    fits = {
-        "streaming": "folders of images",
-        "image_size": "images",
-        "color_mode": "folders of images",
-        "regression": "tables and .npz files",
-    }
-    for option, value in options.items():
-        if value is not None and not (option == "streaming" and value is False):
+    options = dict(locals()) | {"streaming": streaming or None}
+    _check_options(**options)
+    source = name if isinstance(name, str) and name in catalog.names() else _existing(name)
+    kind = _kind(source)
+    load, taken = KINDS[kind]
+    for option in FOR_SOME:
+        if options[option] is not None and option not in taken:
+            kinds = ", ".join(other for other, (_, takes) in KINDS.items() if option in takes)
             raise DatasetError(
-                f"{source}: {option}={value!r} has no effect here; it is for "
-                f"{fits.get(option, 'tables')}"
+                f"{source}: {option}={options[option]!r} has no effect on {kind}; it is for {kinds}"
             )
+    given = {option: options[option] for option in taken}
+    return load(source, test_size=test_size, seed=seed, **given)
+
+
+def _kind(source: str | Path) -> str:
+    """Return what kind of data a source is, as ``KINDS`` calls it."""
+    if isinstance(source, str):
+        return "a known set"
+    if source.is_dir():
+        return "texts" if holds_texts(source) else "images"
+    if source.suffix.lower() == ".npz":
+        return "arrays"
+    if source.name.lower().removesuffix(".gz").endswith(SUFFIXES):
+        return "a table"
+    check_regular(source)
+    raise DatasetError(
+        f"{source}: found a {source.suffix or 'nameless'} file; expected .npz, .csv or a folder "
+        "with one sub-folder for each class"
+    )
+
+
+def _load_known(
+    name: str, *, fallback: str | None, image_size: tuple[int, int] | None, progress: bool,
+    **split: Any,
+) -> Dataset:  # fmt: skip
+    try:
+        if name in catalog.EMBEDDED:
+            return _resized(catalog.load_embedded(name, **split), image_size)
+        return _resized(catalog.load_named(name, progress=progress), image_size)
+    except DatasetUnavailable as error:
+        # A sweep compares results: all have to be of the data that was asked for.
+        if fallback is None or os.environ.get("COURSE_FALLBACK") == "0":
+            raise
+        say(f"Using {fallback!r} instead of {name!r}. {error}", FallbackWarning)
+        return _resized(catalog.load_embedded(fallback, **split), image_size)
+
+
+def _load_npz(
+    path: Path, *, regression: bool | None, image_size: tuple[int, int] | None, **split: Any
+) -> Dataset:
+    arrays = read_npz(path)
+    with assumptions(path.name) as notes:
+        if "x_train" not in arrays:
+            arrays |= {"x_train": arrays.pop("x"), "y_train": arrays.pop("y")}
+        elif "x_test" not in arrays:
+            notes.append(f"has no x_test, so {split['test_size']:.0%} of x_train are for testing")
+        names = {"source": str(path), "where": path.name}
+        data = make_dataset(path.stem, arrays, notes=notes, regression=regression, **names, **split)
+        is_byte = data.input_dtype == np.uint8
+        if data.kind == "sequences" or (data.x_train.ndim == 3 and not is_byte):
+            shape = "×".join(map(str, data.input_shape))
+            notes.append(
+                f"took samples of {shape} {data.input_dtype} as {data.kind} "
+                "(data.replace(kind=…) says otherwise)"
+            )
+    return _resized(data, image_size)
+
+
+# How to load each kind of source, and the options that this takes beside test_size and seed.
+LAYOUT = ("sep", "decimal", "header", "missing", "encoding")
+KINDS: dict[str, tuple[Callable[..., Any], tuple[str, ...]]] = {
+    "a known set": (_load_known, ("fallback", "image_size", "progress")),
+    "images": (load_images, ("image_size", "color_mode", "streaming", "batch_size", "on_error",
+                             "progress")),
+    "texts": (load_texts, ("on_error", "progress")),
+    "arrays": (_load_npz, ("image_size", "regression")),
+    "a table": (load_table, ("target", "index", "regression", *LAYOUT)),
+}  # fmt: skip
+# Those that are refused where they have no effect; the others may be given for any source.
+FOR_SOME = ("image_size", "color_mode", "streaming", "target", "index", "regression", *LAYOUT)
 
 
 def _resized(data: Dataset, image_size: tuple[int, int] | None) -> Dataset:
@@ -223,50 +212,35 @@ def _existing(name: str | Path) -> Path:
     """Turn what a user gave into the path of something that is there."""
     if not isinstance(name, str | Path):
         raise DatasetError(f"name={name!r}; expected the name of a dataset or a path")
-    if found := catalog.existing(name):
-        return found
-    raise _not_found(str(name))
-
-
-def _load_known(name: str, test_size: float, seed: int, progress: bool) -> Dataset:
-    if name in catalog.EMBEDDED:
-        return catalog.load_embedded(name, test_size=test_size, seed=seed)
-    return catalog.load_named(name, progress=progress)
-
-
-def _check_options(**options: Any) -> None:
-    for option, allowed in (
-        ("color_mode", (None, "rgb", "grayscale")),
-        ("on_error", ("raise", "skip")),
-        ("fallback", (None, *catalog.EMBEDDED)),
-    ):
-        if options[option] not in allowed:
-            raise DatasetError(
-                f"{option}={options[option]!r}; expected one of {', '.join(map(repr, allowed))}"
-            )
-    size = options["image_size"]
-    if size is not None and not (
-        isinstance(size, tuple | list)
-        and len(size) == 2
-        and all(isinstance(side, Integral) and 0 < side <= 30_000 for side in size)
-    ):
-        raise DatasetError(f"image_size={size!r}; expected (height, width) in pixels")
-    for option, low in (("seed", 0), ("batch_size", 1)):
-        value = options[option]
-        if not isinstance(value, Integral) or isinstance(value, bool) or value < low:
-            raise DatasetError(f"{option}={value!r}; expected an integer from {low}")
-
-
-def _not_found(name: str) -> DatasetError:
+    if path := catalog.existing(name):
+        return path
     path = Path(name)
-    is_path = path.suffix.lower() in {".npz", ".gz", *SUFFIXES} or len(path.parts) > 1
-    if is_path:
+    if path.suffix.lower() in {".npz", ".gz", *SUFFIXES} or len(path.parts) > 1:
         siblings = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
-        return DatasetError(
+        raise DatasetError(
             f"{path}: no such file or folder (looked from {Path.cwd().name}/)."
             + nearest(path.name, siblings)
         )
-    return DatasetError(
-        f"{name!r} is not a known dataset and no file or folder here; known are "
-        f"{', '.join(catalog.names())}.{nearest(name, catalog.names())}"
+    raise DatasetError(
+        f"{str(name)!r} is not a known dataset and no file or folder here; known are "
+        f"{', '.join(catalog.names())}.{nearest(str(name), catalog.names())}"
     )
+
+
+def _check_options(
+    *, color_mode: Any, on_error: Any, fallback: Any, image_size: Any, seed: Any, batch_size: Any,
+    **_: Any,
+) -> None:  # fmt: skip
+    """Refuse values that fit no source."""
+    for option, value, allowed in (
+        ("color_mode", color_mode, ("rgb", "grayscale")),
+        ("on_error", on_error, ("raise", "skip")),
+        ("fallback", fallback, catalog.EMBEDDED),
+    ):
+        check_option(option, value, value in allowed, f"one of {', '.join(map(repr, allowed))}")
+    for option, value, low in (("seed", seed, 0), ("batch_size", batch_size, 1)):
+        fits = isinstance(value, Integral) and not isinstance(value, bool) and value >= low
+        check_option(option, value, fits, f"an integer from {low}")
+    is_pair = isinstance(image_size, tuple | list) and len(image_size) == 2
+    fits = is_pair and all(isinstance(n, Integral) and 0 < n <= 30_000 for n in image_size)
+    check_option("image_size", image_size, fits, "(height, width) in pixels")

@@ -1,7 +1,8 @@
-"""The ``Dataset`` of arrays that every notebook works on, and the checks that it passed."""
+"""The ``Dataset`` of arrays that every notebook works on, and how one is made of arrays."""
 
+import contextlib
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,13 +18,26 @@ class AssumptionWarning(UserWarning):
     """What a reader has assumed about a file, and how to say otherwise."""
 
 
-def tell(where: str, assumptions: Sequence[str]) -> None:
-    """Warn in one line of what was assumed, if anything."""
-    if assumptions:
-        # Under a name of its own: the caller's file is a path of this machine.
-        warnings.warn_explicit(
-            f"{where}: {'; '.join(assumptions)}", AssumptionWarning, "load_dataset", 1
-        )
+def say(message: str, category: type[Warning] = UserWarning, by: str = "load_dataset") -> None:
+    """Warn in one line, which does not name the caller's file: that is a path of this machine."""
+    warnings.warn_explicit(message, category, by, 1)
+
+
+@contextlib.contextmanager
+def assumptions(where: str) -> Iterator[list[str]]:
+    """Collect what is assumed of a file, and warn of it in one line, also before an error."""
+    notes: list[str] = []
+    try:
+        yield notes
+    finally:
+        if notes:
+            say(f"{where}: {'; '.join(notes)}", AssumptionWarning)
+
+
+def check_option(option: str, value: object, fits: bool, expected: str) -> None:
+    """Refuse an option's value that does not fit; ``None`` stands for one that is not given."""
+    if value is not None and not fits:
+        raise DatasetError(f"{option}={value!r}; expected {expected}")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -76,6 +90,12 @@ class Dataset:
             object.__setattr__(self, "kind", self._kind())
 
     @property
+    def parts(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """The arrays (x, y) of each part: ``train``, ``test`` and, where there is one, ``val``."""
+        parts = {"train": (self.x_train, self.y_train), "test": (self.x_test, self.y_test)}
+        return parts if self.x_val is None else parts | {"val": (self.x_val, self.y_val)}
+
+    @property
     def input_shape(self) -> tuple[int, ...]:
         """The shape of one sample."""
         return self.x_train.shape[1:]
@@ -116,15 +136,12 @@ class Dataset:
         if n_samples is None or n_samples >= len(self.x_train):
             return self
         n_test = max(self.class_count, 1, round(n_samples * len(self.x_test) / len(self.x_train)))
-        strata = [y if self.class_names else np.zeros(len(y)) for y in (self.y_train, self.y_test)]
-        train = stratified_sample(strata[0], n_samples, seed)
-        test = stratified_sample(strata[1], min(n_test, len(self.x_test)), seed)
-        return self.replace(
-            x_train=self.x_train[train],
-            y_train=self.y_train[train],
-            x_test=self.x_test[test],
-            y_test=self.y_test[test],
-        )
+        changes = {}
+        for part, n in (("train", n_samples), ("test", min(n_test, len(self.x_test)))):
+            x, y = self.parts[part]
+            rows = stratified_sample(y if self.class_names else np.zeros(len(y)), n, seed)
+            changes |= {f"x_{part}": x[rows], f"y_{part}": y[rows]}
+        return self.replace(**changes)
 
     def replace(self, **changes: Any) -> "Dataset":
         """Return a copy with some attributes exchanged; arrays are shared, not copied."""
@@ -135,9 +152,7 @@ class Dataset:
 
     def convert(self, function: Callable[[np.ndarray], np.ndarray]) -> "Dataset":
         """Return a copy whose ``x`` went through a function, that of every part."""
-        parts = ("x_train", "x_test", "x_val")
-        held = {part: x for part in parts if (x := getattr(self, part)) is not None}
-        return self.replace(**{part: function(x) for part, x in held.items()})
+        return self.replace(**{f"x_{part}": function(x) for part, (x, _) in self.parts.items()})
 
     def __repr__(self) -> str:
         shape = "×".join(map(str, self.input_shape)) or "text"
@@ -148,32 +163,38 @@ class Dataset:
         )
 
 
-def checked_dataset(
+def make_dataset(
     name: str,
     arrays: Mapping[str, np.ndarray],
     *,
     source: str,
     where: str,
+    notes: list[str] | None = None,
+    label: str = "y",
     class_names: Sequence[str] = (),
     regression: bool | None = None,
-    feature_names: Sequence[str] = (),
-    skipped: Sequence[str] = (),
+    test_size: float = 0.2,
+    seed: int = 0,
+    **others: Any,
 ) -> Dataset:
-    """Build a ``Dataset`` from its arrays, or say in one line what is wrong with them.
+    """Build a ``Dataset`` from arrays, or say in one line what is wrong with them.
 
     Parameters
     ----------
-    name, source
-        As in ``Dataset``.
     arrays
-        ``x_train``, ``y_train``, ``x_test``, ``y_test``; ``x_val`` and ``y_val`` if there are any.
-    where
-        The file that an error message names.
+        ``x_train`` and ``y_train``; ``x_test`` and ``y_test``, which are held out of these if they
+        are not given; ``x_val`` and ``y_val`` if there are any.
+    where, label
+        What messages call the file, and its labels.
+    notes
+        Receives what is assumed of the labels.
     class_names
-        The classes, where they are known beforehand; found from the labels otherwise.
+        The names of the labels 0 … k-1, where they are known; taken from the labels otherwise.
     regression
-        Whether the labels are numbers to predict; see ``are_numbers`` if ``None``.
-    feature_names, skipped
+        Whether the labels are numbers to predict; see ``_are_numbers`` if ``None``.
+    test_size, seed
+        The share that is held out, by class unless numbers are predicted, and the seed of it.
+    name, source, others
         As in ``Dataset``.
 
     Raises
@@ -184,145 +205,76 @@ def checked_dataset(
     """
     parts = [part for part in ("train", "test", "val") if f"x_{part}" in arrays]
     x = {part: arrays[f"x_{part}"] for part in parts}
-    y = {part: flat(arrays[f"y_{part}"], where) for part in parts}
+    y = {part: _plain(arrays[f"y_{part}"], where) for part in parts}
     for part in parts:
-        _check_values(x[part], f"{where}: x_{part}")
-        if len(x[part]) != len(y[part]):
-            raise DatasetError(
-                f"{where}: x_{part} has {len(x[part])} samples and y_{part} has {len(y[part])} "
-                "labels; expected one label for each sample"
-            )
-        if len(x[part]) == 0:
-            raise DatasetError(f"{where}: x_{part} is empty; expected at least one sample")
-        if x[part].shape[1:] != x["train"].shape[1:]:
-            raise DatasetError(
-                f"{where}: samples of x_train have shape {x['train'].shape[1:]}, those of x_{part} "
-                f"{x[part].shape[1:]}; expected the same shape"
-            )
-    y, names = _encode_labels(y, where, class_names, regression)
-    found = {f"x_{part}": a.astype(np.uint8) if a.dtype == bool else a for part, a in x.items()}
-    found |= {f"y_{part}": a for part, a in y.items()}
-    return Dataset(
-        name=name, source=source, class_names=names, feature_names=tuple(feature_names),
-        skipped=tuple(skipped), **found,
-    )  # fmt: skip
+        _check_part(x[part], y[part], x["train"].shape[1:], part, where)
+    kinds = {part: "numbers" if a.dtype.kind in "if" else "text" for part, a in y.items()}
+    if len(set(kinds.values())) > 1:
+        found = ", ".join(f"{kind} ({part})" for part, kind in kinds.items())
+        raise DatasetError(f"{where}: labels are {found}; expected numbers or text alone")
+    every = np.concatenate(list(y.values()))
+    numbers = not class_names and _are_numbers(every, regression)
+    if numbers and every.dtype.kind == "U":
+        raise DatasetError(f"{where}: labels are text; expected numbers with regression=True")
+    fractions = every.dtype.kind == "f"
+    if notes is not None and regression is None and numbers != fractions:
+        kind, other = ("numbers to predict", "classes")[:: 1 if numbers else -1]
+        notes.append(f"{label} holds {kind}, not {other} (regression={not numbers} says otherwise)")
+    if "test" not in parts:
+        strata = np.zeros(len(every)) if numbers else y["train"]
+        for rows, part in zip(
+            holdout(strata, test_size, seed, where), ("rest", "test"), strict=True
+        ):
+            x[part], y[part] = x["train"][rows], y["train"][rows]
+        x["train"], y["train"] = x.pop("rest"), y.pop("rest")
+    if numbers:
+        y = {part: a.astype(np.result_type(every, np.float32)) for part, a in y.items()}
+    elif not class_names:
+        y, class_names = _encode(y, where)
+    elif every.min() < 0 or every.max() >= len(class_names):
+        raise DatasetError(
+            f"{where}: labels go from {every.min()} to {every.max()}; expected 0 … "
+            f"{len(class_names) - 1}"
+        )
+    x = {part: a.astype(np.uint8) if a.dtype == bool else a for part, a in x.items()}
+    held = {f"x_{part}": a for part, a in x.items()} | {f"y_{part}": a for part, a in y.items()}
+    return Dataset(name=name, source=source, class_names=tuple(class_names), **held, **others)
 
 
-def split_arrays(
-    x: np.ndarray, y: np.ndarray, *, test_size: float, seed: int, regression: bool | None = None
-) -> dict[str, np.ndarray]:
-    """Split samples into four arrays of a ``Dataset``, by class unless numbers are predicted."""
-    strata = np.zeros(len(y)) if are_numbers(y, regression) else y
-    train, test = holdout(strata, test_size, seed)
-    return {"x_train": x[train], "y_train": y[train], "x_test": x[test], "y_test": y[test]}
-
-
-def are_numbers(y: np.ndarray, regression: bool | None = None) -> bool:
-    """Tell whether labels are numbers to predict, rather than classes.
-
-    They are if somebody says so (``regression``). Otherwise if some of them occur only once and
-    there are more than 20 different ones, or more than half as many as samples, or fractions; and
-    also if there are more than 20 different fractions.
-    """
-    if regression is not None or y.dtype.kind not in "uif" or not len(y):
-        return bool(regression)
-    values, counts = np.unique(y, return_counts=True)
-    fractions = bool((values != np.round(values)).any())
-    many = len(values) > FEW
-    if counts.min() == 1:
-        return many or fractions or len(values) > len(y) // 2
-    return many and fractions
-
-
-def assumed_of_labels(
-    y: np.ndarray, regression: bool | None, what: str, *, named: bool = True
-) -> list[str]:
-    """Return what is assumed of labels: classes or numbers, if nobody says and it is not certain.
-
-    That many different fractions are numbers is certain where labels are ``named`` as such.
-    """
-    if regression is not None or y.dtype.kind not in "uif":
-        return []
-    numbers, fractions = are_numbers(y), bool((y != np.round(y)).any())
-    if numbers and not (fractions and named):
-        ways = "regression=False says" if named else "regression=False or target= say"
-        return [f"{what} holds numbers to predict, not classes ({ways} otherwise)"]
-    if fractions and not numbers:
-        return [f"{what} holds classes, not numbers to predict (regression=True says otherwise)"]
-    return []
-
-
-def _check_values(x: np.ndarray, what: str) -> None:
-    if x.dtype == object:  # texts, built by the folder loader; files with objects are refused there
-        return
-    if x.dtype.kind not in "uifb":
-        raise DatasetError(f"{what} has dtype {x.dtype}; expected numbers")
-    if x.ndim < 2 or 0 in x.shape[1:]:
-        raise DatasetError(f"{what} has shape {x.shape}; expected (samples, features or pixels …)")
-    if x.dtype.kind != "f":
-        return
-    for start in range(0, len(x), 256):  # in pieces: isfinite would make a mask as long as x
+def _check_part(
+    x: np.ndarray, y: np.ndarray, shape: tuple[int, ...], part: str, where: str
+) -> None:
+    """Raise a ``DatasetError`` unless a part holds finite numbers, or texts, of a shape."""
+    is_text = x.dtype == object  # other objects are refused before
+    for wrong, message in (
+        (x.dtype.kind not in "uifbO", f"has dtype {x.dtype}; expected numbers"),
+        (not is_text and (x.ndim < 2 or 0 in x.shape[1:]),
+         f"has shape {x.shape}; expected (samples, features or pixels …)"),
+        (x.shape[:1] != y.shape, f"has {len(x) if x.ndim else 0} samples and y_{part} has "
+         f"{len(y)} labels; expected one label for each sample"),
+        (x.size == 0, "is empty; expected at least one sample"),
+        (x.shape[1:] != shape,
+         f"has another shape: x_train {shape}, x_{part} {x.shape[1:]}; expected the same shape"),
+    ):  # fmt: skip
+        if wrong:
+            raise DatasetError(f"{where}: x_{part} {message}")
+    # In pieces: isfinite would make a mask as long as x.
+    for start in range(0, len(x) if x.dtype.kind == "f" else 0, 256):
         finite = np.isfinite(x[start : start + 256])
         if not finite.all():
             sample = start + int(np.argwhere(~finite)[0][0])
             raise DatasetError(
-                f"{what} holds NaN or infinity, first in sample {sample}; expected finite numbers: "
-                "drop or fill them first (pandas: dropna, fillna)"
+                f"{where}: x_{part} holds NaN or infinity, first in sample {sample}; expected "
+                "finite numbers: drop or fill them first (pandas: dropna, fillna)"
             )
-
-
-def flat(y: np.ndarray, where: str) -> np.ndarray:
-    """Return labels of shape (n,), which may come as a column, or refuse another shape."""
-    if y.ndim == 2 and y.shape[1] == 1:
-        return y[:, 0]
-    if y.ndim != 1:
-        hint = "; for one-hot labels use numpy.argmax(y, axis=1)" if y.ndim == 2 else ""
-        raise DatasetError(f"{where}: labels have shape {y.shape}; expected (samples,){hint}")
-    return y
-
-
-def _encode_labels(
-    labels: dict[str, np.ndarray], where: str, class_names: Sequence[str], regression: bool | None
-) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
-    """Return labels as int64 0 … k-1 and the names of the classes, or as numbers, without names."""
-    kinds = {y.dtype.kind for y in labels.values()}
-    if not (kinds <= set("uif") or kinds <= set("US") or kinds == {"b"}):
-        types = ", ".join(f"{y.dtype} ({part})" for part, y in labels.items())
-        raise DatasetError(f"{where}: labels have dtype {types}; expected numbers or strings alone")
-    labels = {part: _plain(y, where) for part, y in labels.items()}
-    every = np.concatenate(list(labels.values()))
-    if not class_names and are_numbers(every, regression):
-        if every.dtype.kind == "U":
-            raise DatasetError(f"{where}: labels are text; expected numbers with regression=True")
-        numeric = np.result_type(every, np.float32)
-        return {part: y.astype(numeric) for part, y in labels.items()}, ()
-    present, numbers = np.unique(every, return_inverse=True)
-    unseen = np.setdiff1d(every, labels["train"])
-    if len(unseen) and not class_names:
-        raise DatasetError(
-            f"{where}: the test labels hold {unseen[0]!s}, which no training label is; expected "
-            "every class among the training labels"
-        )
-    if len(present) < 2:
-        raise DatasetError(
-            f"{where}: every label is {present[0]!s}; expected at least two classes (is another "
-            "column or array the label?)"
-        )
-    if class_names and every.dtype.kind != "U":
-        # A set whose classes are declared may lack some of them.
-        if every.dtype.kind == "f" or present[0] < 0 or present[-1] >= len(class_names):
-            raise DatasetError(
-                f"{where}: labels go from {present[0]} to {present[-1]}; expected 0 … "
-                f"{len(class_names) - 1}"
-            )
-        return {part: y.astype(np.int64) for part, y in labels.items()}, tuple(class_names)
-    ends = np.cumsum([len(y) for y in labels.values()])[:-1]
-    encoded = dict(zip(labels, np.split(numbers.astype(np.int64), ends), strict=True))
-    return encoded, tuple(map(str, present))
 
 
 def _plain(y: np.ndarray, where: str) -> np.ndarray:
-    """Return labels as int64 where they are whole numbers, as text, or as finite floats."""
+    """Return labels (n,) or (n, 1) as int64 where they are whole numbers, as text, or as floats."""
+    y = y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
+    if y.ndim != 1:
+        hint = "; for one-hot labels use numpy.argmax(y, axis=1)" if y.ndim == 2 else ""
+        raise DatasetError(f"{where}: labels have shape {y.shape}; expected (samples,){hint}")
     if y.dtype.kind == "f":
         if not np.isfinite(y).all():
             raise DatasetError(f"{where}: a label is NaN or infinite; expected finite labels")
@@ -336,3 +288,39 @@ def _plain(y: np.ndarray, where: str) -> np.ndarray:
         raise DatasetError(
             f"{where}: labels are bytes that are not UTF-8; expected text"
         ) from error
+
+
+def _are_numbers(y: np.ndarray, regression: bool | None) -> bool:
+    """Tell whether labels are numbers to predict, rather than classes.
+
+    They are if somebody says so (``regression``). Otherwise if there are more than 20 different
+    fractions; or if some occur only once and there are more than 20 different ones, or more than
+    half as many as samples, or fractions.
+    """
+    if regression is not None or y.dtype.kind == "U":
+        return bool(regression)
+    values, counts = np.unique(y, return_counts=True)
+    many, fractions = len(values) > FEW, y.dtype.kind == "f"
+    if counts.min() == 1:
+        return many or fractions or len(values) > len(y) // 2
+    return many and fractions
+
+
+def _encode(y: Mapping[str, np.ndarray], where: str) -> tuple[dict[str, np.ndarray], list[str]]:
+    """Return labels as int64 0 … k-1, and the names of the classes."""
+    names = np.unique(np.concatenate(list(y.values())))
+    if all(str(name).isdecimal() for name in names):  # folders that are called 1 … 10
+        names = np.array(sorted(names, key=int))
+    if len(unseen := np.setdiff1d(names, y["train"])):
+        raise DatasetError(
+            f"{where}: the test labels hold {unseen[0]!s}, which no training label is; expected "
+            "every class among the training labels"
+        )
+    if len(names) < 2:
+        raise DatasetError(
+            f"{where}: every label is {names[0]!s}; expected at least two classes (is another "
+            "column or array the label?)"
+        )
+    order = np.argsort(names)
+    encoded = {part: order[np.searchsorted(names, a, sorter=order)] for part, a in y.items()}
+    return encoded, [str(name) for name in names]

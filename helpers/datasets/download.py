@@ -13,10 +13,19 @@ from helpers.errors import DatasetError, DatasetUnavailable
 
 ATTEMPTS = 5  # in a row without a single new byte
 CHUNK = 1 << 16  # bytes; what a broken connection can lose
-SLOWEST = (
-    1000  # bytes a second, in the mean, after PATIENCE seconds; a server may not drip for ever
-)
+SLOWEST = 1000  # bytes a second, in the mean after PATIENCE seconds: no server may drip for ever
 PATIENCE = 60
+TIMEOUT = 15  # seconds without an answer after which an attempt counts as failed
+REASONS = {
+    "NameResolutionError": "no network: the name cannot be resolved",
+    "timed out": "no answer in time",
+    "refused": "connection refused",
+    "SSL": "the secure connection was refused; behind a proxy set REQUESTS_CA_BUNDLE",
+}
+
+
+class _GaveUp(Exception):
+    """Another attempt would end as this one did."""
 
 
 def download(
@@ -26,7 +35,6 @@ def download(
     check: Callable[[Path], object],
     size: int | None = None,
     progress: bool = True,
-    timeout: float = 15.0,
 ) -> Path:
     """Download ``url`` to ``target``, which appears only when it is complete and ``check`` passed.
 
@@ -41,8 +49,6 @@ def download(
     size
         Expected bytes, if known; a server that sends more than twice as many is cut off, and one
         that sends more than ``formats.max_bytes`` if they are not known.
-    timeout
-        Seconds without an answer after which an attempt counts as failed.
 
     Raises
     ------
@@ -55,25 +61,24 @@ def download(
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with _one_at_a_time(target.with_name(f".{target.name}.lock")):
-            if target.exists() and _passes(check, target):
+            if target.exists() and _fault(check, target) is None:
                 return target
             if part.is_symlink():  # never written through: its target is somebody else's
                 part.unlink()
             resumed = part.exists()
-            _fetch(url, part, limit=limit, progress=progress, timeout=timeout)
-            if resumed and not _passes(check, part):
+            _fetch(url, part, limit, progress)
+            if (fault := _fault(check, part)) and resumed:
                 # The part of another version cannot be mended by appending: start anew, once.
                 part.unlink()
-                _fetch(url, part, limit=limit, progress=progress, timeout=timeout)
-            try:
-                check(part)
-            except DatasetError as error:
+                _fetch(url, part, limit, progress)
+                fault = _fault(check, part)
+            if fault:
                 part.unlink()
                 # Unavailable, not damaged: behind a login page every download "succeeds".
                 raise DatasetUnavailable(
-                    f"what {_shown(url)} sent is not the file expected ({error}), and nothing of "
-                    "it is kept"
-                ) from None
+                    f"what {_without_secrets(url)} sent is not the file expected ({fault}), and "
+                    "nothing of it is kept"
+                )
             part.replace(target)
     except OSError as error:
         raise DatasetUnavailable(
@@ -96,44 +101,47 @@ def _one_at_a_time(lock: Path) -> Iterator[None]:
                 lock.unlink()
 
 
-def _passes(check: Callable[[Path], object], path: Path) -> bool:
+def _fault(check: Callable[[Path], object], path: Path) -> DatasetError | None:
     try:
         check(path)
-    except DatasetError:
-        return False
-    return True
+    except DatasetError as error:
+        return error
+    return None
 
 
-def _fetch(url: str, part: Path, *, limit: int, progress: bool, timeout: float) -> None:
+def _fetch(url: str, part: Path, limit: int, progress: bool) -> None:
     """Bring ``part`` to its full length, in as many requests as it takes."""
     import requests
 
     failures = 0
     while True:
-        before = part.stat().st_size if part.exists() else 0
+        before = _length(part)
         try:
-            _request(url, part, limit=limit, progress=progress, timeout=timeout)
-            return
+            return _request(url, part, before, limit, progress)
+        except _GaveUp as error:
+            reason, final = str(error), True
+            if _length(part) > limit:  # of what does not end, a part is of no use
+                part.unlink()
         except requests.RequestException as error:
             status = error.response.status_code if error.response is not None else None
-            after = part.stat().st_size if part.exists() else 0
-            failures = 0 if after > before else failures + 1
+            known = (text for sign, text in REASONS.items() if sign in str(error))
+            reason = f"HTTP {status}" if status else next(known, type(error).__name__)
             final = (
                 (status is not None and status < 500 and status != 429)
                 or isinstance(error, ValueError | requests.TooManyRedirects)  # a wrong address
-                or "NameResolutionError" in str(error)
+                or reason.startswith("no network")
             )
-            if "more than" in str(error):  # of what does not end, a part is of no use
-                part.unlink(missing_ok=True)
-            if final or failures == ATTEMPTS:
-                reason = f"HTTP {status}" if status else _reason(error)
-                raise DatasetUnavailable(
-                    f"cannot download {_shown(url)} ({reason})"
-                ) from None  # three chained tracebacks of urllib3 say no more than the reason
-            time.sleep(0.2 * 2**failures)
+        failures = 0 if _length(part) > before else failures + 1
+        if final or failures == ATTEMPTS:
+            raise DatasetUnavailable(f"cannot download {_without_secrets(url)} ({reason})")
+        time.sleep(0.2 * 2**failures)
 
 
-def _shown(url: str) -> str:
+def _length(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _without_secrets(url: str) -> str:
     """Return an address without a password or key that may be in it."""
     try:
         parts = urlsplit(url)
@@ -142,71 +150,54 @@ def _shown(url: str) -> str:
     return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
 
 
-def _reason(error: Exception) -> str:
-    for sign, reason in (
-        ("NameResolutionError", "no network: the name cannot be resolved"),
-        ("timed out", "no answer in time"),
-        ("refused", "connection refused"),
-        ("more than", "it does not stop sending"),
-        ("too slow", f"it sends fewer than {SLOWEST} bytes a second"),
-        ("leads to http:", "it leads from https to http, where anybody may change what is sent"),
-        ("SSL", "the secure connection was refused; behind a proxy set REQUESTS_CA_BUNDLE"),
-    ):
-        if sign in str(error):
-            return reason
-    return type(error).__name__
-
-
-def _request(url: str, part: Path, *, limit: int, progress: bool, timeout: float) -> None:
+def _request(url: str, part: Path, have: int, limit: int, progress: bool) -> None:
     """Ask once for the bytes that ``part`` lacks and append what comes."""
     import requests
     from tqdm.auto import tqdm
     from urllib3.exceptions import HTTPError
 
-    have = part.stat().st_size if part.exists() else 0
     headers = {"Accept-Encoding": "identity"}  # so that a byte on the wire is a byte in the file
     if have:
         headers["Range"] = f"bytes={have}-"
-    options = {"timeout": timeout, "hooks": {"response": _stay_secure}}
+    options = {"timeout": TIMEOUT, "hooks": {"response": _stay_secure}}
     with requests.get(url, headers=headers, stream=True, **options) as response:
-        if response.status_code == 416:  # asked beyond its end: complete already, or another file
-            total = response.headers.get("Content-Range", "").rpartition("/")[2]
-            if total == str(have):
+        content_range = response.headers.get("Content-Range", "")
+        if response.status_code == 416 and have:  # beyond its end: complete, or another file
+            if content_range.endswith(f"/{have}"):
                 return
-            if have:
-                part.unlink()
-                raise requests.ConnectionError("the part is longer than the file")
+            part.unlink()
+            raise requests.ConnectionError("the part is longer than the file")
         response.raise_for_status()
         # Appended only if the server really begins where the part ends.
-        resumes = response.headers.get("Content-Range", "").startswith(f"bytes {have}-")
-        start, length = have * resumes, response.headers.get("Content-Length", "").strip()
+        start = have if content_range.startswith(f"bytes {have}-") else 0
+        length = response.headers.get("Content-Length", "").strip()
         total = start + int(length) if length.isdecimal() else None
+        if (total or 0) > limit:
+            raise _GaveUp("it does not stop sending")
         bar = tqdm(
             desc=f"Downloading {part.stem}", total=total, initial=start, unit="B", unit_scale=True,
             disable=not progress,
         )  # fmt: skip
         began = time.monotonic()
         try:
-            with open(part, "ab" if resumes else "wb", opener=_open_itself) as stream, bar:
+            with open(part, "ab" if start else "wb", opener=_open_itself) as stream, bar:
                 while chunk := response.raw.read1(CHUNK, decode_content=True):
                     stream.write(chunk)
                     bar.update(len(chunk))
                     seconds = time.monotonic() - began
-                    if max(stream.tell(), total or 0) > limit:
-                        raise requests.exceptions.InvalidURL(f"it sends more than {limit:,} bytes")
+                    if stream.tell() > limit:
+                        raise _GaveUp("it does not stop sending")
                     if seconds > PATIENCE and stream.tell() - start < SLOWEST * seconds:
-                        raise requests.exceptions.InvalidURL("too slow")
+                        raise _GaveUp(f"it sends fewer than {SLOWEST} bytes a second")
         except HTTPError as error:
             raise requests.ConnectionError(error) from error
 
 
 def _stay_secure(response: Any, **_: object) -> None:
-    """Refuse to be led from https to http, where anybody may change what is sent."""
-    import requests
-
+    """Refuse to be led from https to http."""
     target = urljoin(response.url, response.headers.get("Location", ""))
     if response.is_redirect and response.url.startswith("https:") and target.startswith("http:"):
-        raise requests.exceptions.InvalidURL("it leads to http:")
+        raise _GaveUp("it leads from https to http, where anybody may change what is sent")
 
 
 def _open_itself(path: str, flags: int) -> int:

@@ -3,74 +3,19 @@
 import functools
 import itertools
 import math
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from helpers.datasets import images
-from helpers.datasets.dataset import Dataset, checked_dataset
-from helpers.datasets.folders import (
-    ClassFolders,
-    Files,
-    check_no_class_is_empty,
-    file_bar,
-    find_class_folders,
-    in_order,
-)
+from helpers.datasets.dataset import Dataset, say
+from helpers.datasets.folders import in_order, list_folder, read_files
 from helpers.errors import DatasetError
 
-
-def load_images(
-    path: Path,
-    *,
-    image_size: tuple[int, int] | None,
-    color_mode: str | None,
-    test_size: float,
-    seed: int,
-    on_error: str,
-    progress: bool,
-    resize: images.Resize = images.squeezed,
-) -> Dataset:
-    """Load a folder of class folders of images into arrays, each image decoded into its place."""
-    folders = find_class_folders(path, images.SUFFIXES, test_size, seed)
-    decode = _Decoder(folders, image_size, color_mode, on_error, resize)
-    arrays: dict[str, np.ndarray] = {}
-    total = sum(len(files.paths) for files in folders.parts.values())
-    with file_bar(total, f"Loading {path.name}", progress) as bar:
-        for part, files in folders.parts.items():
-            x = _allocate((len(files.paths), *decode.shape), path)
-            y = np.empty(len(files.paths), np.int64)
-            filled = 0
-            for image, label in decode.images(files, bar.update):
-                x[filled], y[filled] = image, label
-                filled += 1
-            arrays[f"x_{part}"], arrays[f"y_{part}"] = x[:filled], y[:filled]
-    decode.report(path)
-    labels = {part: arrays[f"y_{part}"] for part in folders.parts}
-    check_no_class_is_empty(path, folders.class_names, labels)
-    data = checked_dataset(
-        path.name,
-        arrays,
-        source=str(path),
-        where=str(path),
-        class_names=folders.class_names,
-        skipped=decode.skipped,
-    )
-    return data.replace(x_val=arrays.get("x_val"), y_val=arrays.get("y_val"))
-
-
-def _allocate(shape: tuple[int, ...], path: Path) -> np.ndarray:
-    try:
-        return np.empty(shape, np.uint8)
-    except MemoryError as error:
-        raise DatasetError(
-            f"{path}: the images need {math.prod(shape) / 1e9:.0f} GB of memory; pass a smaller "
-            "image_size, or streaming=True"
-        ) from error
+Decode = Callable[[Path], np.ndarray]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -123,7 +68,7 @@ class StreamingDataset:
         )
 
 
-def stream_images(
+def load_images(
     path: Path,
     *,
     image_size: tuple[int, int] | None,
@@ -131,125 +76,102 @@ def stream_images(
     test_size: float,
     seed: int,
     on_error: str,
+    progress: bool,
+    resize: images.Resize = images.squeezed,
+    streaming: bool | None = False,
+    batch_size: int = 32,
+) -> Dataset | StreamingDataset:
+    """Load a folder of class folders of images into arrays, or make streams of batches of it."""
+    listed = list_folder(path, images.SUFFIXES, test_size, seed)
+    shape, decode = _decoder(listed, image_size, color_mode, on_error)
+    if streaming:
+        return _stream(listed, shape, decode, on_error, batch_size, seed)
+    several: list[str] = []
+    decode = functools.partial(decode, resize=resize, several=several)
+    data = read_files(listed, decode, shape, np.uint8, on_error=on_error, progress=progress)
+    if several:
+        example = f"{len(several)} files hold several pictures, such as {min(several)}"
+        say(f"{path}: {example}; the first of each is taken")
+    return data
+
+
+def _stream(
+    listed: Dataset,
+    shape: tuple[int, ...],
+    decode: Decode,
+    on_error: str,
     batch_size: int,
+    seed: int,
 ) -> StreamingDataset:
-    """Make tf.data pipelines over a folder of class folders of images."""
+    """Make tf.data pipelines over the files of a folder."""
     import tensorflow as tf
 
-    folders = find_class_folders(path, images.SUFFIXES, test_size, seed)
-    decode = _Decoder(folders, image_size, color_mode, on_error)
+    skipped: list[str] = []
 
-    def pipeline(files: Files) -> Any:
+    def pipeline(paths: np.ndarray, labels: np.ndarray) -> Any:
         def batches() -> Iterator[tuple[np.ndarray, np.ndarray]]:
-            stream = decode.images(files)
-            while batch := list(itertools.islice(stream, batch_size)):
+            decoded = in_order(decode, paths, on_error, skipped, result_bytes=math.prod(shape))
+            pairs = zip(decoded, labels, strict=True)
+            readable = (pair for pair in pairs if pair[0] is not None)
+            while batch := list(itertools.islice(readable, batch_size)):
                 yield np.stack([image for image, _ in batch]), np.array([y for _, y in batch])
 
-        signature = (
-            tf.TensorSpec((None, *decode.shape), tf.uint8),
-            tf.TensorSpec((None,), tf.int64),
-        )
+        signature = tf.TensorSpec((None, *shape), tf.uint8), tf.TensorSpec((None,), tf.int64)
         dataset = tf.data.Dataset.from_generator(batches, output_signature=signature)
         if on_error == "raise":  # with files skipped, the number of batches is not known
-            dataset = dataset.apply(
-                tf.data.experimental.assert_cardinality(-(-len(files.paths) // batch_size))
-            )
+            count = -(-len(paths) // batch_size)
+            dataset = dataset.apply(tf.data.experimental.assert_cardinality(count))
         return dataset.prefetch(2)
 
-    mixed = np.random.default_rng(seed).permutation(len(folders.train.paths))
-    held_out = folders.validation
+    mixed = np.random.default_rng(seed).permutation(len(listed.x_train))
+    parts = listed.parts | {"train": (listed.x_train[mixed], listed.y_train[mixed])}
+    streams = {part: pipeline(*arrays) for part, arrays in parts.items()}
     return StreamingDataset(
-        name=path.name,
-        train=pipeline(folders.train.take(mixed)),
-        test=pipeline(folders.test),
+        name=listed.name,
+        train=streams["train"],
+        test=streams["test"],
         n_train=len(mixed),
-        n_test=len(folders.test.paths),
-        validation=pipeline(held_out) if held_out else None,
-        n_validation=len(held_out.paths) if held_out else 0,
-        input_shape=decode.shape,
-        class_names=folders.class_names,
-        source=str(path),
-        skipped=decode.skipped,
+        n_test=len(listed.x_test),
+        input_shape=shape,
+        class_names=listed.class_names,
+        source=listed.source,
+        skipped=skipped,
+        validation=streams.get("val"),
+        n_validation=len(parts["val"][0]) if "val" in parts else 0,
     )
 
 
-class _Decoder:
-    """Decode the images of a folder, alike in size and colour, on every core."""
+def _decoder(
+    listed: Dataset, image_size: tuple[int, int] | None, color_mode: str | None, on_error: str
+) -> tuple[tuple[int, ...], Decode]:
+    """Return the shape of every image, and what decodes a file into it.
 
-    def __init__(
-        self,
-        folders: ClassFolders,
-        image_size: tuple[int, int] | None,
-        color_mode: str | None,
-        on_error: str,
-        resize: images.Resize = images.squeezed,
-    ) -> None:
-        """Settle size and colour; the headers of all files are read only where they decide it."""
-        self.on_error = on_error
-        self.skipped: list[str] = []
-        self.several: list[str] = []
-        grey = color_mode == "grayscale"
-        if image_size is None or color_mode is None:
-            paths = [path for files in folders.parts.values() for path in files.paths]
-            headers = [h for h in in_order(_read_header, paths, on_error) if h is not None]
-            if not headers:
-                raise DatasetError(f"{folders.path}: not a single image can be read")
-            grey = all(h.grey for h in headers) if color_mode is None else grey
-            image_size = image_size or _common_size(headers)
-        self.shape = (*image_size,) if grey else (*image_size, 3)
-        self._decode = functools.partial(
-            images.read_image,
-            size=tuple(image_size),
-            grey=grey,
-            resize=resize,
-            several=self.several,
-        )
-
-    def images(
-        self, files: Files, done: Callable[[], object] = lambda: None
-    ) -> Iterator[tuple[np.ndarray, int]]:
-        """Yield each image with its label, in the order of ``files``."""
-        size = math.prod(self.shape)
-        decoded = in_order(
-            self._decode, files.paths, self.on_error, self.skipped, result_bytes=size
-        )
-        for image, label in zip(decoded, files.labels, strict=True):
-            done()
-            if image is not None:
-                yield image, int(label)
-
-    def report(self, path: Path) -> None:
-        """Warn of every file that was left out, and of files with several pictures."""
-        if self.several:
-            example = (
-                f"{len(self.several)} files hold several pictures, such as {min(self.several)}"
-            )
-            warnings.warn(f"{path}: {example}; the first of each is taken", stacklevel=4)
-        if self.skipped:
-            names = ", ".join(self.skipped)
-            warnings.warn(
-                f"{path}: {len(self.skipped)} broken files left out: {names}", stacklevel=4
-            )
+    The headers of all files are read only where they decide on size or colour.
+    """
+    grey = color_mode == "grayscale"
+    if image_size is None or color_mode is None:
+        paths = np.concatenate([paths for paths, _ in listed.parts.values()])
+        headers = list(filter(None, in_order(_read_header, paths, on_error)))
+        if not headers:
+            raise DatasetError(f"{listed.source}: not a single image can be read")
+        grey = all(is_grey for *_, is_grey in headers) if color_mode is None else grey
+        image_size = image_size or _common_size(headers)
+    shape = (*image_size,) if grey else (*image_size, 3)
+    return shape, functools.partial(images.read_image, size=tuple(image_size), grey=grey)
 
 
-class _Header(NamedTuple):
-    path: Path
-    size: tuple[int, int]
-    grey: bool
-
-
-def _read_header(path: Path) -> _Header:
+def _read_header(path: Path) -> tuple[Path, tuple[int, int], bool]:
     with images.open_image(path) as image:
-        return _Header(path, images.upright_size(image), images.is_grey(image))
+        return path, images.upright_size(image), images.is_grey(image)
 
 
-def _common_size(headers: list[_Header]) -> tuple[int, int]:
-    first = headers[0]
-    for header in headers:
-        if header.size != first.size:
-            odd, common = ("×".join(map(str, h.size)) for h in (header, first))
+def _common_size(headers: list[tuple[Path, tuple[int, int], bool]]) -> tuple[int, int]:
+    first, common, _ = headers[0]
+    for path, size, _ in headers:
+        if size != common:
+            odd, usual = ("×".join(map(str, pair)) for pair in (size, common))
             raise DatasetError(
-                f"{header.path} is {odd} pixels and {first.path} is {common} (height×width); "
-                "expected one size: pass image_size=(height, width)"
+                f"{path} is {odd} pixels and {first} is {usual} (height×width); expected one "
+                "size: pass image_size=(height, width)"
             )
-    return first.size
+    return common

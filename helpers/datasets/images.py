@@ -66,8 +66,8 @@ def open_image(path: Path) -> Image.Image:
         raise DatasetError(_too_large(path, str(error))) from error
     except Exception as error:  # a broken header can make Pillow raise nearly anything
         content = "an empty file" if size == 0 else "no readable image, or a part of one"
-        if isinstance(error, OSError) and error.strerror:
-            content = f"a file that cannot be read ({error.strerror})"
+        if reason := getattr(error, "strerror", None):
+            content = f"a file that cannot be read ({reason})"
         raise DatasetError(
             f"{path}: found {content}; expected JPEG, PNG, BMP, GIF, WebP or TIFF: save it "
             "anew or remove it"
@@ -193,12 +193,12 @@ def _in_eight_bits(image: Image.Image) -> Image.Image:
 
 
 def resize_images(x: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Bring a batch of uint8 images ``(n, h, w)`` or ``(n, h, w, 3)`` to (height, width)."""
+    """Bring a batch of uint8 images ``(n, h, w)`` or ``(n, h, w, 1 | 3)`` to (height, width)."""
     if x.shape[1:3] == tuple(size):
         return x
-    if x.shape[3:] == (1,):
-        return resize_images(x[..., 0], size)[..., None]
     resized = np.empty((len(x), *size, *x.shape[3:]), np.uint8)
-    for index, image in enumerate(x):
-        resized[index] = squeezed(Image.fromarray(image), size)
+    for image, place in zip(x, resized, strict=True):
+        grey = image.shape[2:] == (1,)
+        pixels = squeezed(Image.fromarray(image[..., 0] if grey else image), size)
+        place[...] = np.asarray(pixels)[..., None] if grey else pixels
     return resized

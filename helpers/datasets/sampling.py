@@ -42,10 +42,8 @@ def stratified_sample(y: np.ndarray, n_samples: int, seed: int = 0) -> np.ndarra
     sizes = np.bincount(numbers)
     members = np.split(np.argsort(numbers, kind="stable"), np.cumsum(sizes)[:-1])
     quotas = _quotas(sizes, n_samples)
-    chosen = np.concatenate(
-        [rng.permutation(m)[:quota] for m, quota in zip(members, quotas, strict=True)]
-    )
-    return rng.permutation(chosen)
+    chosen = [rng.permutation(m)[:quota] for m, quota in zip(members, quotas, strict=True)]
+    return rng.permutation(np.concatenate(chosen))
 
 
 def _quotas(sizes: np.ndarray, n_samples: int) -> np.ndarray:
@@ -57,12 +55,13 @@ def _quotas(sizes: np.ndarray, n_samples: int) -> np.ndarray:
     while (missing := n_samples - quotas.sum()) != 0:
         step = 1 if missing > 0 else -1
         free = quotas < limit if missing > 0 else quotas > 1
-        need = np.where(free, step * (exact - quotas), -np.inf)
-        quotas[np.argmax(need)] += step
+        quotas[np.argmax(np.where(free, step * (exact - quotas), -np.inf))] += step
     return quotas
 
 
-def holdout(y: np.ndarray, fraction: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+def holdout(
+    y: np.ndarray, fraction: float, seed: int = 0, where: str = "the samples"
+) -> tuple[np.ndarray, np.ndarray]:
     """Split positions into a kept part and a stratified held-out ``fraction``.
 
     Returns
@@ -73,7 +72,7 @@ def holdout(y: np.ndarray, fraction: float, seed: int = 0) -> tuple[np.ndarray, 
     Raises
     ------
     DatasetError
-        If ``fraction`` is not between 0 and 1, or a class has a single member.
+        If ``fraction`` is not between 0 and 1, or a class has a single member; it says ``where``.
     """
     if not (isinstance(fraction, Real) and 0 < fraction < 1):
         raise DatasetError(
@@ -81,9 +80,10 @@ def holdout(y: np.ndarray, fraction: float, seed: int = 0) -> tuple[np.ndarray, 
         )
     classes, sizes = np.unique(y, return_counts=True)
     if sizes.min() < 2:
+        name = str(classes[sizes.argmin()])
         raise DatasetError(
-            f"Class {classes[sizes.argmin()]} has 1 sample; expected at least 2, one for each side "
-            "of the split: add samples or leave the class out"
+            f"{where}: class {name[:40]!r} has 1 sample; expected at least 2, one for each side of "
+            "the split: add samples or leave the class out"
         )
     n = min(max(round(fraction * len(y)), len(classes)), len(y) - len(classes))
     held_out = stratified_sample(y, n, seed)

@@ -8,28 +8,17 @@ import numpy as np
 
 from helpers.datasets import Dataset
 from helpers.errors import DatasetError
-from helpers.plots.figure import (
-    MARKERS,
-    CourseFigure,
-    class_colour,
-    new_figure,
-    show_image,
-    styled,
-)
+from helpers.plots.figure import MARKERS, CourseFigure, class_colour, new_figure, show_image, styled
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-def _need_images(data: Dataset) -> None:
-    if data.kind != "images":
-        raise DatasetError(f"{data.name} holds {data.kind}; this figure expects images")
-
-
 @styled
 def class_examples(data: Dataset, per_class: int = 8) -> CourseFigure:
     """Show the first training images of every class, a row each."""
-    _need_images(data)
+    if data.kind != "images":
+        raise DatasetError(f"{data.name} holds {data.kind}; this figure expects images")
     figure = new_figure(
         per_class * 0.7 + 1.2, data.class_count * 0.72 + 0.4, f"{data.name}: examples of each class"
     )
@@ -40,14 +29,8 @@ def class_examples(data: Dataset, per_class: int = 8) -> CourseFigure:
             axes.set_axis_off()
         for axes, position in zip(row, positions, strict=False):
             show_image(axes, data.x_train[position])
-        row[0].text(
-            -0.25,
-            0.5,
-            data.class_names[number],
-            transform=row[0].transAxes,
-            ha="right",
-            va="center",
-        )
+        name = data.class_names[number]
+        row[0].text(-0.25, 0.5, name, transform=row[0].transAxes, ha="right", va="center")
     names = ", ".join(data.class_names)
     figure.alt = f"{per_class} training images of each class of {data.name}: {names}."
     return figure
@@ -76,31 +59,17 @@ def embedding(
     """
     figure = new_figure(7, 5)
     axes = figure.subplots()
-    noise = y < 0
-    axes.scatter(
-        *points[noise].T, s=6, color="0.8", marker=".", label="noise" if noise.any() else None
-    )
+    noise = points[y < 0]
+    axes.scatter(*noise.T, s=6, color="0.8", marker=".", label="noise" if len(noise) else None)
+    box = {"boxstyle": "round,pad=0.2", "facecolor": "white", "alpha": 0.8, "linewidth": 0}
+    edge = {"edgecolors": "0.3", "linewidths": 0.3}  # pale colours would vanish on white
     for number, name in enumerate(class_names):
-        own = points[y == number]
-        if not len(own):
+        if not len(members := points[y == number]):
             continue
-        axes.scatter(
-            *own.T,
-            s=13,
-            edgecolors="0.3",  # pale colours would vanish on white
-            linewidths=0.3,
-            color=class_colour(number),
-            marker=MARKERS[number % len(MARKERS)],
-            label=name,
-        )
-        axes.annotate(
-            name,
-            np.median(own, axis=0),
-            ha="center",
-            va="center",
-            fontweight="bold",
-            bbox={"boxstyle": "round,pad=0.2", "facecolor": "white", "alpha": 0.8, "linewidth": 0},
-        )
+        style = {"color": class_colour(number), "marker": MARKERS[number % len(MARKERS)]}
+        axes.scatter(*members.T, s=13, label=name, **style, **edge)
+        middle = np.median(members, axis=0)
+        axes.annotate(name, middle, ha="center", va="center", fontweight="bold", bbox=box)
     axes.set(xlabel=axis_labels[0], ylabel=axis_labels[1], title=title)
     if len(class_names) <= 20:
         figure.legend(loc="outside right center", fontsize=8, markerscale=1.5)
@@ -128,17 +97,9 @@ def correlation_heatmap(frame: "pd.DataFrame", *, title: str = "") -> CourseFigu
     figure.colours = 256
     axes = figure.subplots()
     sns.heatmap(
-        correlation,
-        vmin=-1,
-        vmax=1,
-        cmap="RdBu_r",
-        annot=n <= 15,
-        fmt=".2f",
-        annot_kws={"fontsize": 8},
-        square=True,
-        cbar_kws={"label": "correlation"},
-        ax=axes,
-    )
+        correlation, vmin=-1, vmax=1, cmap="RdBu_r", square=True, ax=axes, annot=n <= 15,
+        fmt=".2f", annot_kws={"fontsize": 8}, cbar_kws={"label": "correlation"},
+    )  # fmt: skip
     axes.set_title(title or "Correlation of each pair of features")
     (first, second), value = pairs.abs().idxmax(), pairs[pairs.abs().idxmax()]
     figure.alt = (
@@ -175,49 +136,31 @@ def pair_plot(
     n = len(chosen)
     figure = new_figure(2.1 * n + 1, 1.9 * n, title or f"{data.name}: every pair of features")
     grid = figure.subplots(n, n, squeeze=False, sharex="col")
-    palette = [class_colour(i) for i in range(data.class_count)]
-    common = {
-        "hue": classes,
-        "hue_order": list(data.class_names),
-        "palette": palette,
-        "legend": False,
-    }
-    for row, below in enumerate(names):
-        for column, across in enumerate(names):
-            axes = grid[row, column]
-            if row == column:
-                sns.kdeplot(x=frame[across], ax=axes, fill=True, warn_singular=False, **common)
-                axes.set_yticks([])
-                axes.set_ylabel("density" if column else below)
-            else:
-                sns.scatterplot(
-                    x=frame[across],
-                    y=frame[below],
-                    style=classes,
-                    style_order=list(data.class_names),
-                    markers=[MARKERS[i % len(MARKERS)] for i in range(data.class_count)],
-                    s=18,
-                    linewidth=0,
-                    ax=axes,
-                    **common,
-                )
-                axes.set_ylabel(below if column == 0 else "")
-            axes.set_xlabel(across if row == n - 1 else "")
-            axes.tick_params(labelsize=7)
-            axes.xaxis.label.set_fontsize(8)
-            axes.yaxis.label.set_fontsize(8)
-    handles = [
-        mpl.lines.Line2D(
-            [],
-            [],
-            color=class_colour(i),
-            marker=MARKERS[i % len(MARKERS)],
-            linestyle="",
-            label=name,
-        )
-        for i, name in enumerate(data.class_names)
-    ]
-    figure.legend(handles=handles, loc="outside right center")
+    colours = {name: class_colour(i) for i, name in enumerate(data.class_names)}
+    markers = {name: MARKERS[i % len(MARKERS)] for i, name in enumerate(data.class_names)}
+    by_class = {"hue": classes, "hue_order": list(colours), "palette": colours, "legend": False}
+    for (row, column), axes in np.ndenumerate(grid):
+        x, y = frame[names[column]], frame[names[row]]
+        if row == column:
+            sns.kdeplot(x=x, ax=axes, fill=True, warn_singular=False, **by_class)
+            axes.set_yticks([])
+            axes.set_ylabel("density" if column else names[row])
+        else:
+            sns.scatterplot(
+                x=x, y=y, style=classes, markers=markers, s=18, linewidth=0, ax=axes, **by_class
+            )
+            axes.set_ylabel(names[row] if column == 0 else "")
+        axes.set_xlabel(names[column] if row == n - 1 else "")
+        axes.tick_params(labelsize=7)
+        axes.xaxis.label.set_fontsize(8)
+        axes.yaxis.label.set_fontsize(8)
+    figure.legend(
+        handles=[
+            mpl.lines.Line2D([], [], color=colours[name], marker=marker, linestyle="", label=name)
+            for name, marker in markers.items()
+        ],
+        loc="outside right center",
+    )
     figure.alt = (
         f"Pair plot of {', '.join(names)} of {data.name}, by class ({', '.join(data.class_names)})."
     )

@@ -1,5 +1,6 @@
 """What a run's result depends on: the key of a kept run, and why it is stale later."""
 
+import functools
 import hashlib
 import json
 import os
@@ -54,10 +55,13 @@ class Surroundings:
                 self._versions[name] = version(package)
             except PackageNotFoundError:
                 self._versions[name] = "none"
-        self._homes = packages_distributions()
-        self.origin = _origin()
         self._data: dict[tuple[str, Path], str | None] = {}
         self._modules: dict[tuple[str, Path], dict[str, str]] = {}
+
+    @functools.cached_property
+    def origin(self) -> dict[str, Any]:
+        """The commit of this clone, and whether its files are those of the commit."""
+        return _origin()
 
     def dependencies(
         self, notebook: Notebook, parameters: Mapping[str, Any], folder: Path
@@ -74,7 +78,7 @@ class Surroundings:
         values = {**notebook.defaults, **parameters}
         values.pop("checkpoint", None)  # what a run writes is none of its data
         texts = [value for value in values.values() if isinstance(value, str)]
-        data = {text: digest for text in texts if (digest := self._data_digest(text, folder))}
+        data = {text: found for text in texts if (found := self._data_digest(text, folder))}
         if (place := (notebook.snapshot, folder)) not in self._modules:
             self._modules[place] = _digest_modules(notebook, folder)
         return {
@@ -85,7 +89,7 @@ class Surroundings:
 
     def _versions_of_imports(self, notebook: Notebook) -> dict[str, str]:
         names = {name for source in notebook.code for name in IMPORT.findall(source)} - {"helpers"}
-        packages = {package for name in names for package in self._homes.get(name, [])}
+        packages = {package for name in names for package in _packages_of_modules().get(name, [])}
         return {p: version(p) for p in sorted(packages - set(PACKAGES.values()))}
 
     def _data_digest(self, value: str, folder: Path) -> str | None:
@@ -98,6 +102,12 @@ class Surroundings:
                 path = is_path and (catalog.existing(folder / value) or catalog.existing(value))
                 self._data[place] = digest(sorted(_files(path))) if path else None
         return self._data[place]
+
+
+@functools.cache
+def _packages_of_modules() -> Mapping[str, list[str]]:
+    """Return the packages that bring each module: a tenth of a second, once in a process."""
+    return packages_distributions()
 
 
 def _digest_modules(notebook: Notebook, folder: Path) -> dict[str, str]:
