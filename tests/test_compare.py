@@ -136,7 +136,8 @@ def test_settings_are_chosen_by_the_validation_set(names, chosen):
 
 def test_the_metric_that_is_asked_for():
     assert choose_objective(["n", "loss"], "n", "minimize") == Objective("n", smaller=True)
-    assert choose_objective([], "loss") == Objective("loss", smaller=True)  # before the first run
+    with pytest.raises(ParameterError, match="'loss' is not .* recorded are none"):
+        choose_objective([], "loss")
     with pytest.raises(ParameterError, match=r"'los' is not.*Did you mean 'loss'"):
         choose_objective(["n", "loss"], "los")
     assert Objective("val_mae", smaller=True).test == "test_mae"

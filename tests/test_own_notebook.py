@@ -1,10 +1,12 @@
 """A notebook of one's own: the complete example of the docs, from its text to a sweep's page."""
 
 import json
+import random
 import re
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import nbformat
@@ -15,8 +17,13 @@ from click.testing import CliRunner
 from helpers.cli import main
 from helpers.errors import CourseError, ParameterError
 from helpers.files import ROOT
-from helpers.runs import make_runs, sweep
+from helpers.runs import make_runs, search, sweep
+from helpers.runs.choices import Range
+from helpers.runs.comparing import compare_sweeps
+from helpers.runs.keys import keyed_runs
+from helpers.runs.notebook import read_notebook
 from helpers.runs.plan import plan_runs
+from helpers.runs.results import Run
 
 DOCS = ROOT / "docs" / "your-own-notebook.md"
 
@@ -232,3 +239,119 @@ def test_two_commands_in_one_folder_do_not_lose_rows(tmp_path):
         first.terminate()
         first.wait(60)
     assert len(sweep(other, [{}], out=out, progress=False)) == 1
+
+
+def test_a_module_that_changes_during_a_sweep_fails_its_runs(tmp_path):
+    (tmp_path / "own_numbers.py").write_text("ONE = 1")
+    code = (
+        "import own_numbers\nfrom pathlib import Path\nfrom helpers.runs import record\n"
+        f"Path({str(tmp_path)!r}, 'own_numbers.py').write_text('ONE = 2')\nrecord(score=n)"
+    )
+    nb = make_notebook(tmp_path / "nb.ipynb", "n = 0\n", code)
+    table = sweep(nb, {"n": [1]}, out=tmp_path / "out", progress=False)
+    assert "changed since its key was taken: the module own_numbers" in table["error"].iloc[0]
+    table = sweep(nb, {"n": [1]}, out=tmp_path / "out", progress=False)
+    assert list(table["status"]) == ["succeeded"]
+
+
+def test_the_libraries_of_a_notebook_belong_to_its_key(tmp_path, monkeypatch):
+    nb = make_notebook(
+        tmp_path / "nb.ipynb", "n = 0\n", "import sklearn.svm\nfrom PIL import Image"
+    )
+    (run,) = keyed_runs([Run(read_notebook(nb))]).values()
+    assert {"scikit-learn", "pillow", "NumPy"} <= set(run.depends["versions"])
+
+
+def test_another_working_directory_is_another_run(tmp_path):
+    (tmp_path / "w").mkdir()
+    read = read_notebook(make_notebook(tmp_path / "nb.ipynb", "n = 0\n", "1"))
+    own, same = Run(read), Run(read, cwd=tmp_path)
+    assert keyed_runs([own]).keys() == keyed_runs([same]).keys()
+    assert keyed_runs([own]).keys() != keyed_runs([Run(read, cwd=tmp_path / "w")]).keys()
+
+
+def test_the_folder_of_a_run_is_empty_when_it_begins(tmp_path):
+    code = (
+        "from helpers.runs import folder, record\nrecord(n=len(list(folder().iterdir())))\n"
+        "(folder() / 'a.txt').touch()"
+    )
+    nb = make_notebook(tmp_path / "nb.ipynb", "n = 0\n", code)
+    for _ in range(2):
+        course("run", nb, "--out", tmp_path / "out")
+        (row,) = json.loads((tmp_path / "out" / "results.json").read_text())
+        assert row["metrics"] == {"n": 0}
+    assert (tmp_path / "out" / "nb_files" / "a.txt").is_file()
+    (tmp_path / "other" / "nb_files").mkdir(parents=True)
+    assert "is there already" in course("run", nb, "--out", tmp_path / "other").output
+
+
+def test_whole_numbers_are_drawn_evenly():
+    chance = random.Random(0)
+    drawn = Counter(Range(-5, 5, log=False).draw(chance) for _ in range(11000))
+    assert sorted(drawn) == list(range(-5, 6))
+    assert all(800 < count < 1200 for count in drawn.values())
+
+
+def test_a_metric_that_no_run_has_recorded_is_told(tmp_path):
+    nb = make_notebook(tmp_path / "nb.ipynb", "C = 1.0\n", "1")
+    for asked in ("C", "seconds", "val_accuracy"):
+        with pytest.raises(ParameterError, match="not a recorded number; recorded are none"):
+            sweep(nb, {"C": [1, 2]}, metric=asked, direction="maximize", out=tmp_path / "out",
+                  progress=False)  # fmt: skip
+    with pytest.raises(ParameterError, match="recorded are none"):
+        search(nb, {"C": "1..2"}, trials=1, out=tmp_path / "search", progress=False)
+
+
+def test_a_search_tries_again_what_has_failed_and_sees_changed_data(tmp_path):
+    for name in ("one.csv", "two.csv"):
+        (tmp_path / name).write_text("1")
+    code = (
+        "from helpers.runs import record\nfrom pathlib import Path\n"
+        "record(val_accuracy=float(Path(path).read_text()))"
+    )
+    nb = make_notebook(tmp_path / "nb.ipynb", "path = 'one.csv'\n", code)
+    options = {"trials": 3, "jobs": 1, "out": tmp_path / "out", "progress": False}
+    (tmp_path / "two.csv").write_text("no number")
+    choices = {"path": ["one.csv", "two.csv"]}
+    assert "failed" in set(search(nb, choices, **options)["status"])
+    (tmp_path / "two.csv").write_text("2")
+    table = search(nb, choices, **options)
+    assert set(table["status"]) == {"succeeded"}
+    assert set(table.loc[table["path"] == "two.csv", "val_accuracy"]) == {2.0}
+    (tmp_path / "broken").write_text("")
+    code = code.replace("record(val", "assert not Path('broken').exists()\nrecord(val")
+    make_notebook(tmp_path / "nb.ipynb", "path = 'one.csv'\n", code)
+    assert set(search(nb, choices, **options)["status"]) == {"failed"}
+    (tmp_path / "broken").unlink()
+    assert set(search(nb, choices, **options)["status"]) == {"succeeded"}
+
+
+def test_sweeps_are_compared_where_one_has_defaults(tmp_path):
+    code = "from helpers.runs import record\nrecord(val_accuracy=0.5 + width / 10 + seed / 100)"
+    nb = make_notebook(tmp_path / "nb.ipynb", "width = 1\ndevice = 'cpu'\nseed = 0\n", code)
+    sweep(nb, {"width": [1, 2]}, repeat=3, out=tmp_path / "a", progress=False)
+    sweep(nb, {"device": ["x", "y"]}, out=tmp_path / "b", progress=False)
+    table = compare_sweeps([tmp_path / "a", tmp_path / "b"], tmp_path / "page.html")
+    assert table["width"].notna().all()
+    assert list(table["device"]) == ["cpu"] * 6 + ["x", "y"]
+    assert "run_device" in table
+    assert "–" not in re.findall(r"<td class=.number.>(.*?)</td>", page_table(tmp_path))[:4]
+
+
+def page_table(folder: Path) -> str:
+    return (folder / "page.html").read_text().partition("<tbody>")[2]
+
+
+def test_what_confirms_is_written_too(tmp_path):
+    nb = make_notebook(tmp_path / "nb.ipynb", "name = 'a'\nwidth = 1\nseed = 0\n", RECORDING)
+    out = tmp_path / "out"
+    sweep(nb, {"width": [1, 2]}, repeat=2, confirm=3, out=out, progress=False)
+    assert len(pd.read_csv(out / "results.csv")) == 4
+    confirmed = pd.read_csv(out / "confirmed.csv")
+    assert list(confirmed["seed"]) == [2, 3, 4]
+
+
+@pytest.mark.parametrize("line", ["x: list = {1, 2}", "x: dict = {'a': b'b'}", "x: float = 1e999"])
+def test_typed_defaults_that_no_record_holds_are_refused(tmp_path, line):
+    with pytest.raises(ParameterError, match="the parameters cell has the line"):
+        read_notebook(make_notebook(tmp_path / "nb.ipynb", line, "1"))

@@ -591,6 +591,7 @@ def page_of(statuses, folder, fresh=()):
 def test_the_table_tells_parameters_from_metrics():
     table = make_table([status_of(0), status_of(1)])
     assert table.attrs == {"parameters": ["rate", "width"], "metrics": ["accuracy", "loss"],
+                           "recorded": ["accuracy", "loss"],
                            "data": []}  # fmt: skip
 
 

@@ -161,7 +161,7 @@ def check_streams(
         if length == 0:
             raise TrainingError("The stream is empty; expected at least one batch")
     known = isinstance(task.train, tf.data.Dataset | tuple)
-    ends = steps is not None and task.steps(None) is not None
+    ends = steps is not None and task.is_stream and task.steps(None) is not None
     if checkpoint is not None and (ends or not known):
         raise TrainingError(
             "checkpoint= cannot wind this stream forward; pass a tf.data.Dataset, and with "
