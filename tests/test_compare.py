@@ -136,7 +136,7 @@ def test_settings_are_chosen_by_the_validation_set(names, chosen):
 
 def test_the_metric_that_is_asked_for():
     assert choose_objective(["n", "loss"], "n", "minimize") == Objective("n", smaller=True)
-    with pytest.raises(ParameterError, match="'loss' is not .* recorded are none"):
+    with pytest.raises(ParameterError, match=r"'loss' is not .* recorded are none"):
         choose_objective([], "loss")
     with pytest.raises(ParameterError, match=r"'los' is not.*Did you mean 'loss'"):
         choose_objective(["n", "loss"], "los")
@@ -184,3 +184,32 @@ def test_a_thousand_settings_are_compared_at_once():
     found = compared(records([0.0] * 1000, seeds=3))
     assert len(found.settings) == 1000
     assert (found.results["verdict"] != "worse").all()
+
+
+def test_one_run_is_never_the_best_beside_settings_with_several():
+    table = records([0.0, 0.0])
+    lucky = pd.DataFrame([{"rate": 9, "seed": 0, "val_accuracy": 99.0}])
+    result = compared(pd.concat([table, lucky]))
+    assert result.settings[-1] == {"rate": 9}
+    assert "1 with one run only cannot be judged" in result.conclusion
+    assert "Not distinguishable" in result.conclusion
+
+
+def test_equal_differences_do_not_depend_on_rounding():
+    rng = np.random.default_rng(0)
+    for base in (0.1, 0.3, 0.7):
+        luck = np.round(rng.normal(0, 0.02, 5), 3)
+        table = pd.DataFrame(
+            {"rate": rate, "seed": seed, "val_accuracy": base + rate * 0.1 + luck[seed]}
+            for rate in range(3)
+            for seed in range(5)
+        )
+        result = compared(table)
+        assert list(result.results["verdict"]) == ["best", "worse", "worse"]
+        assert result.smallest_difference is None
+
+
+def test_a_choice_by_the_test_set_is_told():
+    table = records([0.0, 3.0]).rename(columns={"val_accuracy": "test_accuracy"})
+    result = compare(table, ["rate"], Objective("test_accuracy", smaller=False))
+    assert "chosen by the test set" in result.conclusion

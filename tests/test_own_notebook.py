@@ -355,3 +355,42 @@ def test_what_confirms_is_written_too(tmp_path):
 def test_typed_defaults_that_no_record_holds_are_refused(tmp_path, line):
     with pytest.raises(ParameterError, match="the parameters cell has the line"):
         read_notebook(make_notebook(tmp_path / "nb.ipynb", line, "1"))
+
+
+def test_a_setting_that_fails_is_named(tmp_path):
+    code = "from helpers.runs import record\nassert width != 2\nrecord(val_accuracy=seed / 10)"
+    nb = make_notebook(tmp_path / "nb.ipynb", "width = 1\nseed = 0\n", code)
+    table = sweep(nb, {"width": [1, 2]}, repeat=2, out=tmp_path / "out", progress=False)
+    assert "No run has a number as val_accuracy with width=2" in table.attrs["conclusion"]
+
+
+def test_a_page_says_why_nothing_is_concluded(tmp_path):
+    for name, code, reason in (
+        ("a", "1", "have recorded nothing"),
+        ("b", "from helpers.runs import record\nrecord(val_gini=0.5)", "say --maximize or"),
+        ("c", "1 / 0", "No run has succeeded"),
+    ):
+        nb = make_notebook(tmp_path / f"{name}.ipynb", "width = 1\n", code)
+        out = tmp_path / name
+        table = sweep(nb, {"width": [1]}, out=out, progress=False)
+        assert reason in table.attrs["conclusion"]
+        assert reason in (out / "index.html").read_text()
+
+
+def test_a_run_does_not_write_over_a_sweep_nor_the_reverse(tmp_path):
+    nb = make_notebook(tmp_path / "nb.ipynb", "name = 'a'\nseed = 0\n", RECORDING)
+    assert course("sweep", nb, "-g", "seed=1,2", "--out", tmp_path / "s").exit_code == 0
+    assert course("run", nb, "--out", tmp_path / "r").exit_code == 0
+    before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
+    assert "is there already" in course("run", nb, "--out", tmp_path / "s").output
+    assert "is there already" in course("sweep", nb, "-g", "seed=1", "--out", tmp_path / "r").output
+    assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == before
+    assert course("run", nb, "--out", tmp_path / "r").exit_code == 0
+
+
+def test_a_missing_tag_is_told(tmp_path, monkeypatch):
+    nb = make_notebook(tmp_path / "nb.ipynb", "name = 'a'\n", "1")
+    nb.write_text(nb.read_text().replace('"parameters"', '"Parameters"'))
+    monkeypatch.chdir(tmp_path)
+    assert "no cell is tagged 'parameters'" in course("run", "nb", "-p", "name=b").output
+    assert "no cell is tagged 'parameters'" in course("sweep", "nb", "-g", "name=b").output

@@ -190,4 +190,4 @@ def test_a_metric_that_is_no_number_fails_its_trials(tmp_path, monkeypatch, valu
     odd = make_notebook(tmp_path / "odd.ipynb", body, PARAMETERS)
     table = search(odd, {"width": [1, 2]}, out=tmp_path / "out", trials=2, progress=False)
     assert len(table) == 2
-    assert table.attrs["conclusion"] == ""
+    assert table.attrs["conclusion"] == "No run has recorded a number as val_accuracy."

@@ -427,7 +427,8 @@ def test_an_interrupted_sweep_keeps_its_runs_and_nothing_half(notebook, tmp_path
     course.send_signal(signal.SIGINT)
     _, said = course.communicate(timeout=60)
     assert course.returncode == 130
-    assert said.strip().endswith("Interrupted.")
+    assert said.strip().endswith("Interrupted. What has ended is kept; the same command goes on.")
+    assert "2 runs are missing" in (tmp_path / "out" / "index.html").read_text()
     assert psutil.wait_procs(started, timeout=30)[1] == []
     assert len(list((tmp_path / "out").glob("runs/*/*.ipynb"))) == 1
     assert not list((tmp_path / "out").glob("runs/*/.small.*"))
@@ -617,7 +618,7 @@ def test_the_summary_shows_and_links(tmp_path):
     page.write_text("executed")
     text = page_of(statuses, tmp_path)
     assert "3 of 4 runs" in text
-    assert "Some settings have one run only" in text
+    assert "The settings have one run only" in text
     assert 'href="runs/key0/small.html"' in text
     assert "key1/small" not in text  # of which there is no page
     assert "ValueError: &lt;b&gt;" in text
@@ -851,7 +852,7 @@ def test_a_metric_that_is_no_number_in_some_runs(odd, tmp_path):
     statuses[0]["curves"] = {"history": {"val_accuracy": [None, None]}}
     table = make_table(statuses)
     assert list(table["accuracy"].dropna()) == [0.5, 0.6]
-    assert "Some settings have one run only" in page_of(statuses, tmp_path)
+    assert "The settings have one run only" in page_of(statuses, tmp_path)
 
 
 def test_odd_names_and_values_are_shown_as_they_are(tmp_path):

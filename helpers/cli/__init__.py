@@ -43,8 +43,8 @@ class CourseGroup(click.Group):
             if ctx.params.get("debug") or isinstance(error, BrokenPipeError):
                 raise
             _end(f"{error.strerror or error}: {error.filename or ''}", 1)
-        except KeyboardInterrupt:
-            click.echo("Interrupted.", err=True)
+        except KeyboardInterrupt as interrupt:
+            click.echo(str(interrupt) or "Interrupted.", err=True)
             ctx.exit(130)
 
 

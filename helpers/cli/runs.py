@@ -16,6 +16,7 @@ from helpers.errors import CourseError
 if TYPE_CHECKING:
     import pandas as pd
 
+RESUMES = "Interrupted. What has ended is kept; the same command goes on."
 FOLDER = click.Path(path_type=Path, file_okay=False)
 FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -189,7 +190,7 @@ def _start(
         from helpers.runs import search
 
         rungs = parse_grid([prune], "--prune") if prune else None
-        with _interrupted_once():
+        with _interrupted_once(RESUMES):
             table = search(
                 path, choices, fixed, trials=trials, prune=rungs, direction=direction,
                 metric=metric or "val_accuracy", **planning, **where,
@@ -203,7 +204,7 @@ def _start(
         return
     from helpers.runs import sweep as sweep_over
 
-    with _interrupted_once():
+    with _interrupted_once(RESUMES):
         table = sweep_over(
             path, choices, fixed, metric=metric, direction=direction, confirm=options["confirm"],
             **planning, **where,
@@ -285,7 +286,7 @@ def _show_table(table: "pd.DataFrame", out: Path) -> NoReturn:
     rows = excerpt(table, table.attrs["objective"])
     click.echo(rows[shown].to_string(index=False, na_rep="–"))
     if len(rows) < len(table):
-        click.echo(f"Of {len(table)} runs, the best and some that failed; results.csv has all")
+        click.echo(f"These are {len(rows)} of {len(table)} runs; results.csv has all")
     if table.attrs["conclusion"]:
         click.echo(table.attrs["conclusion"])
     for name, result in table.attrs["confirmed"].items():
@@ -301,7 +302,7 @@ def _show_table(table: "pd.DataFrame", out: Path) -> NoReturn:
 
 
 @contextlib.contextmanager
-def _interrupted_once() -> Iterator[None]:
+def _interrupted_once(message: str = "") -> Iterator[None]:
     """Let the first Ctrl-C, kill or closed terminal interrupt, and ignore the impatient rest.
 
     The first ends the kernels and writes the summary; a second one in the middle of that would
@@ -314,7 +315,7 @@ def _interrupted_once() -> Iterator[None]:
     def stop(*_: object) -> None:
         for number in before:
             signal.signal(number, signal.SIG_IGN)
-        raise KeyboardInterrupt
+        raise KeyboardInterrupt(message)
 
     for number in before:
         signal.signal(number, stop)

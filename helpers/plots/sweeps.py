@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
+import matplotlib.ticker
 import numpy as np
 
 from helpers.errors import CourseError
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 WIDE = 10.0  # largest by smallest value, from which an axis is logarithmic
+FEW = 8  # values of a parameter, each of which gets a mark on the axis
 APART = 0.06  # of the height of the axis, between two labels
 
 
@@ -45,7 +47,8 @@ def metric_by_parameter(
     for axes, parameter in zip(panels, parameters, strict=True):
         places, labels = _places(runs[parameter])
         medians = runs.groupby(places)[metric].median()
-        axes.plot(medians.index, medians, "-", color="0.6", lw=1.2)
+        if len(medians) < len(runs) or len(medians) <= FEW:  # else they were drawn at random
+            axes.plot(medians.index, medians, "-", color="0.6", lw=1.2)
         axes.plot(places, runs[metric], "o", color=class_colour(0), ms=5, alpha=0.6)
         _label(axes, parameter, labels, runs[parameter])
         best = runs.groupby(parameter, dropna=False)[metric].median()
@@ -262,8 +265,12 @@ def _label(axes: "Axes", parameter: str, labels: "list[str] | None", values: "pd
     if labels is not None:
         axes.set_xticks(range(len(labels)), labels, rotation=30 if len(labels) > 4 else 0)
         axes.set_xlim(-0.5, len(labels) - 0.5)
-    elif _is_wide(values):
+        return
+    if _is_wide(values):
         axes.set_xscale("log")
+    if len(few := sorted(values.unique())) <= FEW:
+        axes.set_xticks(few, [_shown(value) for value in few], rotation=30 if len(few) > 4 else 0)
+        axes.xaxis.set_minor_locator(mpl.ticker.NullLocator())
 
 
 def _heights(axes: "Axes", at: int, values: "pd.Series") -> np.ndarray:

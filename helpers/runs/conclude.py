@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from helpers.runs.objective import Objective, choose_objective
+from helpers.runs.objective import TEST, Objective, choose_objective, is_known
 from helpers.runs.results import SUCCEEDED, describe_setting
 
 if TYPE_CHECKING:
@@ -75,8 +75,18 @@ class Comparison:
     def conclusion(self) -> str:
         """What may be said, in a few sentences."""
         sentences = [self._compare_settings()]
-        if (self.results["n"] > 1).all() and (self.results["low"] == self.results["high"]).all():
-            sentences.append(f"No setting's {self.objective.metric} varies with the seed.")
+        several = self.results[self.results["n"] > 1]
+        if len(several) and np.isclose(several["low"], several["high"], rtol=1e-12, atol=0).all():
+            sentences.append(
+                f"No setting's {self.objective.metric} varies with the seed: is it used?"
+            )
+        if self.objective.metric.startswith(TEST):
+            sentences.append(
+                "They are chosen by the test set, which is no test of the best any more."
+            )
+        single = int((self.results["n"] < 2).sum())
+        if 0 < single < len(self.results):
+            sentences.append(f"{single} with one run only cannot be judged.")
         if self.without_number:
             named = "; ".join(describe_setting(one, list(one)) for one in self.without_number[:3])
             more = len(self.without_number) - 3
@@ -93,8 +103,8 @@ class Comparison:
             )
         if count < 2:
             return "One setting: there is nothing to compare it with."
-        if (self.results["n"] < 2).any():
-            return "Some settings have one run only, which tells nothing about luck: use --repeat."
+        if self.results["n"].iloc[0] < 2:
+            return "The settings have one run only, which tells nothing about luck: use --repeat."
         verdict = (
             f"Not distinguishable: {self.rivals} of the other {count - 1} settings cannot be told "
             "from the best"
@@ -134,9 +144,27 @@ def conclude(
     if objective is None or objective.metric not in good or good[objective.metric].isna().all():
         return None
     # A search may have drawn the same setting twice; two sweeps may have the same run.
-    once = good.drop_duplicates([name for name in ("sweep", "key") if name in good])
+    once = table.drop_duplicates([name for name in ("sweep", "key") if name in table])
+    valid = once["status"] == SUCCEEDED
+    once = once.assign(**{objective.metric: once[objective.metric].where(valid)})
     setting = [name for name in table.attrs["parameters"] if name != "seed"]
     return compare(once, setting, objective, table.attrs["data"])
+
+
+def explain_none(table: "pd.DataFrame") -> str:
+    """Return why ``conclude`` finds nothing to conclude."""
+    if not (table["status"] == SUCCEEDED).any():
+        return "No run has succeeded."
+    if not table.attrs["recorded"]:
+        return "The runs have recorded nothing: record(val_accuracy=…), for example."
+    if not (numbers := table.attrs["metrics"]):
+        return f"No run has recorded a number as {', '.join(table.attrs['recorded'])}."
+    if not any(map(is_known, numbers)):
+        return (
+            f"Whether {numbers[0]} is to be large or small is not known: say --maximize or "
+            f"--minimize {numbers[0]}."
+        )
+    return "No run that succeeded has recorded a number to compare by."
 
 
 def compare(
@@ -162,7 +190,9 @@ def compare(
     every = [runs for _, runs in table.groupby(names, sort=False)]
     groups = [runs[runs[objective.metric].notna()] for runs in every]
     groups = [runs for runs in groups if len(runs)]
-    groups.sort(key=lambda runs: runs[objective.metric].mean() * (1 if objective.smaller else -1))
+    sign = 1 if objective.smaller else -1
+    most = max(map(len, groups))  # one run, where others have several, is never the best
+    groups.sort(key=lambda runs: (len(runs) < min(2, most), sign * runs[objective.metric].mean()))
     by_seed = {
         place: runs.set_index("seed" if "seed" in runs else runs.index)[objective.metric]
         .groupby(level=0)
@@ -247,7 +277,8 @@ def _compare_pairs(values: np.ndarray) -> tuple[np.ndarray, float, float]:
             # All differences the same: a test of signs knows how seldom that happens by chance.
             gap = mean[i] - mean[i + 1 :]
             same = error <= 1e-12 * np.maximum(np.abs(mean[i]), np.abs(mean[i + 1 :]))
-            certain = constant | (np.abs(far) >= SURE_STEPS * step)
+            error = np.where(same, 0, error)  # but for rounding
+            certain = constant | (np.abs(far) >= (1 - 1e-9) * SURE_STEPS * step)
             certain &= (np.minimum(n[i], n[i + 1 :]) >= SURE_SEEDS) & (far != 0)
             chance = np.where(certain, 0.0, np.where(paired & (far != 0), 2.0 ** (1 - shared), 1.0))
             p = np.where(same, chance, p)

@@ -55,9 +55,10 @@ def files_of(name: str, out: Path) -> Path:
 
 def _require_own_files(out: Path, notebooks: Sequence[str]) -> None:
     rows = _kept_rows(out)
-    is_kept = bool(rows) or any(out.glob("runs/*/status.json"))
+    is_sweep = any(out.glob("runs/*/status.json")) or (bool(rows) and (out / TABLE).exists())
+    is_own = not is_sweep and bool(rows) if notebooks else is_sweep
     listed = {row.get("notebook") for row in rows}
-    names = () if is_kept else (PAGE, RESULTS, TABLE, CONFIRMED)
+    names = () if is_own else (PAGE, RESULTS, TABLE, CONFIRMED)
     foreign = [out / name for name in names if (out / name).exists()]
     for name in notebooks:
         path, page = out / f"{name}.ipynb", out / f"{name}.html"
@@ -67,8 +68,8 @@ def _require_own_files(out: Path, notebooks: Sequence[str]) -> None:
             foreign += [other for other in (page, files_of(name, out)) if other.exists()]
     if foreign:
         raise CourseError(
-            f"{foreign[0]} is there already, and it is not as a run has left it; expected a folder "
-            "of results, or a new one: choose another --out"
+            f"{foreign[0]} is there already, and it is not as this command has left it; expected "
+            "its own folder of results, or a new one: choose another --out"
         )
 
 

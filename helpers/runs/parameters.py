@@ -90,9 +90,10 @@ def check_parameters(notebook: Notebook, values: Mapping[str, Any]) -> dict[str,
     checked, known = {}, notebook.parameters
     for name, value in values.items():
         if name not in known:
+            having = ", ".join(known) or "none: no cell is tagged 'parameters'"
             raise ParameterError(
-                f"{notebook.path.name} has no parameter {name!r}; it has "
-                f"{', '.join(known) or 'none'}.{nearest(name, known)}"
+                f"{notebook.path.name} has no parameter {name!r}; it has {having}."
+                + nearest(name, known)
             )
         parameter = known[name]
         plain = _normalised(value)

@@ -36,6 +36,8 @@ def _find_notebook(text: str, known: Sequence[Path]) -> Path:
     path = Path(text)
     if path.suffix == ".ipynb" and path.is_file():
         return path
+    if (beside := path.with_name(f"{path.name}.ipynb")).is_file():
+        return beside
     matches = [p for p in known if p.stem.startswith(text.removesuffix(".ipynb").rstrip("…"))]
     matches = [p for p in matches if p.stem == text] or matches
     if len(matches) == 1:
@@ -85,7 +87,7 @@ def plan_runs(
     for name in values:
         if name not in names:
             where = notebooks[0].path.name if len(notebooks) == 1 else "the chosen notebooks"
-            known = ", ".join(sorted(names)) or "none"
+            known = ", ".join(sorted(names)) or "none: no cell is tagged 'parameters'"
             raise ParameterError(
                 f"{name!r} is not a parameter of {where}; known are {known}." + nearest(name, names)
             )

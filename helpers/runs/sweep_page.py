@@ -3,6 +3,7 @@
 import datetime
 import importlib
 import itertools
+import math
 import os
 import shlex
 import sys
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from helpers.runs.conclude import Comparison, conclude, interval
+from helpers.runs.conclude import Comparison, conclude, explain_none, interval
 from helpers.runs.execute import import_jupyter
 from helpers.runs.html import export_html, write_page
 from helpers.runs.objective import TEST, Objective
@@ -46,7 +47,11 @@ def import_early() -> None:
 
 
 def write_conclusion(
-    results: Sequence[RunResult], out: Path, metric: str | None, direction: str | None
+    results: Sequence[RunResult],
+    out: Path,
+    metric: str | None,
+    direction: str | None,
+    planned: int = 0,
 ) -> "tuple[pd.DataFrame | None, Comparison | None]":
     """Write the table and the page of the runs that have ended; return what they say.
 
@@ -61,7 +66,7 @@ def write_conclusion(
     try:
         comparison = conclude(table, metric, direction)
     finally:
-        write_sweep_page(results, table, comparison, out / PAGE)
+        write_sweep_page(results, table, comparison, out / PAGE, planned=planned)
     return table, comparison
 
 
@@ -71,6 +76,7 @@ def write_sweep_page(
     comparison: Comparison | None,
     page: Path,
     confirmed: Sequence[RunResult] = (),
+    planned: int = 0,
 ) -> None:
     """Write the page, whole or not at all.
 
@@ -85,9 +91,12 @@ def write_sweep_page(
         The HTML file; it lies in the folder of the sweep, unless a result names its ``folder``.
     confirmed
         Runs of the best setting with fresh seeds.
+    planned
+        How many runs were to end, where some are missing.
     """
     failed = [result["error"] for result in confirmed if result["status"] != SUCCEEDED]
-    table.attrs |= {"objective": None, "conclusion": "", "confirmed": {}, "unconfirmed": failed}
+    table.attrs |= {"objective": None, "confirmed": {}, "unconfirmed": failed}
+    table.attrs["conclusion"] = "" if comparison else explain_none(table)
     of_best: dict[str, dict[str, float]] = {}
     if comparison:
         shown = (comparison.objective.metric, comparison.objective.test)
@@ -104,6 +113,7 @@ def write_sweep_page(
     write_page(
         "sweep", page,
         notebook=results[0]["notebook"], mark=COMPARED if is_comparison else "", rows=rows,
+        missing=max(0, planned - len(rows)), conclusion=table.attrs["conclusion"],
         about=_describe_sweep(results, table), parameters=parameters, setting=setting,
         metrics=[name for name in table.attrs["metrics"] if not name.startswith(TEST)],
         found=comparison, of_best=of_best, confirmed=table.attrs["confirmed"], unconfirmed=failed,
@@ -160,6 +170,9 @@ def _draw_figures(
         figure = plots.metric_by_parameter(table, metric, chosen)
         yield f"{metric} by parameter", TABLE, figure
         for first, second in itertools.islice(itertools.combinations(chosen, 2), PAIRS):
+            pairs = table[[first, second]].astype(str)
+            if 2 * len(pairs.drop_duplicates()) < math.prod(pairs.nunique()):
+                continue  # drawn at random: most of its cells would be empty
             figure = plots.metric_heat_map(table, metric, first, second, smaller=objective.smaller)
             yield f"Median {metric} by {first} and {second}", TABLE, figure
         if len(chosen) > 1:

@@ -108,7 +108,8 @@ def sweep(
             execute(runs)
         except BaseException:  # such as Ctrl-C: what has ended is shown all the same
             with contextlib.suppress(ParameterError):
-                write_conclusion(_ended(runs, results), out, metric, direction)
+                ended = _ended(runs, results)
+                write_conclusion(ended, out, metric, direction, planned=len(runs))
             raise
         table, comparison = write_conclusion(_ended(runs, results), out, metric, direction)
         if confirm:
