@@ -139,7 +139,10 @@ def executed(folder: Path, name: str, warm: bool) -> tuple[list, type]:
             await super().start_kernel(env=env, cwd=str(folder), **options)
             kinds.append(type(self.provisioner.process))
 
-    client = NotebookClient(notebook, kernel_manager_class=Manager, timeout=120, allow_errors=True)
+    client = NotebookClient(
+        notebook, kernel_manager_class=Manager, timeout=120, allow_errors=True,
+        coalesce_streams=True,  # a line may come in two parts
+    )  # fmt: skip
     died = []
     try:
         client.execute()

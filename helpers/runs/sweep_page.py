@@ -171,7 +171,7 @@ def _draw_figures(
         yield f"{metric} by parameter", TABLE, figure
         for first, second in itertools.islice(itertools.combinations(chosen, 2), PAIRS):
             pairs = table[[first, second]].astype(str)
-            if 2 * len(pairs.drop_duplicates()) < math.prod(pairs.nunique()):
+            if 2 * len(pairs.drop_duplicates()) <= math.prod(pairs.nunique()):
                 continue  # drawn at random: most of its cells would be empty
             figure = plots.metric_heat_map(table, metric, first, second, smaller=objective.smaller)
             yield f"Median {metric} by {first} and {second}", TABLE, figure
