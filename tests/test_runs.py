@@ -337,7 +337,7 @@ def test_runs_are_honest(tmp_path, capsys):
     assert by_name["fine"]["dataset"] == "digits"
     assert by_name["fine"]["metrics"] == {"n": 7, "rate": 0.1}
     assert by_name["error"]["status"] == "failed"
-    assert by_name["error"]["error"] == "ValueError: too bad (cell 3)"
+    assert by_name["error"]["error"] == "ValueError: too bad (In [4])"
     assert by_name["error"]["metrics"] == {"n": None, "rate": 0.1}
     assert by_name["dead"]["error"] == "the kernel died (out of memory, or killed)"
     assert by_name["check"]["error"] == "check failed: order: see"
@@ -366,7 +366,7 @@ def test_a_run_ends_early_only_as_a_failure(tmp_path):
     content["cells"][2]["metadata"]["tags"] = ["raises-exception"]
     allowed.write_text(json.dumps(content))
     first, second = run_notebooks([run_of(left), run_of(allowed)], tmp_path / "out")
-    assert (first["status"], first["error"]) == ("failed", "SystemExit: 0 (cell 3)")
+    assert (first["status"], first["error"]) == ("failed", "SystemExit: 0 (In [4])")
     assert (second["status"], second["error"]) == ("succeeded", None)
 
 
@@ -375,7 +375,7 @@ def test_an_error_that_is_shown_is_a_failure(tmp_path):
     shown = notebook(tmp_path / "shown.ipynb", f"%run {tmp_path / 'bad.py'}", RECORD)
     (result,) = run_notebooks([run_of(shown)], tmp_path / "out")
     assert (result["status"], result["cell"]) == ("failed", 2)
-    assert result["error"] == "ZeroDivisionError: division by zero (cell 2)"
+    assert result["error"] == "ZeroDivisionError: division by zero (In [3])"
     assert result["traceback"].endswith("ZeroDivisionError: division by zero")
 
 

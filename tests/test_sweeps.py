@@ -39,7 +39,7 @@ from helpers.runs.objective import Objective
 from helpers.runs.progress import Progress
 from helpers.runs.results import Run, RunResult, result_of
 from helpers.runs.sweep_page import write_sweep_page
-from helpers.runs.table import excerpt, make_table
+from helpers.runs.table import best_rows, make_table
 
 pytestmark = pytest.mark.usefixtures("warm_kernels")
 
@@ -287,7 +287,7 @@ def test_a_sweep_keeps_what_succeeded_and_repeats_the_rest(notebook, tmp_path):
     table = sweep(notebook, grid, **options)
     assert os.environ == environment  # what is for the kernels is theirs alone
     assert list(table["status"]) == ["succeeded", "failed"] * 2
-    assert table["error"].iloc[1] == "ValueError: unlucky (cell 3)"
+    assert table["error"].iloc[1] == "ValueError: unlucky (In [3])"
     assert list(table["accuracy"].dropna()) == [1.0, 2.0]
     stored = pd.read_csv(tmp_path / "out" / "results.csv")
     assert list(stored["rate"]) == [0.5, 0.5, 1.0, 1.0]
@@ -601,12 +601,12 @@ def test_a_long_table_shows_the_best_and_what_failed():
     statuses = [status_of(n, **(failed if n % 10 == 3 else {})) for n in range(60)]
     table = make_table(statuses)
     accuracy = Objective("accuracy", smaller=False)
-    found = list(excerpt(table, accuracy, most=8)["key"])
+    found = list(best_rows(table, accuracy, most=8)["key"])
     assert found == ["key59", "key58", "key57", "key56", "key55", "key54", "key3", "key13"]
-    assert list(excerpt(table, Objective("loss", smaller=True), 2)["key"]) == ["key59", "key58"]
-    assert excerpt(table, None, most=60) is table
+    assert list(best_rows(table, Objective("loss", smaller=True), 2)["key"]) == ["key59", "key58"]
+    assert best_rows(table, None, most=60) is table
     all_failed = make_table([status_of(n, **failed) for n in range(9)])
-    assert len(excerpt(all_failed, accuracy, most=6)) == 6
+    assert len(best_rows(all_failed, accuracy, most=6)) == 6
 
 
 def test_the_summary_shows_and_links(tmp_path):
@@ -779,7 +779,7 @@ def test_the_state_of_a_sweep_says_what_is_stale_and_why(notebook, tmp_path, mon
     assert sorted(said()) == [
         "1 kept, 1 failed, 1 unfinished",
         "✓ kept       width=1",
-        "✗ failed     width=13: ValueError: unlucky (cell 3)",
+        "✗ failed     width=13: ValueError: unlucky (In [3])",
         "✗ unfinished half",
     ]
     (status,) = [p for p in out.glob("runs/*/status.json") if '"succeeded"' in p.read_text()]

@@ -7,7 +7,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,6 +15,8 @@ from helpers.errors import CourseError
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from helpers.runs.choices import Grid
 
 RESUMES = "Interrupted. What has ended is kept; the same command goes on."
 FOLDER = click.Path(path_type=Path, file_okay=False)
@@ -166,7 +168,7 @@ def sweep(
 
 def _start(
     path: Path,
-    choices: Any,
+    choices: "Grid",
     fixed: dict[str, Any],
     *,
     out: Path,
@@ -195,7 +197,7 @@ def _start(
                 path, choices, fixed, trials=trials, prune=rungs, direction=direction,
                 metric=metric or "val_accuracy", **planning, **where,
             )  # fmt: skip
-        _show_table(table, out)
+        sys.exit(0 if _show_table(table, out) else 1)
     if prune:
         raise CourseError("--prune goes with --search")
     planning["sample"] = options["sample"]
@@ -209,7 +211,7 @@ def _start(
             path, choices, fixed, metric=metric, direction=direction, confirm=options["confirm"],
             **planning, **where,
         )  # fmt: skip
-    _show_table(table, out)
+    sys.exit(0 if _show_table(table, out) else 1)
 
 
 @click.command()
@@ -261,7 +263,7 @@ def _show_states(out: Path) -> None:
     click.echo(", ".join(f"{counts[state]} {state}" for state in order))
 
 
-def _show_runs(path: Path, grid: Any, fixed: dict[str, Any], out: Path, **planning: Any) -> None:
+def _show_runs(path: Path, grid: "Grid", fixed: dict[str, Any], out: Path, **planning: Any) -> None:
     from helpers.runs.kept import folder_of, succeeded
     from helpers.runs.keys import keyed_runs
     from helpers.runs.plan import make_runs
@@ -274,16 +276,17 @@ def _show_runs(path: Path, grid: Any, fixed: dict[str, Any], out: Path, **planni
     click.echo(f"{len(runs)} runs of {path.stem}: {kept} are kept, {len(runs) - kept} are to run")
 
 
-def _show_table(table: "pd.DataFrame", out: Path) -> NoReturn:
+def _show_table(table: "pd.DataFrame", out: Path) -> bool:
+    """Print the table and what it says; return whether every run has succeeded."""
     from helpers.runs.objective import TEST
     from helpers.runs.output import PAGE
     from helpers.runs.results import SUCCEEDED
-    from helpers.runs.table import excerpt
+    from helpers.runs.table import best_rows
 
     metrics = [name for name in table.attrs["metrics"] if not name.startswith(TEST)]
     shown = [*table.attrs["parameters"], *metrics, "status", "seconds", "error"]
     shown = ["trial", *shown, "pruned"] if "trial" in table else shown
-    rows = excerpt(table, table.attrs["objective"])
+    rows = best_rows(table, table.attrs["objective"])
     click.echo(rows[shown].to_string(index=False, na_rep="–"))
     if len(rows) < len(table):
         click.echo(f"These are {len(rows)} of {len(table)} runs; results.csv has all")
@@ -297,8 +300,7 @@ def _show_table(table: "pd.DataFrame", out: Path) -> NoReturn:
     for error in table.attrs["unconfirmed"]:
         click.echo(f"✗ A run with a fresh seed failed: {error}")
     click.echo(f"Results: {out / PAGE}")
-    good = (table["status"] == SUCCEEDED).all() and not table.attrs["unconfirmed"]
-    sys.exit(0 if good else 1)
+    return (table["status"] == SUCCEEDED).all() and not table.attrs["unconfirmed"]
 
 
 @contextlib.contextmanager

@@ -1,21 +1,32 @@
 """Notebooks run with parameters, strictly checked before and honestly recorded after.
 
-A notebook's way to a sweep's page, in the order in which it is gone:
+The modules, in the order in which a notebook on its way to a sweep's page meets them:
 
-=========== ====================== ==================================================
-plan        ``notebook``           the notebook as it was read, and its parameters
-            ``choices``, ``plan``  from what was asked for to runs that are checked
-            ``keys``               what a run's result depends on
-run         ``engine``             has runs executed, here or on a cluster
-            ``kept``               one run, in a folder of its own
-            ``execute``            its cells, on a kernel
-record      ``metrics``            what it has recorded
-            ``table``              a row a run
-conclude    ``conclude``           settings compared over seeds
-show        ``sweep_page``         the page
-=========== ====================== ==================================================
+=========== ============== ======================================================================
+plan        ``notebook``   the notebook as it was read
+            ``parameters`` values, checked against its parameters
+            ``choices``    settings, of lists and ranges
+            ``plan``       from what was asked for to runs
+            ``keys``       what a run's result depends on
+            ``output``     the folder of results, for one command at a time
+run         ``engine``     has runs executed, by
+            ``executor``   threads of this machine, each with its share, or by
+            ``cluster``    Dask
+            ``kept``       one run, in a folder of its own
+            ``execute``    its cells
+            ``kernels``    how their kernel is reached
+            ``progress``   what is shown meanwhile
+record      ``metrics``    what a notebook has recorded
+            ``results``    what became of a run
+            ``table``      a row a run
+conclude    ``objective``  by which metric, and in which direction
+            ``conclude``   settings compared over seeds
+show        ``html``       pages that run nothing
+            ``sweep_page`` the page of a sweep
+=========== ============== ======================================================================
 
-``sweeping``, ``searching`` (Optuna chooses) and ``report`` (``course run``) go that way.
+Who goes this way: ``sweeping``, ``searching`` (Optuna chooses), ``report`` (``course run``), and
+from the table on ``comparing``.
 """
 
 import importlib
@@ -23,7 +34,7 @@ from typing import Any
 
 from helpers.runs.metrics import folder, record
 
-HOMES = {
+IMPORTED_WHEN_USED = {
     "make_runs": "helpers.runs.plan",
     "search": "helpers.runs.searching",
     "sweep": "helpers.runs.sweeping",
@@ -34,6 +45,6 @@ __all__ = ["folder", "make_runs", "record", "search", "sweep"]
 
 def __getattr__(name: str) -> Any:
     """Import what runs notebooks when it is asked for: a notebook that is run needs none of it."""
-    if name in HOMES:
-        return getattr(importlib.import_module(HOMES[name]), name)
+    if name in IMPORTED_WHEN_USED:
+        return getattr(importlib.import_module(IMPORTED_WHEN_USED[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -134,7 +134,7 @@ def _execute(
             runner.run(client.async_execute())
     except CellExecutionError as error:
         cell, reply = failed_cell["cell_index"], failed_cell["execute_reply"]["content"]
-        return _failure(cell, error.ename, error.evalue, reply["traceback"])
+        return _failure(notebook, cell, error.ename, error.evalue, reply["traceback"])
     except DeadKernelError:
         return {"error": "the kernel died (out of memory, or killed)"}
     except CellTimeoutError as error:
@@ -154,13 +154,18 @@ def _shown_error(notebook: Any) -> dict[str, Any]:
         if "raises-exception" not in cell.metadata.get("tags", []):
             for output in cell.get("outputs", []):
                 if output["output_type"] == "error":
-                    return _failure(number, output["ename"], output["evalue"], output["traceback"])
+                    shown = (output["ename"], output["evalue"], output["traceback"])
+                    return _failure(notebook, number, *shown)
     return {}
 
 
-def _failure(cell: int, name: str, value: str, traceback: list[str]) -> dict[str, Any]:
+def _failure(
+    notebook: Any, cell: int, name: str, value: str, traceback: list[str]
+) -> dict[str, Any]:
     text = _without_control("\n".join(traceback))
-    return {"error": f"{name}: {value} (cell {cell})", "cell": cell, "traceback": text}
+    count = notebook.cells[cell].get("execution_count")  # as the reader of the notebook sees it
+    place = f"In [{count}]" if count else f"cell {cell}"
+    return {"error": f"{name}: {value} ({place})", "cell": cell, "traceback": text}
 
 
 def _write(notebook: Any, run: Run, out: Path, recorded: dict[str, Any]) -> None:

@@ -11,13 +11,16 @@ from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from queue import SimpleQueue
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psutil
 
 from helpers.hardware import Hardware, detect
 from helpers.warm_kernels.owner import current
 from helpers.warm_kernels.provisioner import LIVING
+
+if TYPE_CHECKING:
+    from helpers.runs.results import Run
 
 THREADS = (
     *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"),
@@ -50,7 +53,7 @@ class Share:
 
     environment: dict[str, str] = field(default_factory=dict)
     stopping: threading.Event = field(default_factory=threading.Event)
-    on_cell: Callable[[Any], object] = lambda _: None
+    on_cell: "Callable[[Run], object]" = lambda _: None
     give_back: Callable[[], object] = lambda: None
 
     def require_going_on(self) -> None:
@@ -66,7 +69,7 @@ class LocalExecutor(ThreadPoolExecutor):
     waits until no call is left.
     """
 
-    def __init__(self, jobs: int, on_cell: Callable[[Any], object] = lambda _: None) -> None:
+    def __init__(self, jobs: int, on_cell: "Callable[[Run], object]" = lambda _: None) -> None:
         super().__init__(jobs + 1)  # one writes what it has found while the next one begins
         _allow_descriptors(jobs)
         self._stopping = threading.Event()

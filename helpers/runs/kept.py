@@ -17,7 +17,7 @@ from helpers.runs.keys import Surroundings, changes
 from helpers.runs.notebook import Notebook, read_notebook
 from helpers.runs.output import LOCK
 from helpers.runs.results import FAILED, SUCCEEDED, Run, RunResult, describe_setting
-from helpers.runs.table import differing
+from helpers.runs.table import varying_parameters
 
 STATUS = "status.json"
 # Dask gives it to its workers. A kernel with a seed of its own could not be forked from the process
@@ -104,7 +104,7 @@ def states(out: Path) -> Iterator[tuple[str, str, str]]:
     if not folders:
         raise CourseError(f"{out} holds no runs; expected the folder of a sweep")
     statuses = {folder: read_status(folder) for folder in folders}
-    names = differing([status["parameters"] for status in statuses.values() if status])
+    names = varying_parameters([status["parameters"] for status in statuses.values() if status])
     now = Surroundings()
     notebooks: dict[str, Notebook | None] = {}
     for folder, status in statuses.items():

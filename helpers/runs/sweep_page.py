@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 COMPARED = '<meta name="generator" content="course compare">'  # marks a page that it wrote
 PAIRS = 3  # of parameters that get a heat map
+FULL, MANY = 2 / 3, 8  # share of filled cells, and values, from which that says little
 
 
 def import_early() -> None:
@@ -171,8 +172,9 @@ def _draw_figures(
         yield f"{metric} by parameter", TABLE, figure
         for first, second in itertools.islice(itertools.combinations(chosen, 2), PAIRS):
             pairs = table[[first, second]].astype(str)
-            if 2 * len(pairs.drop_duplicates()) <= math.prod(pairs.nunique()):
-                continue  # drawn at random: most of its cells would be empty
+            share = len(pairs.drop_duplicates()) / math.prod(pairs.nunique())
+            if share < FULL and pairs.nunique().max() > MANY:
+                continue  # drawn at random: a third of its cells and more would be empty
             figure = plots.metric_heat_map(table, metric, first, second, smaller=objective.smaller)
             yield f"Median {metric} by {first} and {second}", TABLE, figure
         if len(chosen) > 1:

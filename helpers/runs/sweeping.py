@@ -21,7 +21,7 @@ from helpers.runs.plan import make_runs, require_seed
 from helpers.runs.progress import Progress
 from helpers.runs.results import Run, RunResult
 from helpers.runs.sweep_page import import_early, write_conclusion, write_sweep_page
-from helpers.runs.table import differing, make_table
+from helpers.runs.table import make_table, varying_parameters
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -141,7 +141,7 @@ def _execute(
     if not pending:
         return
     (out / "runs").mkdir(exist_ok=True)
-    names = differing([run.parameters for run in runs.values()])
+    names = varying_parameters([run.parameters for run in runs.values()])
     bar = Progress(pending, kept=len(kept), names=names, objective=objective, shown=progress)
     last = time.monotonic()
 

@@ -57,7 +57,7 @@ def make_table(results: Sequence[RunResult]) -> "pd.DataFrame":
     for name in metrics:
         if table[name].dtype == object:
             table[name] = table[name].map(lambda v: v if is_number(v) else None).astype(float)
-    table.attrs["parameters"] = differing([result["parameters"] for result in results])
+    table.attrs["parameters"] = varying_parameters([result["parameters"] for result in results])
     table.attrs["metrics"] = list(metrics)
     table.attrs["recorded"] = list({name: None for r in results for name in r["metrics"]})
     table.attrs["data"] = _data_of(results)
@@ -90,13 +90,13 @@ def require_free_names(notebook: Notebook) -> None:
         )
 
 
-def differing(settings: Sequence[Mapping[str, Any]]) -> list[str]:
+def varying_parameters(settings: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return the names of the parameters that are not the same in all runs."""
     names = dict.fromkeys(name for one in settings for name in one)
     return [name for name in names if len({str(one.get(name)) for one in settings}) > 1]
 
 
-def excerpt(table: "pd.DataFrame", objective: Objective | None, most: int = 30) -> "pd.DataFrame":
+def best_rows(table: "pd.DataFrame", objective: Objective | None, most: int = 30) -> "pd.DataFrame":
     """Return a long table's best runs and some of those that failed; a short one as it is."""
     if len(table) <= most:
         return table
