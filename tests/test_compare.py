@@ -127,7 +127,7 @@ def test_the_direction_of_a_metric_is_known_or_said(metric, smaller):
     [(["loss", "n", "test_accuracy"], "loss"), (["n", "val_loss"], "val_loss"), (["n"], None),
      (["test_accuracy", "val_loss", "val_accuracy", "accuracy"], "val_accuracy"), ([], None),
      (["test_loss", "test_accuracy"], "test_accuracy"), (["loss", "accuracy"], "accuracy"),
-     (["val_mae", "val_score"], "val_score")],
+     (["val_mae", "val_score"], "val_mae")],
 )  # fmt: skip
 def test_settings_are_chosen_by_the_validation_set(names, chosen):
     found = choose_objective(names)
@@ -213,3 +213,12 @@ def test_a_choice_by_the_test_set_is_told():
     table = records([0.0, 3.0]).rename(columns={"val_accuracy": "test_accuracy"})
     result = compare(table, ["rate"], Objective("test_accuracy", smaller=False))
     assert "chosen by the test set" in result.conclusion
+
+
+@pytest.mark.parametrize(
+    "metric",
+    ["val_neg_mean_squared_error", "neg_log_loss", "val_brier_score", "accuracy_std", "loss_drop"],
+)
+def test_what_turns_a_direction_round_is_asked_for(metric):
+    with pytest.raises(ParameterError, match="say whether it is to be large or small"):
+        objective_of(metric)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import nbformat
@@ -20,6 +21,7 @@ from helpers.files import ROOT
 from helpers.runs import make_runs, search, sweep
 from helpers.runs.choices import Range
 from helpers.runs.comparing import compare_sweeps
+from helpers.runs.kept import execute_kept
 from helpers.runs.keys import keyed_runs
 from helpers.runs.notebook import read_notebook
 from helpers.runs.plan import plan_runs
@@ -394,3 +396,48 @@ def test_a_missing_tag_is_told(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert "no cell is tagged 'parameters'" in course("run", "nb", "-p", "name=b").output
     assert "no cell is tagged 'parameters'" in course("sweep", "nb", "-g", "name=b").output
+
+
+def test_every_import_belongs_to_the_key(tmp_path):
+    (tmp_path / "own_first.py").write_text("import os, own_second\nimport sklearn.svm")
+    (tmp_path / "own_second.py").write_text("ONE = 1")
+    nb = make_notebook(tmp_path / "nb.ipynb", "name = 'iris'\n", "import os, own_first, PIL")
+
+    def depends():
+        (run,) = keyed_runs([Run(read_notebook(nb))]).values()
+        return run.depends
+
+    before = depends()
+    assert set(before["modules"]) == {"own_first", "own_second"}
+    assert {"scikit-learn", "pillow"} <= set(before["versions"])
+    assert before["data"] == {"iris": before["versions"]["scikit-learn"]}
+
+
+def test_a_file_that_is_no_dataset_does_not_forbid_a_comparison(tmp_path):
+    for name in ("a.yaml", "b.yaml"):
+        (tmp_path / name).write_text(name)
+    code = "from helpers.runs import record\nrecord(dataset='d', val_accuracy=seed / 10)"
+    nb = make_notebook(tmp_path / "nb.ipynb", "config = 'a.yaml'\nseed = 0\n", code)
+    grid = {"config": ["a.yaml", "b.yaml"]}
+    table = sweep(nb, grid, repeat=2, out=tmp_path / "out", progress=False)
+    assert "Not distinguishable" in table.attrs["conclusion"]
+
+
+def test_a_run_on_other_code_than_its_key_says_is_not_begun(tmp_path):
+    nb = make_notebook(tmp_path / "nb.ipynb", "n = 0\n", "open('ran', 'w').close()")
+    (run,) = keyed_runs([Run(read_notebook(nb))]).values()
+    other = replace(run, depends=run.depends | {"package": "other"})
+    result = execute_kept(other, tmp_path / "out")
+    assert result["error"].startswith("changed since its key was taken: the package helpers")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_run_shows_no_control_that_nobody_can_move(tmp_path):
+    code = (
+        "from helpers.classroom import interact\nfrom helpers.runs import record\n"
+        "record(live=interact(x=[1, 2])(len) is not len)"
+    )
+    nb = make_notebook(tmp_path / "nb.ipynb", "n = 0\n", code)
+    course("run", nb, "--out", tmp_path / "out")
+    (row,) = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert row["metrics"] == {"live": False}

@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from helpers.runs.metrics import report_failed
+from helpers.runs.metrics import FOLDER, report_failed
 
 MESSAGE = 300  # characters of an error that are shown
 CLOSE = 0.1  # a guessed number this near, as a share of the truth, is called close
@@ -130,7 +130,7 @@ def interact(**controls: Any) -> Callable[[Callable[..., Any]], Any]:
     jupyter_client 8 then misses one reply in some hundred until the cell's time is up. (With
     ``socket._schedule_remaining_events()`` after each ``send`` none was missed in 1,000 cells.)
     """
-    if "JPY_SESSION_NAME" not in os.environ:
+    if "JPY_SESSION_NAME" not in os.environ or FOLDER in os.environ:
         return lambda function: function
     from ipywidgets import interact as live
 

@@ -186,6 +186,8 @@ def _start(
     metric, direction = _read_metric(metric, maximize, minimize)
     planning = {name: options[name] for name in ("repeat", "cwd")}
     where = {name: options[name] for name in ("jobs", "scheduler", "timeout")} | {"out": out}
+    if prune and not trials:
+        raise CourseError("--prune goes with --search")
     if trials:
         if not isinstance(choices, dict) or options["sample"] or options["confirm"] or dry_run:
             raise CourseError("--search goes without --grid-file, --random, --confirm, --dry-run")
@@ -198,8 +200,6 @@ def _start(
                 metric=metric or "val_accuracy", **planning, **where,
             )  # fmt: skip
         sys.exit(0 if _show_table(table, out) else 1)
-    if prune:
-        raise CourseError("--prune goes with --search")
     planning["sample"] = options["sample"]
     if dry_run:
         _show_runs(path, choices, fixed, out, **planning)

@@ -16,7 +16,7 @@ from helpers.runs.executor import Interrupted, Share
 from helpers.runs.keys import Surroundings, changes
 from helpers.runs.notebook import Notebook, read_notebook
 from helpers.runs.output import LOCK
-from helpers.runs.results import FAILED, SUCCEEDED, Run, RunResult, describe_setting
+from helpers.runs.results import FAILED, SUCCEEDED, Run, RunResult, describe_setting, result_of
 from helpers.runs.table import varying_parameters
 
 STATUS = "status.json"
@@ -73,20 +73,23 @@ def execute_kept(
         strict = replace(share, environment={**share.environment, "COURSE_FALLBACK": "0"})
         if os.environ.get("PYTHONHASHSEED") == DASK_HASH_SEED:
             os.environ.pop("PYTHONHASHSEED", None)  # or another run of this worker has done so
-        result = run_notebook(run, folder, timeout, strict)
-        if result["status"] == SUCCEEDED and (since := _changes_since(run)):
-            error = f"changed since its key was taken: {', '.join(since)}; run it again"
-            result |= {"status": FAILED, "error": error}
+        if changed := _changes_since(run):  # or this is another machine
+            result = result_of(run, FAILED, changed)
+        else:
+            result = run_notebook(run, folder, timeout, strict)
+            if result["status"] == SUCCEEDED and (changed := _changes_since(run)):
+                result |= {"status": FAILED, "error": changed}
         write_atomically(folder / STATUS, json.dumps(result, indent=2, allow_nan=False) + "\n")
         return result
 
 
-def _changes_since(run: Run) -> list[str]:
-    """Tell what a run depends on and has changed: its result belongs to no key."""
+def _changes_since(run: Run) -> str:
+    """Tell what a run depends on and is not as it was: its result would belong to no key."""
     if not run.depends:
-        return []
+        return ""
     now = Surroundings().dependencies(run.notebook, run.parameters, run.folder)
-    return changes(run.depends, now)
+    since = ", ".join(changes(run.depends, now))
+    return f"changed since its key was taken: {since}; run it again" if since else ""
 
 
 def states(out: Path) -> Iterator[tuple[str, str, str]]:

@@ -1,5 +1,6 @@
 """What a run's result depends on: the key of a kept run, and why it is stale later."""
 
+import ast
 import functools
 import hashlib
 import json
@@ -56,7 +57,7 @@ class Surroundings:
             except PackageNotFoundError:
                 self._versions[name] = "none"
         self._data: dict[tuple[str, Path], str | None] = {}
-        self._modules: dict[tuple[str, Path], dict[str, str]] = {}
+        self._modules: dict[tuple[str, Path], tuple[dict[str, str], set[str]]] = {}
 
     @functools.cached_property
     def origin(self) -> dict[str, Any]:
@@ -80,23 +81,20 @@ class Surroundings:
         texts = [value for value in values.values() if isinstance(value, str)]
         data = {text: found for text in texts if (found := self._data_digest(text, folder))}
         if (place := (notebook.snapshot, folder)) not in self._modules:
-            self._modules[place] = _digest_modules(notebook, folder)
+            self._modules[place] = _look_at_modules(notebook, folder)
+        modules, imported = self._modules[place]
         return {
             "code": digest(notebook.code), "data": data, "package": self._package,
-            "modules": self._modules[place],
-            "versions": self._versions | self._versions_of_imports(notebook),
+            "modules": modules, "versions": self._versions | _versions_of(imported),
         }  # fmt: skip
-
-    def _versions_of_imports(self, notebook: Notebook) -> dict[str, str]:
-        names = {name for source in notebook.code for name in IMPORT.findall(source)} - {"helpers"}
-        packages = {package for name in names for package in _packages_of_modules().get(name, [])}
-        return {p: version(p) for p in sorted(packages - set(PACKAGES.values()))}
 
     def _data_digest(self, value: str, folder: Path) -> str | None:
         """Return what tells the data of a name from others of the same name; None if no data."""
         if (place := (value, folder)) not in self._data:
             if value in catalog.manifest():
                 self._data[place] = digest(catalog.manifest()[value])
+            elif value in catalog.PACKAGES:  # it comes with a library
+                self._data[place] = version(catalog.PACKAGES[value])
             else:
                 is_path = bool(value.strip())
                 path = is_path and (catalog.existing(folder / value) or catalog.existing(value))
@@ -110,23 +108,43 @@ def _packages_of_modules() -> Mapping[str, list[str]]:
     return packages_distributions()
 
 
-def _digest_modules(notebook: Notebook, folder: Path) -> dict[str, str]:
-    """Return digests of the modules that a notebook's code, or one of them, may import.
+def _versions_of(modules: set[str]) -> dict[str, str]:
+    """Return the versions of the packages that bring these modules."""
+    packages = {package for name in modules for package in _packages_of_modules().get(name, [])}
+    return {p: version(p) for p in sorted(packages - set(PACKAGES.values()))}
+
+
+def _look_at_modules(notebook: Notebook, folder: Path) -> tuple[dict[str, str], set[str]]:
+    """Return digests of the modules of one's own that a notebook may import, and all imports.
 
     These are files in the working directory whose name occurs in the code, also those that ``%run``
     or ``importlib`` get, and what they import in turn.
     """
     digests: dict[str, str] = {}
+    imported = {name for source in notebook.code for name in _imports(source)}
     names = set(re.findall(r"\w+", "\n".join(notebook.code)))
     while names := {n for n in names if n.isidentifier()} - digests.keys() - {"helpers"}:
-        imported: set[str] = set()
+        further: set[str] = set()
         for name in names:
             if files := [path.read_bytes() for path in _sources(folder, name)]:
                 digests[name] = digest([hashlib.blake2b(file).hexdigest() for file in files])
-                for file in files:
-                    imported |= set(IMPORT.findall(file.decode(errors="replace")))
-        names = imported
-    return digests
+                further |= {n for file in files for n in _imports(file.decode(errors="replace"))}
+        imported |= further
+        names = further
+    return digests, imported - {"helpers"}
+
+
+def _imports(source: str) -> set[str]:
+    """Return the first names of the modules that code imports."""
+    try:
+        nodes = list(ast.walk(ast.parse(source)))
+    except (SyntaxError, ValueError, RecursionError):  # a cell with a magic
+        return set(IMPORT.findall(source))
+    names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+    for node in nodes:
+        if isinstance(node, ast.ImportFrom):
+            names += [node.module] if node.module else [alias.name for alias in node.names]
+    return {name.partition(".")[0] for name in names}
 
 
 def _sources(folder: Path, name: str) -> list[Path]:

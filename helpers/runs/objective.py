@@ -1,11 +1,12 @@
-"""By which metric runs are compared, and in which direction: known or said, never guessed."""
+"""The metric that runs are compared by, and its direction: known or given, never guessed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from helpers.errors import ParameterError, nearest
 
-LARGER = {"accuracy", "acc", "auc", "f1", "precision", "r2", "recall", "score"}
+LARGER = {"accuracy", "acc", "auc", "f1", "precision", "r2", "recall"}
+TURNED = {"brier", "drop", "gap", "neg", "reduction", "std"}  # words that turn the others round
 SMALLER = {"error", "loss", "mae", "mse", "perplexity", "rmse", "seconds"}
 TEST = "test_"  # begins the name of what is looked at once, for the chosen setting
 
@@ -26,7 +27,7 @@ class Objective:
 def is_known(metric: str) -> bool:
     """Tell whether the words of a metric's name, such as ``val_accuracy``, tell its direction."""
     words = set(metric.lower().split("_"))
-    return bool(words & LARGER) != bool(words & SMALLER)
+    return bool(words & LARGER) != bool(words & SMALLER) and not words & TURNED
 
 
 def objective_of(metric: str, direction: str | None = None) -> Objective:

@@ -92,6 +92,8 @@ def sweep(
         If ``out`` has a file that no sweep has written, another command is at work there, or the
         scheduler cannot be reached.
     """
+    if direction and not metric:
+        raise ParameterError(f"direction={direction!r} without metric=; expected both")
     objective = objective_of(metric, direction) if metric else None
     planned = make_runs(notebook, grid, fixed, repeat=repeat, sample=sample, seed=seed, cwd=cwd)
     if confirm:
@@ -117,9 +119,10 @@ def sweep(
             try:
                 execute(fresh)
             finally:
-                confirmed = _ended(fresh, results)
-                write_sweep_page(_ended(runs, results), table, comparison, out / PAGE, confirmed)
-                write_atomically(out / CONFIRMED, make_table(confirmed).to_csv(index=False))
+                if confirmed := _ended(fresh, results):
+                    ended = _ended(runs, results)
+                    write_sweep_page(ended, table, comparison, out / PAGE, confirmed)
+                    write_atomically(out / CONFIRMED, make_table(confirmed).to_csv(index=False))
     return table
 
 

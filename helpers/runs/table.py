@@ -22,7 +22,7 @@ COLUMNS = (
 )
 SEARCHED = ("trial", "pruned")  # columns besides, of a search
 # Of these names, a parameter cannot be; of the other columns, the parameter comes first.
-RESERVED = {"status", "seconds", "error", "key", *SEARCHED}
+RESERVED = {"status", "seconds", "error", "key", "sweep", *SEARCHED}
 
 
 def make_table(results: Sequence[RunResult]) -> "pd.DataFrame":
@@ -65,13 +65,14 @@ def make_table(results: Sequence[RunResult]) -> "pd.DataFrame":
 
 
 def _data_of(results: Sequence[RunResult]) -> list[str]:
-    """Return a name for each of the different data that runs used; none where they tell none."""
+    """Return a name for each of the different datasets that runs used, where they tell it."""
     used: dict[str, str] = {}
     for result in results:
-        files = (result.get("depends") or {}).get("data", {})
-        if result.get("status") == SUCCEEDED and (result.get("dataset") or files):
-            name = str(result.get("dataset") or ", ".join(files))
-            used.setdefault(json.dumps([result.get("dataset"), sorted(files.values())]), name)
+        asked = {**(result.get("defaults") or {}), **result["parameters"]}.get("dataset")
+        digest = ((result.get("depends") or {}).get("data") or {}).get(str(asked))
+        name = result.get("dataset") or asked
+        if result.get("status") == SUCCEEDED and name:
+            used.setdefault(json.dumps([name, digest]), str(name))
     return list(used.values())
 
 

@@ -59,7 +59,7 @@ def train(
     validation_data: Any = None,
     validation_steps: int | None = None,
     augmentation: Callable[..., Any] | None = None,
-    class_weight: dict[int, float] | Sequence[float] | str | None = None,
+    class_weight: dict[int, float] | Sequence[float] | None = None,
     callbacks: keras.callbacks.Callback | Sequence[keras.callbacks.Callback] = (),
     early_stopping: int | None = None,
     seed: int = 0,
@@ -101,7 +101,7 @@ def train(
         A layer or a model, such as ``preprocessing.augmentation()``, or a function ``f(x)`` of a
         batch of images ``(n, h, w, channels)`` in float32, with the values of the data.
     class_weight
-        A weight for each class (a dict, or a list), or ``"balanced"``.
+        A weight for each class: a dict, or a list.
     early_stopping
         Stop after so many epochs without a smaller validation loss, and take the best weights.
     seed
@@ -137,6 +137,8 @@ def train(
     objective.check_scale(model, task)
     weigh = objective.class_weigher(class_weight, model)
     steps = steps_per_epoch or task.steps(batch_size)
+    if plan and (precision, xla) != ("auto", "auto"):
+        raise inputs.TrainingError("plan= decides precision and XLA; pass either plan= or these")
     plan = plan or make_plan(model, precision=precision, xla=xla, steps_per_epoch=steps, loss=loss)
     if early_stopping is not None:
         watched = "loss" if task.validation is None else "val_loss"
