@@ -27,7 +27,7 @@ few = data.subset(n_samples, seed)
 keras.utils.set_random_seed(seed)
 convolution = {"padding": "same", "kernel_initializer": start}
 inputs = keras.Input((28, 28, 1))
-x = layers.AveragePooling2D()(layers.Rescaling(1 / 255)(inputs))
+x = layers.AveragePooling2D(2)(layers.Rescaling(1 / 255)(inputs))
 x = layers.Conv2D(12, 3, activation="relu", **convolution)(x)
 for _ in range(depth // 2):
     y = layers.Conv2D(12, 3, activation="relu", **convolution)(x)
