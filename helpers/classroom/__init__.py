@@ -2,5 +2,7 @@
 
 from helpers.classroom.exercises import Exercises
 from helpers.classroom.lesson import attempt, check, choose, interact, reveal
+from helpers.classroom.pad import DRAWN_DIGITS, DrawingPad, draw_digit
 
-__all__ = ["Exercises", "attempt", "check", "choose", "interact", "reveal"]
+__all__ = ["DRAWN_DIGITS", "DrawingPad", "Exercises", "attempt", "check", "choose", "draw_digit",
+           "interact", "reveal"]  # fmt: skip

@@ -1,13 +1,13 @@
 """Guesses, questions and claims of a lesson."""
 
 import html
-import os
 import re
 import tempfile
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from helpers.runs.metrics import FOLDER, report_failed
+from helpers.classroom.pad import is_live
+from helpers.runs.metrics import report_failed
 
 MESSAGE = 300  # characters of an error that are shown
 CLOSE = 0.1  # a guessed number this near, as a share of the truth, is called close
@@ -124,13 +124,13 @@ choose = Question  # the verb that a lesson asks with
 def interact(**controls: Any) -> Callable[[Callable[..., Any]], Any]:
     """Show controls as ``ipywidgets.interact`` does, where somebody can move them.
 
-    Jupyter's server tells its kernels the name of their session. Elsewhere (papermill, nbval,
-    ``course run``) nothing is shown, as nobody could move them and a cell with a widget can stall
-    there: nbclient answers its messages on the socket where it waits for the kernel's reply, and
-    jupyter_client 8 then misses one reply in some hundred until the cell's time is up. (With
-    ``socket._schedule_remaining_events()`` after each ``send`` none was missed in 1,000 cells.)
+    Elsewhere (papermill, nbval, ``course run``) nothing is shown, as nobody could move them and a
+    cell with a widget can stall there: nbclient answers its messages on the socket where it waits
+    for the kernel's reply, and jupyter_client 8 then misses one reply in some hundred until the
+    cell's time is up. (With ``socket._schedule_remaining_events()`` after each ``send`` none was
+    missed in 1,000 cells.)
     """
-    if "JPY_SESSION_NAME" not in os.environ or FOLDER in os.environ:
+    if not is_live():
         return lambda function: function
     from ipywidgets import interact as live
 
