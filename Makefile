@@ -5,7 +5,7 @@ READY  := .venv/.ready
 export PYTHONUTF8 = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test unit notebooks-test notebooks lab check lint format lock bench faults clean
+.PHONY: help setup run test unit notebooks-test notebooks measured lab check lint format lock bench faults clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,6 +55,10 @@ notebooks-test: setup
 
 notebooks: setup  ## rebuild notebooks/*.ipynb from notebooks/source/ and execute them
 	@$(BIN)/python notebooks/build.py
+
+# NAME=05_shift measures one table; what has succeeded before is kept in runs/measured.
+measured: setup  ## measure again what lessons show in notebooks/measured (hours)
+	@$(BIN)/python notebooks/measure.py $(NAME)
 
 lab: setup  ## open the notebooks in JupyterLab
 	@$(BIN)/jupyter lab --notebook-dir=notebooks --LabApp.default_url=/lab/tree/index.ipynb

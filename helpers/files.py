@@ -20,6 +20,11 @@ def notebooks_dir() -> Path:
     return folder
 
 
+def measured_dir() -> Path:
+    """Return the folder of the tables that were measured beforehand, for the lessons."""
+    return notebooks_dir() / "measured"
+
+
 def write_atomically(path: Path, content: str | bytes) -> None:
     """Write ``content`` to ``path`` whole: a reader sees the old file or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -16,14 +16,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from helpers.files import write_atomically
+from helpers.files import measured_dir, write_atomically
 from helpers.hardware import detect
 from helpers.runs import make_runs, sweep
 
 import pandas as pd
 
 HERE = Path(__file__).resolve().parent
-TABLES = HERE / "measured"
+TABLES = measured_dir()
 KEPT = HERE.parent / "runs" / "measured"
 LIBRARIES = ("tensorflow", "keras", "numpy")
 
