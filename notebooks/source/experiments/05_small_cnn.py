@@ -15,7 +15,7 @@ from keras import layers
 
 # %% tags=["parameters"]
 n_samples: Optional[int] = 2000  # at most this many training images; None for all
-epochs: int = 3  # times through them
+epochs: int = 4  # times through them
 batch_size: int = 64  # images in a step
 learning_rate: float = 0.003  # the largest one: it rises to this, and falls to 0
 seed: int = 0  # of the first weights, the sample and the order
