@@ -8,6 +8,7 @@ from helpers.datasets import load_dataset
 from helpers.runs import record
 
 import keras
+import numpy as np
 from keras import layers
 
 # %% tags=["parameters"]
@@ -44,9 +45,10 @@ model = keras.Sequential(
 model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
 
 # %% tags=["nbval-ignore-output"]
-batches = -(-len(few.x_train) // 64)
-epochs = max(1, steps // batches)
-model.fit(few.x_train[..., None], few.y_train, 64, epochs, verbose=0)
+rng = np.random.default_rng(seed)
+rounds = -(-64 * steps // len(few.x_train))  # so often through the images
+order = np.concatenate([rng.permutation(len(few.x_train)) for _ in range(rounds)])[: 64 * steps]
+model.fit(few.x_train[order, ..., None], few.y_train[order], 64, shuffle=False, verbose=2)
 loss, accuracy = model.evaluate(data.x_test[..., None], data.y_test, verbose=0)
 
 # %% tags=["nbval-ignore-output"]
