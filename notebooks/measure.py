@@ -10,12 +10,14 @@ interrupted, and what has ended by then is written all the same.
 import argparse
 import json
 import platform
+import sys
 import time
 import tomllib
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from helpers.errors import CourseError
 from helpers.files import measured_dir, write_atomically
 from helpers.hardware import detect
 from helpers.runs import make_runs, sweep
@@ -43,10 +45,14 @@ def measure(name: str, asked: dict[str, Any], jobs: int | None) -> None:
     planned = len(make_runs(experiment(name), asked["grid"], repeat=asked["repeat"]))
     start = time.time()
     try:
-        sweep(experiment(name), asked["grid"], repeat=asked["repeat"], out=KEPT / name, jobs=jobs)
+        runs = sweep(
+            experiment(name), asked["grid"], repeat=asked["repeat"], out=KEPT / name, jobs=jobs
+        )
     finally:
         if (KEPT / name / "results.csv").exists():
             write(name, asked, planned, start)
+    if failed := (runs["status"] != "succeeded").sum():
+        raise CourseError(f"{name}: {failed} of {planned} runs have failed: {KEPT / name}")
 
 
 def write(name: str, asked: dict[str, Any], planned: int, start: float) -> None:
@@ -55,8 +61,7 @@ def write(name: str, asked: dict[str, Any], planned: int, start: float) -> None:
     metrics = {metric: None for run in runs for metric in run["metrics"]}
     every = pd.read_csv(KEPT / name / "results.csv").query("status == 'succeeded'")
     numbers = [m for m in metrics if m in every and every[m].dtype.kind in "if"]
-    table = every[[*asked["grid"], "seed", *numbers, "seconds"]]
-    table = table.sort_values([*asked["grid"], "seed"]).round(5)
+    table = every[[*asked["grid"], "seed", *numbers, "seconds"]].round(5)
     write_atomically(TABLES / f"{name}.csv", table.to_csv(index=False))
     hardware = detect()
     facts = {
@@ -84,7 +89,12 @@ def main() -> None:
         parser.error(f"no such table: {sorted(unknown)[0]}; expected one of {', '.join(tables)}")
     for name in arguments.tables or tables:
         print(name)
-        measure(name, tables[name], arguments.jobs)
+        try:
+            measure(name, tables[name], arguments.jobs)
+        except CourseError as error:
+            sys.exit(str(error))
+        except KeyboardInterrupt:
+            sys.exit(f"{name} is interrupted: what has ended is written; the same command goes on")
 
 
 if __name__ == "__main__":

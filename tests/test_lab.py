@@ -1,28 +1,38 @@
-"""A notebook in JupyterLab, in a real browser, as a student opens it."""
+"""Notebooks in JupyterLab, in a real browser, as a student opens them."""
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 
 import psutil
 import pytest
 import requests
+from selenium.webdriver import ActionChains, Keys
 
 from helpers.files import notebooks_dir
+from helpers.runs.plan import fast_profile
+
+PANEL = (
+    "const lab = window.jupyterapp; if (!lab) return false;"
+    " const p = [...lab.shell.widgets('main')].find(w => w.sessionContext);"
+)
 
 
-@pytest.fixture
-def lab(tmp_path, warm_kernels):
-    """Start JupyterLab on a copy of notebook 01 with a little data."""
-    name = "01_load_data.ipynb"
-    content = json.loads((notebooks_dir() / name).read_text(encoding="utf-8"))
+def prepared(name, parameters):
+    """Return a lesson without outputs, with other parameters, and a plot of plain matplotlib."""
+    content = json.loads((notebooks_dir() / f"{name}.ipynb").read_text(encoding="utf-8"))
     for cell in content["cells"]:
+        source = "".join(cell["source"])
         if "parameters" in cell["metadata"].get("tags", []):
-            source = "".join(cell["source"])
-            cell["source"] = source.replace('"mnist"', '"digits"')
+            for parameter, value in parameters.items():
+                line = rf"^({parameter}: .+? = )\S+"
+                source = re.sub(line, rf"\g<1>{value!r}", source, flags=re.MULTILINE)
+            cell["source"] = source
         if cell["cell_type"] == "code":
             cell.update(outputs=[], execution_count=None)
     own_plot = "import matplotlib.pyplot as plt\nplt.plot([1, 3, 2]);"
@@ -30,17 +40,22 @@ def lab(tmp_path, warm_kernels):
         {"cell_type": "code", "source": own_plot, "metadata": {}, "outputs": [],
          "execution_count": None, "id": "own-plot"}
     )  # fmt: skip
-    (tmp_path / name).write_text(json.dumps(content), encoding="utf-8")
+    return json.dumps(content)
+
+
+@contextmanager
+def jupyterlab(folder):
+    """Start JupyterLab on a folder, and wait until its kernels are warm."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [
         sys.executable, "-m", "jupyterlab", "--no-browser", f"--port={port}", "--allow-root",
         "--IdentityProvider.token=", "--LabApp.expose_app_in_browser=True",
-        f"--ServerApp.root_dir={tmp_path}", "--ServerApp.disable_check_xsrf=True",
+        f"--ServerApp.root_dir={folder}", "--ServerApp.disable_check_xsrf=True",
     ]  # fmt: skip
-    log = (tmp_path / "lab.log").open("w")
-    own = {f"JUPYTER_{kind}_DIR": str(tmp_path / kind) for kind in ("CONFIG", "DATA", "RUNTIME")}
+    log = (folder / "lab.log").open("w")
+    own = {f"JUPYTER_{kind}_DIR": str(folder / kind) for kind in ("CONFIG", "DATA", "RUNTIME")}
     server = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, **own})
     try:
         deadline = time.monotonic() + 60
@@ -50,7 +65,7 @@ def lab(tmp_path, warm_kernels):
                     break
             time.sleep(0.1)
         wait_until_warm(server.pid, f"http://127.0.0.1:{port}/api/kernels")
-        yield f"http://127.0.0.1:{port}/lab/tree/{name}?reset"
+        yield f"http://127.0.0.1:{port}/lab/tree/"
     finally:
         server.terminate()
         server.wait(30)
@@ -79,33 +94,102 @@ def wait_for(browser, script: str, seconds: float):
     raise AssertionError(f"not within {seconds} s: {script}")
 
 
-def test_run_all_cells(browser, lab, tmp_path):
-    browser.get(lab)
+def run_all_cells(browser, url, seconds):
+    """Open a notebook, run all its cells, and return them."""
+    browser.get(url)
     # A headless browser has no focus, so the notebook has to be looked up and activated.
-    panel = (
-        "const lab = window.jupyterapp; if (!lab) return false;"
-        " const p = [...lab.shell.widgets('main')].find(w => w.sessionContext);"
-    )
-    wait_for(browser, panel + "return p?.sessionContext?.session?.kernel?.status === 'idle'", 90)
+    wait_for(browser, PANEL + "return p?.sessionContext?.session?.kernel?.status === 'idle'", 90)
     browser.find_element("css selector", ".jp-Notebook .jp-MarkdownOutput").click()
-    browser.execute_script(panel + "lab.shell.activateById(p.id)")
-    wait_for(browser, panel + "return lab.commands.isEnabled('notebook:run-all-cells')", 10)
+    browser.execute_script(PANEL + "lab.shell.activateById(p.id)")
+    wait_for(browser, PANEL + "return lab.commands.isEnabled('notebook:run-all-cells')", 10)
     browser.execute_script("window.jupyterapp.commands.execute('notebook:run-all-cells')")
     last = (
-        panel + "const c = p.content.model.toJSON().cells; return c.length > 0 &&"
+        PANEL + "const c = p.content.model.toJSON().cells; return c.length > 0 &&"
         " c[c.length - 1].outputs.length > 0 && c"
     )
-    cells = wait_for(browser, last, 120)
-    outputs = [output for cell in cells for output in cell.get("outputs", [])]
-    assert [o for o in outputs if o["output_type"] == "error"] == []
-    text = "\n".join("".join(o.get("text", "")) for o in outputs)
-    assert text.count("✓") >= 5
-    assert "✗" not in text
-    assert any("image/png" in o.get("data", {}) for o in cells[-1]["outputs"])
-    wait_for(
-        browser,
-        "const i = document.querySelector('.jp-OutputArea-output img');"
-        " return i && i.complete && i.naturalWidth > 100",
-        20,
+    return wait_for(browser, last, seconds)
+
+
+def show_cell(browser, text):
+    """Scroll to the first code cell with this text, and return its element."""
+    script = (
+        PANEL + "const i = p.content.widgets.findIndex(w => w.model.type === 'code' &&"
+        f" w.model.sharedModel.source.includes({text!r}));"
+        " p.content.activeCellIndex = i; p.content.scrollToItem(i, 'start');"
+        " return p.content.widgets[i].node"
     )
-    browser.save_screenshot(str(tmp_path / "lab.png"))
+    wait_for(browser, script, 10)
+    time.sleep(1)  # it scrolls
+    return wait_for(browser, script, 10)
+
+
+def inside(browser, cell, selector, seconds=20):
+    """Return the first element in a cell that a CSS selector names, when it is there."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if found := cell.find_elements("css selector", selector):
+            return found[0]
+        time.sleep(0.2)
+    raise AssertionError(f"no {selector} in {cell.text[:200]!r}")
+
+
+LESSONS = {
+    "01_load_data": {"dataset": "digits"},
+    "05_convolutional_networks": {"dataset": "digits"},
+    "06_recurrent_networks": {"dataset": "digits"},
+}
+
+
+@pytest.mark.parametrize("name", LESSONS)
+def test_a_lesson_in_jupyterlab(browser, name, tmp_path, warm_kernels):
+    parameters = fast_profile()[name] | LESSONS[name]
+    (tmp_path / f"{name}.ipynb").write_text(prepared(name, parameters), encoding="utf-8")
+    with jupyterlab(tmp_path) as lab:
+        cells = run_all_cells(browser, f"{lab}{name}.ipynb?reset", 300)
+        outputs = [output for cell in cells for output in cell.get("outputs", [])]
+        assert [o for o in outputs if o["output_type"] == "error"] == []
+        text = "\n".join("".join(o.get("text", "")) for o in outputs)
+        assert text.count("✓") >= 5
+        assert "✗" not in text
+        assert any("image/png" in o.get("data", {}) for o in cells[-1]["outputs"])
+        cell = show_cell(browser, "plt.plot([1, 3, 2])")
+        picture = inside(browser, cell, ".jp-OutputArea-output img")
+        wait_for_picture = "return arguments[0].complete && arguments[0].naturalWidth > 100"
+        assert browser.execute_script(wait_for_picture, picture)
+        if name.startswith("05"):
+            draw_on_the_pad(browser)
+            move_a_slider(browser, "@interact(place=")
+        browser.save_screenshot(str(tmp_path / "lab.png"))
+
+
+def draw_on_the_pad(browser):
+    """Draw a one with the mouse, and wait for the network's answer."""
+    cell = show_cell(browser, "DrawingPad(lambda")
+    canvas = inside(browser, cell, "canvas")
+    assert "Draw a digit here" in cell.text
+    hand = ActionChains(browser, duration=30)
+    hand.move_to_element_with_offset(canvas, 0, -90).click_and_hold()
+    for _ in range(9):
+        hand.move_by_offset(0, 20)
+    hand.release().perform()
+    deadline = time.monotonic() + 30
+    while "%" not in cell.text and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert re.search(r"\d: \d+%, \d: \d+%, \d: \d+%", cell.text)
+    seen = inside(browser, cell, "img.widget-image, .widget-image img, img")
+    assert browser.execute_script("return arguments[0].naturalWidth", seen) == 140
+
+
+def move_a_slider(browser, text):
+    """Press a key on the first slider of a cell: its picture changes."""
+    cell = show_cell(browser, text)
+    handle = inside(browser, cell, ".noUi-handle")
+    picture = inside(browser, cell, ".jp-OutputArea-output img").get_attribute("src")
+    handle.send_keys(Keys.ARROW_RIGHT)
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        shown = cell.find_elements("css selector", ".jp-OutputArea-output img")
+        if shown and shown[0].get_attribute("src") != picture:
+            return
+        time.sleep(0.2)
+    raise AssertionError("the picture did not change")

@@ -62,7 +62,7 @@ few, few_labels = x_train[:n_few], y_train[:n_few]
 DrawingPad()
 
 # %% [markdown]
-# A **drawing** becomes an image like those of MNIST: 28×28 numbers from 0 to 255. Here are ten digits that strokes in
+# A drawing becomes an image like those of MNIST: 28×28 numbers from 0 to 255. Here are ten digits that strokes in
 # the code have drawn, and ten from MNIST.
 
 # %%
@@ -313,7 +313,7 @@ reveal(guess, sizes[5, 2, "valid"], "(28 − 5) / 2 is 11.5; rounded down and pl
 # %% [markdown]
 # ### Four axes
 #
-# `Conv2D` wants four axes: images, rows, columns, **channels**. A grey image has one channel, a colour image three: red,
+# `Conv2D` wants four axes: images, rows, columns, channels. A grey image has one channel, a colour image three: red,
 # green, blue. A layer of 16 kernels gives 16 answers at each place, so its output has 16 channels.
 
 # %%
@@ -372,8 +372,8 @@ figure
 #
 # ## 5 · Pooling: the largest of four
 #
-# **Max pooling** keeps the largest number of each 2×2 square, in each map for itself. A quarter of the numbers is left. In NumPy
-# it is one line: split rows and columns into pairs, and take the maximum over each pair.
+# **Pooling** replaces each 2×2 square of a map by one number. *Max* pooling takes the largest, so a quarter of the numbers
+# is left. In NumPy it is one line: split rows and columns into pairs, and take the maximum over each pair.
 
 # %%
 square = np.array([[1, 0, 2, 7], [4, 2, 0, 1], [0, 0, 3, 3], [5, 0, 1, 8]])
@@ -398,7 +398,7 @@ figure
 # %% [markdown]
 # Why throw numbers away? Move a digit by one pixel, and compare the numbers before and after the move: the
 # correlation of lesson 02, 1 if they are the same. We do it with 500 digits, with pooling once, twice and three times,
-# and with **global max pooling**, which keeps one number of the whole map. Will pooling raise or lower the correlation?
+# and with **global pooling**, which keeps one number of the whole map. Will pooling raise or lower the correlation?
 
 # %%
 guess = None  # "raise" or "lower"
@@ -595,7 +595,7 @@ print(f"test loss {loss:.3f}, test accuracy {classic_accuracy:.1%}")
 
 # %% [markdown]
 # Which one is better, and *why*? They differ in four things. To know what each is worth, we change one thing at a time,
-# and repeat each with ten seeds. That is 50 trainings, too many for now, so they were **measured beforehand**. In a clone of
+# and repeat each with ten seeds. That is 50 trainings, too many for now, so they were *measured beforehand*. In a clone of
 # the course, `make measured NAME=05_one_change` does it again. A row is a run:
 
 # %%
@@ -737,8 +737,8 @@ reveal(guess, "shifted images" if best[0] else best[1], f"{kept[4].max():.1%} at
 #
 # ## 9 · Augmentation: more images from few
 #
-# A digit that is shifted a little is still the same digit. **Augmentation** changes each training image at random, anew in
-# each epoch, and so makes more images of few. Keras has layers for it. They work in training only.
+# A digit that is shifted a little is still the same digit. Augmentation, of lesson 01, changes each training image at
+# random, anew in each epoch, and so makes more images of few. Keras has layers for it. They work in training only.
 
 # %%
 changes = {
