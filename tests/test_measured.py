@@ -77,8 +77,8 @@ def test_a_run_that_fails_is_told_and_the_others_are_written(tmp_path, monkeypat
     monkeypatch.setattr(MEASURE, "experiment", lambda name: tmp_path / f"{name}.ipynb")
     monkeypatch.setattr(MEASURE, "KEPT", tmp_path / "kept")
     monkeypatch.setattr(MEASURE, "TABLES", tmp_path)
-    with pytest.raises(CourseError, match="1 of 3 runs have failed"):
-        MEASURE.measure("00_test", {"grid": {"n": [0, 1, 2]}, "repeat": 1}, jobs=1)
-    assert pd.read_csv(tmp_path / "00_test.csv")["inverse"].tolist() == [1, 0.5]
+    with pytest.raises(CourseError, match="2 of 6 runs have failed"):
+        MEASURE.measure("00_test", {"grid": {"n": [0, 1, 2]}, "repeat": 2}, jobs=1)
+    assert pd.read_csv(tmp_path / "00_test.csv")["inverse"].tolist() == [1, 1, 0.5, 0.5]
     about = json.loads((tmp_path / "00_test.json").read_text(encoding="utf-8"))
-    assert (about["runs"], about["planned"]) == (2, 3)
+    assert (about["runs"], about["planned"]) == (4, 6)
