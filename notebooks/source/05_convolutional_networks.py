@@ -709,7 +709,7 @@ reveal(guess, round(needed, -2), f"On this curve, the dense network reaches {wan
 # ### Back to the shifted digits
 #
 # Which networks read a digit that has moved? Four of them, each with one thing more than the one before: dense; two convolutions
-# before the dense layer; pooling after each; global pooling at the end, with a third convolution. Each learned from 10,000 digits as they
+# before the dense layer; pooling after each; global pooling at the end, with a third convolution. Each learned from 6,000 digits as they
 # are, and again from digits that are shifted by up to 6 pixels, anew in each epoch. Which row will be the best at 4 pixels?
 
 # %%
@@ -1118,7 +1118,7 @@ for panel, (name, parts) in zip(panels, blocks.items()):
 figure
 
 # %% [markdown]
-# A pattern: the image gets smaller, and the channels become more. So does depth help, always? Networks with 8, 14 and 20
+# A pattern: the image gets smaller, and the channels become more. So does depth help, always? Networks with 8 and with 20
 # convolutions learned from the same 3,000 digits. What happens to the *training* accuracy of a plain network as it gets deeper?
 
 # %%
@@ -1184,14 +1184,14 @@ for panel, (start, title) in zip(panels, titles.items()):
             capsize=3,
             label="with skips" if skip else "plain",
         )
-    panel.set(xlabel="convolutions", ylabel="test accuracy", xticks=[8, 14, 20], ylim=(0, 1))
+    panel.set(xlabel="convolutions", ylabel="test accuracy", xticks=[8, 20], ylim=(0, 1))
     panel.set_title(title, fontsize=10)
     panel.legend(loc="lower left")
 figure
 
 # %% [markdown]
-# Left: from Keras's default first weights, the plain network fails as it gets deeper, and the one with skips hardly does.
-# Right: from He's first weights, of lesson 03, the plain network holds out much longer. Both remedies do the same: they keep
+# Left: from Keras's default first weights, the plain network of 20 fails, and the one with skips does not.
+# Right: from He's first weights, of lesson 03, the plain network learns too. Both remedies do the same: they keep
 # signal and gradient from fading on a long way. Networks of 50 or 150 layers use both, and batch normalisation too.
 #
 # *Remember: a skip connection gives signal and gradient a free way.*
