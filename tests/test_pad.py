@@ -28,7 +28,7 @@ def test_a_digit_fits_into_its_box_and_has_its_mass_in_the_middle(strokes):
     rows, columns, centre = ink(image)
     assert max(np.ptp(rows), np.ptp(columns)) <= 20
     for span, middle in zip((rows, columns), centre, strict=True):
-        if 0 < span[0] and span[-1] < 27:  # else it would leave the image, heavy at one end
+        if span[0] > 0 and span[-1] < 27:  # else it would leave the image, heavy at one end
             assert middle == pytest.approx(14, abs=0.51)
 
 

@@ -75,9 +75,9 @@ def _centred(image: np.ndarray) -> np.ndarray:
     """Move the ink by whole pixels so that its centre of mass is in the middle; lose none."""
     for axis in (0, 1):
         ink = image.sum(axis=1 - axis, dtype=float)
-        first, *_, last = np.flatnonzero(ink)
+        span = np.flatnonzero(ink)
         shift = round(SIDE / 2 - ink @ np.arange(SIDE) / ink.sum())
-        image = np.roll(image, np.clip(shift, -first, SIDE - 1 - last), axis)
+        image = np.roll(image, np.clip(shift, -span[0], SIDE - 1 - span[-1]), axis)
     return image
 
 
