@@ -1118,25 +1118,25 @@ for panel, (name, parts) in zip(panels, blocks.items()):
 figure
 
 # %% [markdown]
-# A pattern: the image gets smaller, and the channels become more. So does depth help, always? Networks with 8 and with 20
-# convolutions learned from the same 3,000 digits. What happens to the *training* accuracy of a plain network as it gets deeper?
+# A pattern: the image gets smaller, and the channels become more. So does depth help, always? Plain networks of 8 and of 20
+# convolutions learned from the same 3,000 digits, each from five starts. All five networks of 8 learn their *training*
+# images. How many of the five networks of 20 do, with more than 90% right?
 
 # %%
-guess = None  # "rises", "stays" or "falls"
+guess = None  # a number from 0 to 5
 
 # %%
 depth = pd.read_csv(measured_dir() / "05_depth.csv")
 plain = depth[~depth["skip"] & (depth["start"] == "glorot_uniform")]
-by_depth = plain.groupby("depth")["train_accuracy"].mean()
-reveal(
-    guess,
-    "falls" if by_depth[20] < by_depth[8] - 0.05 else "rises",
-    f"From {by_depth[8]:.2f} to {by_depth[20]:.2f}.",
-)
+plain.pivot(index="depth", columns="seed", values="train_accuracy").round(2)
+
+# %%
+learned = (plain["train_accuracy"] > 0.9).groupby(plain["depth"]).sum()
+reveal(guess, learned[20], "The others stay at guessing: one in ten.")
 
 # %% [markdown]
-# More layers can compute everything that fewer can, and yet even the *training* images are learned worse. So this is not overfitting:
-# gradient descent does not find the way. A **skip connection** (He et al., 2015) helps: what goes into two convolutions is
+# More layers can compute everything that fewer can. And yet some of these networks do not even learn their *training* images. So this
+# is not overfitting: gradient descent does not find the way. A **skip connection** (He et al., 2015) helps: what goes into two convolutions is
 # added to what comes out. If the two have nothing to say, they pass it on unchanged; and the gradient has a free way back.
 
 
@@ -1160,38 +1160,27 @@ check(np.allclose(block(some), some), "with weights of zero the block passes eve
 
 # %% tags=["hide"]
 figure, panels = plots.subplots(
-    1,
-    2,
-    width=8.5,
-    height=3,
-    alt="Test accuracy over depth, plain and with skip connections, from two kinds of first weights.",
-)
+    1, 2, width=8.5, height=3,
+    alt="Training accuracy of each start by depth, plain and with skips, from two kinds of first weights: only plain networks of 20 from Glorot's fail.",
+)  # fmt: skip
 titles = {
     "glorot_uniform": "Glorot's first weights (Keras's default)",
     "he_normal": "He's first weights",
 }
 for panel, (start, title) in zip(panels, titles.items()):
-    for skip, marker in ((False, "s--"), (True, "o-")):
-        rows = depth[(depth["skip"] == skip) & (depth["start"] == start)].groupby("depth")[
-            "test_accuracy"
-        ]
-        half = t.ppf(0.975, rows.count() - 1) * rows.std() / rows.count() ** 0.5
-        panel.errorbar(
-            rows.mean().index,
-            rows.mean(),
-            yerr=half,
-            fmt=marker,
-            capsize=3,
-            label="with skips" if skip else "plain",
-        )
-    panel.set(xlabel="convolutions", ylabel="test accuracy", xticks=[8, 20], ylim=(0, 1))
+    for number, (skip, marker) in enumerate(((False, "s"), (True, "o"))):
+        rows = depth[(depth["skip"] == skip) & (depth["start"] == start)]
+        places = rows["depth"].map({8: 0, 20: 1}) + 0.2 * number - 0.1 + 0.02 * rows["seed"]
+        panel.plot(places, rows["train_accuracy"], marker, label="with skips" if skip else "plain")
+    panel.set(ylabel="training accuracy", ylim=(0, 1.02), xlim=(-0.5, 1.5))
+    panel.set_xticks([0, 1], ["8 convolutions", "20 convolutions"])
     panel.set_title(title, fontsize=10)
     panel.legend(loc="lower left")
 figure
 
 # %% [markdown]
-# Left: from Keras's default first weights, the plain network of 20 fails, and the one with skips does not.
-# Right: from He's first weights, of lesson 03, the plain network learns too. Both remedies do the same: they keep
+# A point is a start. Left: from Keras's default first weights, plain networks of 20 may fail, and those with skips do not.
+# Right: from He's first weights, of lesson 03, the plain ones learn too. Both remedies do the same: they keep
 # signal and gradient from fading on a long way. Networks of 50 or 150 layers use both, and batch normalisation too.
 #
 # *Remember: a skip connection gives signal and gradient a free way.*
