@@ -110,27 +110,20 @@ def run_all_cells(browser, url, seconds):
     return wait_for(browser, last, seconds)
 
 
-def show_cell(browser, text):
-    """Scroll to the first code cell with this text, and return its element."""
+def in_cell(browser, text, selector, seconds=20):
+    """Scroll to the first code cell with this text; return what a CSS selector names in it.
+
+    JupyterLab makes cells anew as they come into sight, so they are looked up each time.
+    """
     script = (
         PANEL + "const i = p.content.widgets.findIndex(w => w.model.type === 'code' &&"
         f" w.model.sharedModel.source.includes({text!r}));"
         " p.content.activeCellIndex = i; p.content.scrollToItem(i, 'start');"
-        " return p.content.widgets[i].node"
+        f" const found = p.content.widgets[i].node.querySelector({selector!r});"
     )
-    wait_for(browser, script, 10)
+    wait_for(browser, script + "return found !== null", seconds)
     time.sleep(1)  # it scrolls
-    return wait_for(browser, script, 10)
-
-
-def inside(browser, cell, selector, seconds=20):
-    """Return the first element in a cell that a CSS selector names, when it is there."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if found := cell.find_elements("css selector", selector):
-            return found[0]
-        time.sleep(0.2)
-    raise AssertionError(f"no {selector} in {cell.text[:200]!r}")
+    return wait_for(browser, script + "return found", seconds)
 
 
 LESSONS = {
@@ -152,10 +145,9 @@ def test_a_lesson_in_jupyterlab(browser, name, tmp_path, warm_kernels):
         assert text.count("✓") >= 5
         assert "✗" not in text
         assert any("image/png" in o.get("data", {}) for o in cells[-1]["outputs"])
-        cell = show_cell(browser, "plt.plot([1, 3, 2])")
-        picture = inside(browser, cell, ".jp-OutputArea-output img")
-        wait_for_picture = "return arguments[0].complete && arguments[0].naturalWidth > 100"
-        assert browser.execute_script(wait_for_picture, picture)
+        picture = in_cell(browser, "plt.plot([1, 3, 2])", ".jp-OutputArea-output img")
+        drawn = "return arguments[0].complete && arguments[0].naturalWidth > 100"
+        assert browser.execute_script(drawn, picture)
         if name.startswith("05"):
             draw_on_the_pad(browser)
             move_a_slider(browser, "@interact(place=")
@@ -164,32 +156,26 @@ def test_a_lesson_in_jupyterlab(browser, name, tmp_path, warm_kernels):
 
 def draw_on_the_pad(browser):
     """Draw a one with the mouse, and wait for the network's answer."""
-    cell = show_cell(browser, "DrawingPad(lambda")
-    canvas = inside(browser, cell, "canvas")
-    assert "Draw a digit here" in cell.text
+    pad = "DrawingPad(lambda"
+    assert "Draw a digit here" in in_cell(browser, pad, ".jp-OutputArea").text
     hand = ActionChains(browser, duration=30)
-    hand.move_to_element_with_offset(canvas, 0, -90).click_and_hold()
+    hand.move_to_element_with_offset(in_cell(browser, pad, "canvas"), 0, -90).click_and_hold()
     for _ in range(9):
         hand.move_by_offset(0, 20)
     hand.release().perform()
     deadline = time.monotonic() + 30
-    while "%" not in cell.text and time.monotonic() < deadline:
-        time.sleep(0.2)
-    assert re.search(r"\d: \d+%, \d: \d+%, \d: \d+%", cell.text)
-    seen = inside(browser, cell, "img.widget-image, .widget-image img, img")
+    while "%" not in (answer := in_cell(browser, pad, ".jp-OutputArea").text):
+        assert time.monotonic() < deadline, answer
+    assert re.search(r"\d: \d+%, \d: \d+%, \d: \d+%", answer)
+    seen = in_cell(browser, pad, ".jp-OutputArea img")
     assert browser.execute_script("return arguments[0].naturalWidth", seen) == 140
 
 
 def move_a_slider(browser, text):
     """Press a key on the first slider of a cell: its picture changes."""
-    cell = show_cell(browser, text)
-    handle = inside(browser, cell, ".noUi-handle")
-    picture = inside(browser, cell, ".jp-OutputArea-output img").get_attribute("src")
-    handle.send_keys(Keys.ARROW_RIGHT)
+    image = ".jp-OutputArea-output img"
+    picture = in_cell(browser, text, image).get_attribute("src")
+    in_cell(browser, text, ".noUi-handle").send_keys(Keys.ARROW_RIGHT)
     deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        shown = cell.find_elements("css selector", ".jp-OutputArea-output img")
-        if shown and shown[0].get_attribute("src") != picture:
-            return
-        time.sleep(0.2)
-    raise AssertionError("the picture did not change")
+    while in_cell(browser, text, image).get_attribute("src") == picture:
+        assert time.monotonic() < deadline, "the picture did not change"

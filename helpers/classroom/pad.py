@@ -72,13 +72,13 @@ def draw_digit(strokes: Strokes, *, centred: bool = True, pen: float = PEN) -> n
 
 
 def _centred(image: np.ndarray) -> np.ndarray:
-    """Move the ink so that its centre of mass is in the middle, by whole pixels."""
-    ink = image.astype(float)
-    down, right = (
-        round(SIDE / 2 - ink.sum(axis=1 - axis) @ np.arange(SIDE) / ink.sum()) for axis in (0, 1)
-    )
-    around = np.pad(image, SIDE)
-    return around[SIDE - down : 2 * SIDE - down, SIDE - right : 2 * SIDE - right]
+    """Move the ink by whole pixels so that its centre of mass is in the middle; lose none."""
+    for axis in (0, 1):
+        ink = image.sum(axis=1 - axis, dtype=float)
+        span = np.flatnonzero(ink)
+        shift = round(SIDE / 2 - ink @ np.arange(SIDE) / ink.sum())
+        image = np.roll(image, np.clip(shift, -span[0], SIDE - 1 - span[-1]), axis)
+    return image
 
 
 def _arc(x: float, y: float, width: float, height: float, start: float, end: float) -> list:

@@ -42,6 +42,7 @@ network = keras.Sequential(
         layers.Conv2D(32, 5, activation="relu"),
         layers.MaxPooling2D(),
         layers.Flatten(),
+        layers.Dropout(0.3),
         layers.Dense(10, activation="softmax"),
     ]
 )
