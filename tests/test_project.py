@@ -22,7 +22,7 @@ from helpers.runs.plan import fast_profile
 NOTEBOOKS = sorted(notebooks_dir().glob("[0-9]*.ipynb"))
 SOLUTIONS = sorted(notebooks_dir().glob("solutions/*.ipynb"))
 EXECUTED = [*NOTEBOOKS, *SOLUTIONS]
-TO_REWRITE = {"06_recurrent_networks", "07_pretrained_networks", "08_parameter_sweeps"}
+TO_REWRITE = {"07_pretrained_networks", "08_parameter_sweeps"}
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 LOCK = (ROOT / "requirements.lock").read_text(encoding="utf-8")
 NAMES = [path.stem for path in NOTEBOOKS]
