@@ -734,7 +734,7 @@ for (shifted_too, name), row in kept.iterrows():
               color={"s": "#D55E00", "v": "#E69F00", "o": "#0072B2", "D": "#009E73"}[styles[name]],
               label=f"{name}{', shifted images' if shifted_too else ''}")  # fmt: skip
 axes.set(xlabel="shift of the test digit in pixels", ylabel="accuracy, mean of 5 seeds")
-axes.legend(fontsize=7, ncols=2)
+axes.legend(fontsize=7, ncols=2, handlelength=4)
 figure
 
 # %%
@@ -745,7 +745,7 @@ reveal(guess, "shifted images" if best[0] else best[1], f"{kept[4].max():.1%} at
 # Solid lines first. Convolutions help a little, pooling after each helps more, and global pooling helps most, because it
 # forgets where a thing was found. Yet at 6 pixels none of them reads well. The dashed lines hold out much longer: whoever has seen
 # shifted digits in training reads shifted digits. The dense network can learn that too, but it pays: it reads digits in the
-# middle worse than before. The convolutional ones hardly pay.
+# middle worse than before. The convolutional ones pay less.
 #
 # *Remember: convolution needs fewer examples. What a network has to endure, it has to see in training.*
 #
@@ -1237,7 +1237,7 @@ photo_network = keras.Model(inputs, outputs)
 # %%
 last = photo_network.layers[-1].count_params() / photo_network.count_params()
 print(f"{photo_network.count_params():,} weights")
-reveal(guess, last, "111 · 111 · 32 numbers go into it.")
+reveal(guess, last, f"To be exact {last:.2%}: 111 · 111 · 32 numbers go into the last layer.")
 
 # %% [markdown]
 # Global pooling before the last layer would bring 3.9 million weights down to 330. Lesson 07 uses it.
