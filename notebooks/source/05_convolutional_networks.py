@@ -6,7 +6,7 @@
 #
 # | | |
 # |---|---|
-# | Time | 3¾ hours: 2½ hours to read and try, 75 minutes for the [exercises](exercises/05_exercises.ipynb); it runs in 2½ minutes |
+# | Time | 4 hours: 2 hours to read and try, 113 minutes for the [exercises](exercises/05_exercises.ipynb); it runs in 2 minutes |
 # | You will learn | convolution, padding, stride, channels, receptive field, pooling; two classic networks in Keras; augmentation; looking inside; error analysis and calibration; skip connections; colour |
 # | You need | lessons [03](03_neural_networks.ipynb) and [04](04_training_with_keras.ipynb): loss, optimizer, `Sequential`, `compile`, `fit` |
 

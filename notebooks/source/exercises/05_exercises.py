@@ -6,11 +6,11 @@
 # are. The lesson is [05 · Convolutional networks](../05_convolutional_networks.ipynb).
 
 # %%
+from helpers import plots
 from helpers.classroom import Exercises
 from helpers.datasets import load_dataset
 
 import keras
-import matplotlib.pyplot as plt
 import numpy as np
 from keras import layers
 
@@ -735,17 +735,12 @@ def build(last):
     return keras.Sequential([keras.Input((32, 32)), *stack, last, layers.Dense(6, "softmax")])
 
 
-pieces, kinds = chess(
-    480, seed=0
-)  # in the middle; 0 to 5 mean king, queen, rook, bishop, knight, pawn
+# In the middle; the kinds 0 to 5 mean king, queen, rook, bishop, knight, pawn.
+pieces, kinds = chess(480, seed=0)
 moved_pieces, moved_kinds = chess(480, seed=1, move=6)
-rows = [pieces[:6], moved_pieces[:6], shuffled(pieces[:6])]
-figure, axes = plt.subplots(3, 6, figsize=(7, 3.6))
-for ax, picture in zip(axes.flat, np.concatenate(rows)):
-    ax.imshow(picture, cmap="gray")
-    ax.set(xticks=[], yticks=[])
-for ax, name in zip(axes[:, 0], ("middle", "moved", "shuffled")):
-    ax.set_ylabel(name)
+plots.image_rows(
+    {"middle": pieces[:6], "moved": moved_pieces[:6], "shuffled": shuffled(pieces[:6])}
+)
 
 # %% [markdown]
 # 1. *Predict*, before you run anything: `True` for each network that you expect to survive.
