@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 05 · Exercises: convolutional networks
 #
-# Eight exercises, about 95 minutes. Replace each `...` by your own code, run the cell, then run the check below it.
+# Eight exercises, about 115 minutes. Replace each `...` by your own code, run the cell, then run the check below it.
 # A check calls your function on inputs that you do not see. A function leaves the arrays that it receives as they
 # are. The lesson is [05 · Convolutional networks](../05_convolutional_networks.ipynb).
 
