@@ -51,9 +51,7 @@ def exercise_1(convolved: Any) -> str:
         )
         given = (rows, columns, channels, filters, size, stride, padding)
         found = call(convolved, *given, case=case)
-        if found is not None and hasattr(found, "shape"):
-            found = np.asarray(found)
-        found = expect_parts(found, 4, what)
+        found = expect_parts(_plain(found), 4, what)
         sides = [
             -(-n // stride) if padding == "same" else (n - size) // stride + 1
             for n in (rows, columns)
@@ -74,6 +72,11 @@ def exercise_1(convolved: Any) -> str:
     return "stride and padding change the shape, never the weights"
 
 
+def _plain(found: Any) -> Any:
+    """Return a tensor as an array, anything else as it is."""
+    return np.asarray(found) if hasattr(found, "numpy") else found
+
+
 def exercise_2(receptive_field: Any) -> str:
     """Side of the receptive field behind a stack of layers."""
     for stack in (
@@ -87,7 +90,7 @@ def exercise_2(receptive_field: Any) -> str:
         [],
     ):
         case = f"the stack {stack}" if stack else "no layer at all"
-        found = call(receptive_field, list(stack), case=case)
+        found = _plain(call(receptive_field, list(stack), case=case))
         right = _receptive_field(stack)
         late, apart = 1, 1
         for size, stride in stack:
@@ -106,7 +109,7 @@ def exercise_2(receptive_field: Any) -> str:
         }
         for message, values in traps.items():
             for value in values:
-                if value != right:
+                if stack and value != right:
                     refuse(found, {message: value}, case)
         if isinstance(found, tuple | list):
             raise Wrong(f"{case}: expected one number, the side of the square")
@@ -346,10 +349,7 @@ def exercise_5(handed_over: Any) -> str:
 
 
 def _share(function: Any, p: np.ndarray, y: np.ndarray, rate: float, case: str) -> float:
-    found = call(function, p, y, rate, case=case)
-    if hasattr(found, "numpy"):  # a tensor
-        found = np.asarray(found)
-    return expect_share(found, case)
+    return expect_share(_plain(call(function, p, y, rate, case=case)), case)
 
 
 def _judge_share(found: float, p: np.ndarray, y: np.ndarray, rate: float, case: str) -> None:
@@ -485,8 +485,9 @@ def exercise_7(prediction: Any, networks: Any = None, reasons: Any = None) -> st
     if any(value is ... for part in parts for value in part.values()):
         raise NotYet
     for name in NAMES:
-        if name not in prediction or name not in networks:
-            raise Wrong(f"the network {name!r} is missing")
+        for what, part in (("prediction", prediction), ("networks", networks)):
+            if name not in part:
+                raise Wrong(f"{what}: {name!r} is missing")
         if not isinstance(prediction[name], bool | np.bool_):
             raise Wrong(f"the prediction for {name!r} has to be True or False")
     if len({id(networks[name]) for name in NAMES}) < len(NAMES):
@@ -503,7 +504,7 @@ def exercise_7(prediction: Any, networks: Any = None, reasons: Any = None) -> st
                 "that? Then correct the prediction"
             )
     for name, right in REASONS.items():
-        given = str(reasons.get(name, "")).strip().casefold()
+        given = str(reasons.get(name, "")).strip(" ().").casefold()
         if given not in {"a", "b", "c"}:
             raise Wrong(f"reasons: expected 'a', 'b' or 'c' for {name!r}")
         if given != right:
@@ -649,7 +650,10 @@ def exercise_8(prepare: Any, train: Any = None) -> str:
     if len(never) == len(KINDS) - 1:
         raise Wrong(f"the answer is the same for all pictures: {shown}. It does not learn at all")
     ordered = np.sort(answers, axis=1)
-    if (ordered[:, 0] == ordered[:, 1]).mean() > 0.2:
+    tied = ordered[:, 0] == ordered[:, 1]
+    if np.allclose(answers.sum(axis=1), 1, atol=1e-3):
+        tied &= ordered[:, 0] > 0  # a softmax that is very sure gives several zeros
+    if tied.mean() > 0.2:
         raise Wrong(
             f"{shown}, but many outputs of the last layer are the same number: what cannot be told "
             "apart there?"
@@ -685,8 +689,11 @@ def _judge_prepare(prepare: Any) -> None:
 
 
 def _alike(one: np.ndarray, other: np.ndarray) -> bool:
-    """Tell whether two arrays are the same but for the scale of each channel."""
-    pairs = [(one[..., c].ravel(), other[..., c].ravel()) for c in range(3)]
-    if any(a.std() == 0 for a, _ in pairs):
-        return False
-    return all(np.corrcoef(a, b)[0, 1] > 0.97 for a, b in pairs)
+    """Tell whether pictures are the same but for the scale of each channel or of each picture."""
+    return any(
+        all(np.std(a) > 0 and np.corrcoef(a.ravel(), b.ravel())[0, 1] > 0.97 for a, b in pairs)
+        for pairs in (
+            [(one[..., c], other[..., c]) for c in range(3)],
+            list(zip(one, other, strict=True)),
+        )
+    )
