@@ -700,7 +700,7 @@ def small_cnn(x, y):
     return keras.Sequential([keras.Input((*x.shape[1:], 1)), *stack])
 
 
-# %%
+# %% tags=["nbval-ignore-output"]
 exercises.check(6, small_cnn, data)
 
 # %% [markdown]
@@ -794,7 +794,7 @@ prediction = {"flatten": ..., "global": ..., "shuffled": ..., "moved": ...}
 networks = ...
 reasons = {"global": ..., "shuffled": ...}
 
-# %% tags=["solution"]
+# %% tags=["solution", "nbval-ignore-output"]
 prediction = {"flatten": False, "global": True, "shuffled": False, "moved": True}
 
 
@@ -884,7 +884,7 @@ reasons = {"global": "b", "shuffled": "c"}
 prediction = {"flatten": True, "global": True, "shuffled": True, "moved": True}
 networks, reasons = dict.fromkeys(prediction, build.networks["moved"]), {"global": "b"}
 
-# %%
+# %% tags=["nbval-ignore-output"]
 exercises.check(7, prediction, networks, reasons)
 
 # %% [markdown]
@@ -902,7 +902,7 @@ exercises.check(7, prediction, networks, reasons)
 #
 # The check trains on other pictures and counts how many new ones are right. With one mistake left it does not pass.
 
-# %%
+# %% tags=["nbval-ignore-output"]
 from helpers.classroom.checks.lesson_05 import coloured_chess
 
 
@@ -1068,7 +1068,7 @@ def train(prepared, y):  # still no negative logits
     return broken_train(prepared[order], y[order])
 
 
-# %%
+# %% tags=["nbval-ignore-output"]
 exercises.check(8, prepare, train)
 
 # %%
