@@ -46,7 +46,7 @@ def test_a_long_value_is_cut_short_but_not_what_was_expected():
     said = refusal("run", "05", "-p", f"epochs={'A' * 9999}")
     assert len(said) < 700
     assert said.startswith("Error: 05_convolutional_networks.ipynb: epochs='AAA")
-    assert said.endswith("expected int, such as 2\n")
+    assert said.endswith("expected int, such as 4\n")
 
 
 def test_a_group_shows_its_commands():

@@ -20,6 +20,8 @@ from helpers.runs.table import require_free_names
 def find_notebooks(wanted: Sequence[str]) -> list[Path]:
     """Return the notebooks meant by paths, names or the beginnings of names; all if none is given.
 
+    The beginning of a name means a lesson before it means an experiment.
+
     Raises
     ------
     CourseError
@@ -39,7 +41,9 @@ def _find_notebook(text: str, known: Sequence[Path]) -> Path:
     if (beside := path.with_name(f"{path.name}.ipynb")).is_file():
         return beside
     matches = [p for p in known if p.stem.startswith(text.removesuffix(".ipynb").rstrip("…"))]
-    matches = [p for p in matches if p.stem == text] or matches
+    exact = [p for p in matches if p.stem == text]
+    lessons = [p for p in matches if p.parent.name != "experiments"]
+    matches = exact or lessons or matches
     if len(matches) == 1:
         return matches[0]
     names = [p.stem for p in known]

@@ -6,7 +6,7 @@
 #
 # | | |
 # |---|---|
-# | Time | 3¾ hours: 2½ hours to read and try, 75 minutes for the [exercises](exercises/05_exercises.ipynb); it runs in 2½ minutes |
+# | Time | 4 hours: 2 hours to read and try, 113 minutes for the [exercises](exercises/05_exercises.ipynb); it runs in 2 minutes |
 # | You will learn | convolution, padding, stride, channels, receptive field, pooling; two classic networks in Keras; augmentation; looking inside; error analysis and calibration; skip connections; colour |
 # | You need | lessons [03](03_neural_networks.ipynb) and [04](04_training_with_keras.ipynb): loss, optimizer, `Sequential`, `compile`, `fit` |
 
@@ -469,7 +469,7 @@ figure
 # %% tags=["nbval-ignore-output"]
 worst = np.abs(found["epoch 10"] - hidden_kernel).max()
 print(f"loss {loss:.1e}; the worst of the nine numbers is off by {worst:.4f}")
-check(worst < 0.05, "the layer has found the hidden kernel")
+check(worst < 0.05, "the layer has found the hidden kernel", required=is_mnist)
 
 # %% [markdown]
 # Nobody told it about edges. The examples did.
@@ -733,8 +733,8 @@ for (shifted_too, name), row in kept.iterrows():
     axes.plot(row.index, row, marker=styles[name], ls="--" if shifted_too else "-",
               color={"s": "#D55E00", "v": "#E69F00", "o": "#0072B2", "D": "#009E73"}[styles[name]],
               label=f"{name}{', shifted images' if shifted_too else ''}")  # fmt: skip
-axes.set(xlabel="shift of the test digit in pixels", ylabel="accuracy (10 seeds)")
-axes.legend(fontsize=7, ncols=2)
+axes.set(xlabel="shift of the test digit in pixels", ylabel="accuracy, mean of 5 seeds")
+axes.legend(fontsize=7, ncols=2, handlelength=4)
 figure
 
 # %%
@@ -742,9 +742,10 @@ best = kept[4].idxmax()
 reveal(guess, "shifted images" if best[0] else best[1], f"{kept[4].max():.1%} at 4 pixels.")
 
 # %% [markdown]
-# Solid lines first. Convolutions help a little, pooling after each helps more, and global pooling helps much, because it forgets where a
-# thing was found. Yet none of them reads well at 6 pixels. The dashed lines do: whoever has seen shifted digits in training reads
-# shifted digits, even the dense network. So it was not the dense layer alone that failed in section 1. It was the training set.
+# Solid lines first. Convolutions help a little, pooling after each helps more, and global pooling helps most, because it
+# forgets where a thing was found. Yet at 6 pixels none of them reads well. The dashed lines hold out much longer: whoever has seen
+# shifted digits in training reads shifted digits. The dense network can learn that too, but it pays: it reads digits in the
+# middle worse than before. The convolutional ones pay less.
 #
 # *Remember: convolution needs fewer examples. What a network has to endure, it has to see in training.*
 #
@@ -1236,7 +1237,7 @@ photo_network = keras.Model(inputs, outputs)
 # %%
 last = photo_network.layers[-1].count_params() / photo_network.count_params()
 print(f"{photo_network.count_params():,} weights")
-reveal(guess, last, "111 · 111 · 32 numbers go into it.")
+reveal(guess, last, f"To be exact {last:.2%}: 111 · 111 · 32 numbers go into the last layer.")
 
 # %% [markdown]
 # Global pooling before the last layer would bring 3.9 million weights down to 330. Lesson 07 uses it.

@@ -39,13 +39,13 @@ updates: int = 600  # steps of the training in section 4
 seed: int = 0  # of every random choice below
 
 # %% tags=["hide"]
-images = load_dataset(dataset, fallback="digits", seed=seed).subset(n_samples, seed)
-if len(images.input_shape) == 3:  # colour: the three values of a pixel side by side
-    flat = (images.input_shape[0], -1)
-    images = images.replace(x_train=images.x_train.reshape(len(images.x_train), *flat),
-                            x_test=images.x_test.reshape(len(images.x_test), *flat))  # fmt: skip
+data = load_dataset(dataset, fallback="digits", seed=seed).subset(n_samples, seed)
+if len(data.input_shape) == 3:  # colour: the three values of a pixel side by side
+    flat = (data.input_shape[0], -1)
+    data = data.replace(x_train=data.x_train.reshape(len(data.x_train), *flat),
+                            x_test=data.x_test.reshape(len(data.x_test), *flat))  # fmt: skip
 all_names = n_names is None and name_epochs >= 12  # what some claims below are about
-full_mnist = images.name == "mnist" and len(images.x_train) >= 12_000
+full_mnist = data.name == "mnist" and len(data.x_train) >= 12_000
 
 
 def diagram(nodes, arrows, size, alt):
@@ -454,10 +454,10 @@ figure
 # ten outputs.
 
 # %%
-n_fit = len(images.x_train) * 5 // 6
-x, y = images.x_train[:n_fit], images.y_train[:n_fit]
-x_val, y_val = images.x_train[n_fit:], images.y_train[n_fit:]
-steps, features = images.input_shape
+n_fit = len(data.x_train) * 5 // 6
+x, y = data.x_train[:n_fit], data.y_train[:n_fit]
+x_val, y_val = data.x_train[n_fit:], data.y_train[n_fit:]
+steps, features = data.input_shape
 print(f"each image: {steps} steps with {features} numbers; {n_fit} images to learn from")
 
 # %% tags=["hide"]
@@ -472,7 +472,7 @@ by_rows = keras.Sequential(
         keras.Input((steps, features)),
         layers.Rescaling(1 / x.max()),
         layers.LSTM(32),
-        layers.Dense(images.class_count, activation="softmax"),
+        layers.Dense(data.class_count, activation="softmax"),
     ]
 )
 
@@ -481,7 +481,7 @@ adam = keras.optimizers.Adam(0.003)
 by_rows.compile(adam, "sparse_categorical_crossentropy", metrics=["accuracy"])
 by_rows.fit(x, y, batch_size=32, epochs=epochs, verbose=0)
 rows_val = by_rows.evaluate(x_val, y_val, verbose=0)[1]
-rows_test = by_rows.evaluate(images.x_test, images.y_test, verbose=0)[1]
+rows_test = by_rows.evaluate(data.x_test, data.y_test, verbose=0)[1]
 print(f"{by_rows.count_params():,} weights, {rows_test:.1%} of the test images are right")
 
 # %% tags=["hide"]
@@ -1134,7 +1134,7 @@ choose(
 
 # %% tags=["nbval-ignore-output", "hide"]
 record(
-    dataset=images.name,
+    dataset=data.name,
     n_train=n_fit,
     val_accuracy=rows_val,
     test_accuracy=rows_test,
