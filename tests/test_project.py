@@ -24,6 +24,7 @@ SOLUTIONS = sorted(notebooks_dir().glob("solutions/*.ipynb"))
 EXECUTED = [*NOTEBOOKS, *SOLUTIONS]
 TO_REWRITE = {"05_convolutional_networks", "06_recurrent_networks", "07_pretrained_networks",
         "08_parameter_sweeps"}  # fmt: skip
+THREE_HINTS = {"05", "06"}  # lessons whose exercises are written anew; the others have two
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 LOCK = (ROOT / "requirements.lock").read_text(encoding="utf-8")
 NAMES = [path.stem for path in NOTEBOOKS]
@@ -137,7 +138,8 @@ def test_every_lesson_has_exercises_and_solutions():
         assert not any(cell["outputs"] for cell in code_of(path))
         text = prose_of(path)
         count = len(re.findall(r"^## \d", text, flags=re.MULTILINE))
-        assert text.count("<summary>Hint") == 2 * count
+        hints = 3 if path.stem[:2] in THREE_HINTS else 2
+        assert text.count("<summary>Hint") == hints * count
 
 
 def test_links_between_notebooks_lead_somewhere():
