@@ -815,7 +815,7 @@ def prepare(series, window, ahead, share):
 def prepare(series, window, ahead, share):
     cut = int(share * len(series))
     smooth = pd.Series(series).rolling(5, center=True, min_periods=1).mean().to_numpy()
-    smooth = (smooth - smooth[: cut - 10].mean()) / smooth[: cut - 10].std()
+    smooth = (smooth - smooth[:cut].mean()) / smooth[:cut].std()
     targets = np.arange(window + ahead - 1, len(series))
     x = np.stack([smooth[t - ahead - window + 1 : t - ahead + 1] for t in targets])
     early = targets < cut
@@ -869,17 +869,18 @@ from babel import Locale
 
 locale = Locale.parse("is")
 names = {*locale.territories.values(), *locale.languages.values()}
-my_words = sorted(name for name in names if 3 <= len(name) <= 20)
+my_words = sorted(name for name in names if 3 <= len(name) <= 16)
 print(len(my_words), "words, such as", ", ".join(my_words[5::120]))
 
 # %% [markdown]
 # Write `invent(words, count, seed)`: it trains a letter model on `words`, and returns a list of `count` names that the
-# model has invented, letter by letter. The letters are those of `words`, whatever they are. Two or three minutes of
-# training are far too many: a few hundred words are learned by heart in half a minute.
+# model has invented, letter by letter. The letters are those of `words`, whatever they are. Do
+# not train for long: a few hundred words are soon learned by heart.
 #
 # The check calls your function twice, with half of your words and with an island's language that nobody speaks. It asks
-# for 60 names each time, of which at least 60% are new and 80% different. With the other half of the words, which your
-# model has not seen, it counts groups of three letters: do the letters of your names follow each other as they do there?
+# for 60 names each time. At least 60% have to be new and 80% different. A word with one letter more or less is hardly
+# new. Your model has not seen the other half of the words. In that half the check counts groups of three letters: do the
+# letters of your names follow each other as they do there?
 #
 # <details><summary>Hint: where to look</summary>
 #
@@ -903,7 +904,7 @@ print(len(my_words), "words, such as", ", ".join(my_words[5::120]))
 # ids = np.zeros((len(words), longest + 2), int)  # fill in from column 1
 # model = keras.Sequential([keras.Input((None,)), layers.Embedding(...), layers.GRU(...), layers.Dense(...)])
 # model.compile(...)
-# model.fit(ids[:, :-1], ids[:, 1:], sample_weight=..., epochs=15, batch_size=16, verbose=0)
+# model.fit(ids[:, :-1], ids[:, 1:], sample_weight=..., epochs=16, batch_size=32, verbose=0)
 # drawn = np.zeros((count, 1), int)
 # for _ in range(longest):
 #     p = softmax of np.asarray(model(drawn))[:, -1] / temperature
@@ -933,7 +934,7 @@ def invent(words, count, seed):
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(keras.optimizers.Adam(0.01), loss)
     weight = counts.astype("float32")
-    model.fit(ids[:, :-1], ids[:, 1:], sample_weight=weight, epochs=12, batch_size=16, verbose=0)
+    model.fit(ids[:, :-1], ids[:, 1:], sample_weight=weight, epochs=16, batch_size=32, verbose=0)
 
     rng = np.random.default_rng(seed)
     drawn = np.zeros((count, 1), int)
@@ -948,10 +949,6 @@ def invent(words, count, seed):
     return [text.split("\n")[0] for text in texts]
 
 
-for name in invent(my_words, 8, seed=0):
-    print(name)
-
-
 # %% tags=["wrong"]
 # says: copies
 def invent(words, count, seed):
@@ -963,6 +960,13 @@ def invent(words, count, seed):
 def invent(words, count, seed):
     rng = np.random.default_rng(seed)
     return ["".join(rng.permutation(list(word))) for word in rng.choice(words, count)]
+
+
+# %% tags=["wrong"]
+# says: one letter away
+def invent(words, count, seed):
+    some = np.random.default_rng(seed).choice(words, count, replace=False)
+    return [str(word) + word[0].lower() for word in some]
 
 
 # %% tags=["wrong"]
