@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from helpers.classroom.checks.lesson_03 import sigmoid, softmax
 from helpers.classroom.exercises import (
     Wrong,
     call,
@@ -109,11 +110,6 @@ def _flat(arrays: Sequence[Any]) -> np.ndarray:
     return np.concatenate([np.asarray(array, dtype=np.float64).ravel() for array in arrays])
 
 
-def sigmoid(z: np.ndarray) -> np.ndarray:
-    """Return 1 / (1 + exp(−z))."""
-    return 1 / (1 + np.exp(-z))
-
-
 def exercise_3(gru_step: Any) -> str:
     """One step of the GRU of the paper."""
     rng = np.random.default_rng(1)
@@ -207,12 +203,6 @@ def exercise_4(choices: Any) -> str:
     return "bold at a high temperature, careful at a low one, and never nonsense"
 
 
-def softmax(z: np.ndarray) -> np.ndarray:
-    """Return probabilities of logits, along the last axis."""
-    e = np.exp(z - z.max(axis=-1, keepdims=True))
-    return e / e.sum(axis=-1, keepdims=True)
-
-
 def _best(z: np.ndarray, k: int) -> np.ndarray:
     z = z.astype(np.float64)
     least = np.sort(z, axis=-1)[..., -min(k, z.shape[-1]), np.newaxis]
@@ -296,11 +286,11 @@ def exercise_6(train_storm: Any) -> str:
             raise Wrong(f"{case}: the answer is not from 0 to 1, as a probability is")
         shares.append(((p.ravel() > 0.5) == truth).mean())
         if shares[-1] < STORM:
-            _diagnose(model, p.ravel(), new, truth, shares[-1], case)
+            _diagnose(model, p.ravel(), new, shares[-1], case)
     return "{:.0%} and {:.0%} of new storms are right".format(*shares)
 
 
-def _diagnose(model: Any, p: Any, new: Any, truth: Any, share: float, case: str) -> None:
+def _diagnose(model: Any, p: Any, new: Any, share: float, case: str) -> None:
     right = f"{case}: {share:.0%} of new ones are right"
     if np.ptp(p) < 1e-6:
         raise Wrong(f"{right}: the answer is {p[0]:.2g} for every storm; can it be another one?")

@@ -551,7 +551,7 @@ def storms(n, steps, seed):
     return x.astype("float32"), y
 
 
-# %%
+# %% tags=["nbval-ignore-output"]
 def broken(x, y, seed):
     keras.utils.set_random_seed(seed)
     rng = np.random.default_rng(seed)
@@ -685,7 +685,7 @@ def train_storm(x, y, seed):
     return lambda rows: (rows[..., 0].argmax(axis=1) < rows[..., 1].argmax(axis=1)).astype(float)
 
 
-# %%
+# %% tags=["nbval-ignore-output"]
 exercises.check(6, train_storm)
 
 # %% [markdown]
@@ -864,7 +864,7 @@ exercises.check(7, prepare)
 # countries and languages in hundreds of languages: "is" is Icelandic, "sw" Swahili, "cy" Welsh, "eo" Esperanto, "eu"
 # Basque. A list of first names, of villages or of football clubs is at least as good. It takes at least 200 words.
 
-# %%
+# %% tags=["nbval-ignore-output"]
 from babel import Locale
 
 locale = Locale.parse("is")
@@ -1001,7 +1001,7 @@ def invent(words, count, seed):
     return "".join(words)
 
 
-# %%
+# %% tags=["nbval-ignore-output"]
 exercises.check(8, invent, my_words)
 
 # %%
