@@ -204,7 +204,8 @@ exercises.check(2, clip)
 # multiplies by the matrix:
 #
 # $$z = \sigma(x W_z + h U_z + b_z) \qquad r = \sigma(x W_r + h U_r + b_r)$$
-# $$\tilde h = \tanh(x W_h + (r \odot h)\, U_h + b_h) \qquad h_{\text{new}} = z \odot h + (1 - z) \odot \tilde h$$
+#
+# $$g = \tanh(x W_g + (r \cdot h)\, U_g + b_g) \qquad h_{\text{new}} = z \cdot h + (1 - z) \cdot g$$
 #
 # Write one step for a batch: `x` (batch, features), `h` (batch, units). The weights are joined as Keras joins them, in
 # the order z, r, candidate: `w` (features, 3·units), `u` (units, 3·units), `b` (3·units,). Return the new state. The
@@ -227,10 +228,10 @@ exercises.check(2, clip)
 # ```python
 # def gru_step(x, h, w, u, b):
 #     units = h.shape[1]
-#     wz, wr, wh = np.split(w, 3, axis=1)  # the same for u and b
+#     wz, wr, wg = np.split(w, 3, axis=1)  # the same for u and b
 #     z = 1 / (1 + np.exp(-(x @ wz + h @ uz + bz)))
 #     r = ...
-#     candidate = np.tanh(x @ wh + ... + bh)
+#     g = np.tanh(x @ wg + ... + bg)
 #     return ...
 # ```
 #
@@ -244,13 +245,13 @@ def gru_step(x, h, w, u, b):
 
 # %% tags=["solution"]
 def gru_step(x, h, w, u, b):
-    wz, wr, wh = np.split(w, 3, axis=1)
-    uz, ur, uh = np.split(u, 3, axis=1)
-    bz, br, bh = np.split(b, 3)
+    wz, wr, wg = np.split(w, 3, axis=1)
+    uz, ur, ug = np.split(u, 3, axis=1)
+    bz, br, bg = np.split(b, 3)
     z = 1 / (1 + np.exp(-(x @ wz + h @ uz + bz)))
     r = 1 / (1 + np.exp(-(x @ wr + h @ ur + br)))
-    candidate = np.tanh(x @ wh + (r * h) @ uh + bh)
-    return z * h + (1 - z) * candidate
+    g = np.tanh(x @ wg + (r * h) @ ug + bg)
+    return z * h + (1 - z) * g
 
 
 # %% tags=["wrong"]
@@ -413,7 +414,8 @@ exercises.check(4, choices)
 # ## 5 ★★ Same or not?
 #
 # *12 minutes.* Eight small networks, fresh from their initialisation, and a batch of sequences `x`. Something is done to
-# `x`. Does the answer of the network stay the same? Write down all eight predictions first. Then run the cases that you
+# `x`. Does the answer of the network stay the same? (`Masking()` marks the rows that hold nothing but zeros, as
+# `mask_zero=True` does for letters.) Write down all eight predictions first. Then run the cases that you
 # doubt, in two or three lines of Keras each, and correct yourself.
 #
 # | | network | what is done to `x` | what is compared |
@@ -535,7 +537,7 @@ exercises.check(5, predictions)
 #
 # *12 minutes.* Thunderstorms: at each step two numbers, light and sound. Somewhere there is a flash, somewhere a
 # thunder. The label is 1 where the flash comes first. A network that remembers learns that easily. The one below
-# trains without an error, and is right as often as a coin. It has **three** faults. Write `train_storm(x, y, seed)`:
+# trains without an error, and is right as often as a coin. (`GlobalAveragePooling1D` takes the mean over the steps.) It has **three** faults. Write `train_storm(x, y, seed)`:
 # the same without the faults. It returns the trained model. The check trains it on its own storms, and wants 90% of new
 # ones right.
 
