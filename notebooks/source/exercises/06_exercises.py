@@ -413,10 +413,10 @@ exercises.check(4, choices)
 # %% [markdown]
 # ## 5 ★★ Same or not?
 #
-# *12 minutes.* Eight small networks, fresh from their initialisation, and a batch of sequences `x`. Something is done to
-# `x`. Does the answer of the network stay the same? (`Masking()` marks the rows that hold nothing but zeros, as
-# `mask_zero=True` does for letters.) Write down all eight predictions first. Then run the cases that you
-# doubt, in two or three lines of Keras each, and correct yourself.
+# *12 minutes.* Eight small networks, fresh from their initialisation, and a batch of sequences `x`. Something is done
+# to `x`. Does the answer of the network stay the same? (`Masking()` marks the rows that hold nothing but zeros, as
+# `mask_zero=True` does for letters.) Write down all eight predictions first. Then run the cases that you doubt, in two
+# or three lines of Keras each, and correct yourself.
 #
 # | | network | what is done to `x` | what is compared |
 # |---|---|---|---|
@@ -536,10 +536,10 @@ exercises.check(5, predictions)
 # ## 6 ★★★ It trains, and learns nothing
 #
 # *12 minutes.* Thunderstorms: at each step two numbers, light and sound. Somewhere there is a flash, somewhere a
-# thunder. The label is 1 where the flash comes first. A network that remembers learns that easily. The one below
-# trains without an error, and is right as often as a coin. (`GlobalAveragePooling1D` takes the mean over the steps.) It has **three** faults. Write `train_storm(x, y, seed)`:
-# the same without the faults. It returns the trained model. The check trains it on its own storms, and wants 90% of new
-# ones right.
+# thunder. The label is 1 where the flash comes first. A network that remembers learns that easily. The one below trains
+# without an error, and is right as often as a coin. (`GlobalAveragePooling1D` takes the mean over the steps.) It has
+# **three** faults. Write `train_storm(x, y, seed)`: the same without the faults. It returns the trained model. The
+# check trains it on its own storms, and wants 90% of new ones right.
 
 
 # %%
