@@ -23,7 +23,7 @@ NOTEBOOKS = sorted(notebooks_dir().glob("[0-9]*.ipynb"))
 SOLUTIONS = sorted(notebooks_dir().glob("solutions/*.ipynb"))
 EXECUTED = [*NOTEBOOKS, *SOLUTIONS]
 TO_REWRITE = {"07_pretrained_networks", "08_parameter_sweeps"}
-THREE_HINTS = {"05"}  # lessons whose exercises have three hints each; the others have two
+THREE_HINTS = {"05", "06"}  # lessons whose exercises have three hints each; the others have two
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 LOCK = (ROOT / "requirements.lock").read_text(encoding="utf-8")
 NAMES = [path.stem for path in NOTEBOOKS]
