@@ -437,10 +437,17 @@ def _weights(model: Any) -> int:
     return int(model.count_params())
 
 
+def _outputs(model: Any, images: np.ndarray) -> np.ndarray:
+    """Return what a network gives for images, as ``predict``, without its preparations."""
+    batches = [images[start : start + 500] for start in range(0, len(images), 500)]
+    found = [np.asarray(model(b.astype("float32"), training=False)) for b in batches]
+    return np.concatenate(found).astype(float)
+
+
 def _answers(model: Any, images: np.ndarray, classes: int) -> np.ndarray:
     """Return a probability for each class and image, from bytes as they are."""
     try:
-        answers = np.asarray(model.predict(images, batch_size=500, verbose=0), dtype=float)
+        answers = _outputs(model, images)
     except Exception as error:
         raise Wrong(f"images of shape {images.shape[1:]} do not fit: {shortened(error)}") from error
     if answers.shape != (len(images), classes):
@@ -464,10 +471,10 @@ def _is_convolutional(model: Any, images: np.ndarray) -> None:
     used = [layer for layer in _layers(model) if type(layer).__name__ in CONVOLUTIONS]
     if not any(max(layer.kernel_size) > 1 for layer in used):
         raise Wrong("no layer of the network is a convolution with a window larger than 1×1")
-    before, kept = np.asarray(model.predict(images, verbose=0)), model.get_weights()
+    before, kept = _outputs(model, images), model.get_weights()
     for layer in used:
         layer.set_weights([np.zeros_like(w) for w in layer.get_weights()])
-    after = np.asarray(model.predict(images, verbose=0))
+    after = _outputs(model, images)
     model.set_weights(kept)
     if (after.argmax(axis=1) == before.argmax(axis=1)).mean() > 0.9:
         raise Wrong("without its convolutions the network gives the same answers")
@@ -635,7 +642,7 @@ def exercise_8(prepare: Any, train: Any = None) -> str:
     x, y = coloured_chess(480, 2001)
     network = _model(call(train, call(prepare, x), y, case=f"{len(x)} pictures"), "train")
     new, truth = coloured_chess(240, 2002)
-    answers = np.asarray(network.predict(np.asarray(call(prepare, new)), verbose=0), dtype=float)
+    answers = _outputs(network, np.asarray(call(prepare, new)))
     if answers.shape != (len(new), len(KINDS)):
         raise Wrong(
             f"for {len(new)} pictures the result has shape {answers.shape}; expected one number "
@@ -681,7 +688,7 @@ def _judge_prepare(prepare: Any) -> None:
             if _alike(ready, x.transpose(0, 3, 2, 1)):
                 raise Wrong("prepare: rows and columns are exchanged")
             raise Wrong(
-                "prepare: the shape is right, and the picture is not: show one with plt.imshow. "
+                "prepare: the shape is right, and the picture is not: show one with imshow. "
                 "The three numbers of a pixel have to stay together"
             )
         if n > 1 and not np.allclose(np.asarray(call(prepare, x[:1]))[0], ready[0], atol=1e-3):
