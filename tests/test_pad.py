@@ -83,3 +83,8 @@ def test_an_error_of_the_network_is_shown(monkeypatch):
     pad._begin(10, 10)
     pad._end()
     assert pad._line.value == "ZeroDivisionError: division by zero"
+
+
+def test_a_pad_that_does_not_centre_shows_its_digit_beside_the_middle():
+    beside, centred = (ink(DrawingPad(digit=4, centred=c).image)[2][1] for c in (False, True))
+    assert beside > centred + 3

@@ -113,17 +113,26 @@ class DrawingPad:
         after each stroke.
     digit
         The digit that is on the pad at first.
+    centred
+        Whether what is drawn is scaled and put into the middle, see ``draw_digit``.
     """
 
-    def __init__(self, predict: Callable[[np.ndarray], Any] | None = None, digit: int = 3) -> None:
-        self.strokes: list[list[tuple[float, float]]] = [list(s) for s in DRAWN_DIGITS[digit]]
-        self._predict = predict
+    def __init__(
+        self,
+        predict: Callable[[np.ndarray], Any] | None = None,
+        digit: int = 3,
+        *,
+        centred: bool = True,
+    ) -> None:
+        aside = 0 if centred else CANVAS / 6  # the digit at first, where nothing moves it
+        self.strokes = [[(x + aside, y) for x, y in stroke] for stroke in DRAWN_DIGITS[digit]]
+        self._predict, self._centred = predict, centred
         self._is_down = False
 
     @property
     def image(self) -> np.ndarray:
         """What is drawn, as ``draw_digit`` gives it: ``(28, 28)`` uint8."""
-        return draw_digit(self.strokes)
+        return draw_digit(self.strokes, centred=self._centred)
 
     def answer(self) -> str:
         """Return the three likeliest digits of what is drawn, with their probabilities."""

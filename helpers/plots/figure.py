@@ -115,13 +115,14 @@ def _are_photos(images: np.ndarray) -> bool:
 
 
 def show_image(axes: "Axes", image: np.ndarray, **options: Any) -> None:
-    """Draw one image without axes; grey ones dark on light, over the whole range of a byte."""
+    """Draw one image in a thin frame; grey ones dark on light, over the whole range of a byte."""
     if image.ndim == 3 and image.shape[-1] == 1:
         image = image[..., 0]
     if image.dtype == np.uint8 and image.ndim == 2:
         options = {"vmin": 0, "vmax": 255, **options}
     axes.imshow(image, **options)
-    axes.set_axis_off()
+    axes.set(xticks=[], yticks=[])
+    axes.spines[:].set(visible=True, color="0.8", linewidth=0.5)
 
 
 def name_row(axes: "Axes", name: str, fontsize: int) -> None:
@@ -158,7 +159,7 @@ def image_grid(
     line = 0.28 if len(titles) else 0.05
     figure = new_figure(columns * SIDE, rows * (SIDE + line) + (0.35 if title else 0), title)
     grid = figure.subplots(rows, columns, squeeze=False).ravel()
-    for axes in grid:
+    for axes in grid[len(images) :]:
         axes.set_axis_off()
     for axes, image in zip(grid, images, strict=False):
         show_image(axes, image)
