@@ -21,7 +21,7 @@ plots.course_path()
 # | [03 · Neural networks](03_neural_networks.ipynb) | 3 | build and train a network in NumPy, and derive how it learns |
 # | [04 · Training with Keras](04_training_with_keras.ipynb) | 3 | build, train, save and load networks; see and fight overfitting |
 # | [05 · Convolutional networks](05_convolutional_networks.ipynb) | 4 | train a network that reads your handwriting, look inside, examine its mistakes |
-# | [06 · Recurrent networks](06_recurrent_networks.ipynb) | 1½ | train networks for sequences, and compare them with simple rivals |
+# | [06 · Recurrent networks](06_recurrent_networks.ipynb) | 3½ | train a network that invents names and reads words letter by letter; compare it with simple rivals |
 # | [07 · Pretrained networks](07_pretrained_networks.ipynb) | 1¾ | use VGG16 and its like on photos, and teach them classes of your own |
 # | [08 · Parameter sweeps](08_parameter_sweeps.ipynb) | 1½ | run experiments over parameters, and draw conclusions that hold |
 #
