@@ -112,6 +112,7 @@ def _cpu() -> tuple[str, set[str]]:
     return platform.processor() or platform.machine(), set()
 
 
+@cache
 def _gpus() -> tuple[str, ...]:
     query = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
     with suppress(OSError, subprocess.SubprocessError):

@@ -795,6 +795,12 @@ def test_the_state_of_a_sweep_says_what_is_stale_and_why(notebook, tmp_path, mon
     assert "holds no runs" in other.output
 
 
+def test_a_direction_without_a_metric_is_refused(notebook, tmp_path):
+    with pytest.raises(ParameterError, match="without metric="):
+        sweep(notebook, {"seed": [0]}, direction="minimize", out=tmp_path / "sweep")
+    assert not (tmp_path / "sweep").exists()
+
+
 def test_a_metric_of_unknown_direction_is_refused_before_anything_starts(notebook, tmp_path):
     with pytest.raises(ParameterError, match="--maximize speed or --minimize speed"):
         sweep(notebook, {"width": [1]}, out=tmp_path / "out", metric="speed")

@@ -703,6 +703,13 @@ def test_what_only_fit_takes_is_refused(name):
         train(network(), (X, CLASSES), **{name: 1})
 
 
+@pytest.mark.parametrize("option", [{"precision": "float32"}, {"xla": "none"}])
+def test_a_plan_and_what_it_decides_are_refused_together(option):
+    model = network()
+    with pytest.raises(TrainingError, match="pass either plan= or these"):
+        train(model, (X, CLASSES), plan=make_plan(model), **option)
+
+
 STREAM = tf.data.Dataset.from_tensor_slices((X, CLASSES)).batch(16)
 NEVER = {
     "training": ({"data": STREAM.repeat()}, "never ends; pass steps_per_epoch="),

@@ -1,7 +1,6 @@
 """The folder of results: what may be written there, and by one command at a time."""
 
 import contextlib
-import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -12,6 +11,7 @@ from filelock import FileLock, Timeout
 
 from helpers.errors import CourseError
 from helpers.files import write_atomically
+from helpers.runs.keys import digest
 from helpers.runs.results import RunResult
 
 PAGE, RESULTS, LOCK = "index.html", "results.json", ".lock"
@@ -96,8 +96,7 @@ def _is_executed(path: Path, is_listed: bool) -> bool:
 
 
 def _digest_of_sources(notebook: Mapping[str, Any]) -> str:
-    sources = ["".join(cell["source"]) for cell in notebook["cells"]]
-    return hashlib.blake2b(json.dumps(sources).encode(), digest_size=8).hexdigest()
+    return digest(["".join(cell["source"]) for cell in notebook["cells"]])
 
 
 def write_results(results: Sequence[RunResult], out: Path) -> None:

@@ -9,7 +9,7 @@
 #
 # | | |
 # |---|---|
-# | Time | 3 hours: 110 minutes to read and try, 75 for the [exercises](exercises/06_exercises.ipynb); it runs in 2½ minutes |
+# | Time | 3½ hours, in two sittings: 110 minutes to read and try, 95 minutes for the [exercises](exercises/06_exercises.ipynb); it runs in 2½ minutes |
 # | You will learn | recurrent cells, LSTM and GRU, in NumPy and in Keras; why they are hard to train; clipping; embedding, masking, stacking, both directions; an honest rival for each task; temperature; attention |
 # | You need | lessons [03](03_neural_networks.ipynb) and [04](04_training_with_keras.ipynb): gradient, chain rule, softmax, cross-entropy, `Sequential` and functional models |
 
