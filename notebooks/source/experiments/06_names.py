@@ -23,13 +23,20 @@ seed: int = 0  # of the sample, the held-out names, the first weights and the or
 
 # %%
 words = load_dataset("languages", seed=0)
-symbols = sorted(set("".join(words.x_train).lower()))
+
+
+def small(name):
+    """Return a name in small letters; Python makes two signs of a Turkish İ."""
+    return name.replace("İ", "i").lower()
+
+
+symbols = sorted(set("".join(map(small, words.x_train))))
 code = {letter: i for i, letter in enumerate(symbols, start=2)}  # 0 fills up, 1 is the border
 
 
 def encode(names, languages):
     """Return names of at most 24 letters as (border, letters, border), and their languages."""
-    rows = [([1, *(code.get(a, 0) for a in name.lower()), 1], c)
+    rows = [([1, *(code.get(a, 0) for a in small(name)), 1], c)
             for name, c in zip(names, languages)]  # fmt: skip
     rows = [(row, c) for row, c in rows if len(row) <= 26 and 0 not in row]
     full = np.zeros((len(rows), 26), "int32")

@@ -1,7 +1,8 @@
 # %% [markdown]
 # # An experiment: which language is this name?
 #
-# Recurrent networks read whole names of countries and languages, with one layer, with two, and in both directions.
+# Recurrent networks read whole names of countries and languages, from the left, or in both
+# directions.
 
 # %%
 from typing import Optional
@@ -14,7 +15,7 @@ import numpy as np
 from keras import layers
 
 # %% tags=["parameters"]
-network: str = "one layer"  # one layer, two layers or both directions
+network: str = "one direction"  # one direction, one direction wider or both directions
 epochs: int = 1  # times through the training names
 n_samples: Optional[int] = 500  # training names; None for all
 seed: int = 0  # of the sample, the first weights and the order
@@ -42,11 +43,8 @@ model = keras.Sequential(
 )
 if network == "both directions":
     model.add(layers.Bidirectional(layers.GRU(64)))
-elif network == "two layers":
-    model.add(layers.GRU(64, return_sequences=True))
-    model.add(layers.GRU(64))
-else:
-    model.add(layers.GRU(64))
+else:  # 96 units have as many weights as 64 in both directions
+    model.add(layers.GRU(96 if network.endswith("wider") else 64))
 model.add(layers.Dropout(0.3))
 model.add(layers.Dense(len(words.class_names), activation="softmax"))
 
