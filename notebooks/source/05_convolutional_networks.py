@@ -1385,22 +1385,24 @@ guess = None  # a number
 
 
 # %% tags=["nbval-ignore-output"]
-def after_blocks(skip, start):
-    """Return the standard deviation of what comes out of ten blocks, before any training."""
+def ten_blocks(skip, start):
     keras.utils.set_random_seed(seed)
-    x = some
+    inputs = x = keras.Input((14, 14, 12))
     for _ in range(10):
         x = block(x, skip, start)
-    return float(np.std(x))
+    return keras.Model(inputs, x)
 
 
-starts = {"Glorot's": "glorot_uniform", "He's": "he_normal"}
-signal = pd.DataFrame(
-    {
-        name: {"plain": after_blocks(False, start), "with skips": after_blocks(True, start)}
-        for name, start in starts.items()
-    }
-)
+def for_each(measure):
+    """Return a measure of ten fresh blocks, plain and with skips, from both kinds of weights."""
+    starts = {"Glorot's": "glorot_uniform", "He's": "he_normal"}
+    names = {"plain": False, "with skips": True}
+    return pd.DataFrame({name: {which: measure(ten_blocks(skip, start)) for which, skip in names.items()}
+                         for name, start in starts.items()})  # fmt: skip
+
+
+# %% tags=["nbval-ignore-output"]
+signal = for_each(lambda blocks: float(np.std(blocks(some))))
 signal.map("{:.2g}".format)
 
 # %% tags=["nbval-ignore-output"]
@@ -1415,26 +1417,14 @@ check(signal.loc["with skips", "Glorot's"] > 1000 * signal.loc["plain", "Glorot'
 
 
 # %% tags=["nbval-ignore-output"]
-def first_gradient(skip, start):
-    """Return the length of the gradient of the first kernel, for the sum of the last block."""
-    keras.utils.set_random_seed(seed)
-    inputs = keras.Input((14, 14, 12))
-    x = inputs
-    for _ in range(10):
-        x = block(x, skip, start)
-    tower = keras.Model(inputs, x)
+def first_gradient(blocks):
+    """Return the length of the gradient of the first kernel; the loss is the sum of what comes out."""
     with tf.GradientTape() as tape:
-        total = tf.reduce_sum(tower(some))
-    return float(tf.norm(tape.gradient(total, tower.trainable_variables[0])))
+        total = tf.reduce_sum(blocks(some))
+    return float(tf.norm(tape.gradient(total, blocks.trainable_variables[0])))
 
 
-gradients = pd.DataFrame(
-    {
-        name: {"plain": first_gradient(False, start), "with skips": first_gradient(True, start)}
-        for name, start in starts.items()
-    }
-)
-gradients.map("{:.2g}".format)
+for_each(first_gradient).map("{:.2g}".format)
 
 # %% [markdown]
 # It fades with the signal. Does that decide which networks learn? The ten starts, plain and with skips:
