@@ -917,8 +917,8 @@ prediction = {"flatten": True, "global": True, "shuffled": False, "moved": True}
 def trained(last, x, y):
     keras.utils.set_random_seed(0)
     model = build(last)
-    model.compile(keras.optimizers.Adam(8e-3), "sparse_categorical_crossentropy")
-    model.fit(x, y, epochs=8, batch_size=32, verbose=0)
+    model.compile(keras.optimizers.Adam(1e-2), "sparse_categorical_crossentropy")
+    model.fit(x, y, epochs=5, batch_size=32, verbose=0)
     return model
 
 
