@@ -5,6 +5,7 @@ import copy
 import importlib
 import inspect
 import numbers
+import re
 from typing import Any
 
 import numpy as np
@@ -216,8 +217,8 @@ def refuse(answer: Any, traps: dict[str, Any], case: str) -> None:
 
 
 def shortened(error: Exception) -> str:
-    """Return the message of an error in one line."""
-    return " ".join(str(error).split())[:150]
+    """Return the message of an error in one line, without the bold type of Keras."""
+    return " ".join(re.sub(r"\x1b\[\d*m", "", str(error)).split())[:150]
 
 
 def kind(value: Any) -> str:
