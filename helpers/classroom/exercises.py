@@ -166,8 +166,8 @@ def _large_or_small(difference: float) -> str:
 
 def one_number(answer: Any, case: str) -> float:
     """Return a number as it is; ``Wrong`` if it is a text, a truth value or has axes."""
-    if isinstance(answer, np.ndarray) and answer.ndim == 0:
-        answer = answer.item()
+    if getattr(answer, "shape", None) == ():  # an array without axes, or such a tensor
+        answer = np.asarray(answer).item()
     if not isinstance(answer, numbers.Real) or isinstance(answer, bool):
         raise Wrong(f"{case}: expected a number, received {kind(answer)}")
     return float(answer)

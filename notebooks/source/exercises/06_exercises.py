@@ -194,6 +194,16 @@ def clip(gradients, limit):
     return gradients
 
 
+# %% tags=["wrong"]
+# says: each alone short, limit 1: nothing is cut
+def clip(gradients, limit):
+    exact = [g.astype("float64") for g in gradients]
+    if all(np.linalg.norm(g) <= limit for g in exact):
+        return gradients
+    length = np.sqrt(sum((g**2).sum() for g in exact))
+    return [g * (limit / length) for g in exact]
+
+
 # %%
 exercises.check(2, clip)
 
@@ -298,6 +308,20 @@ def gru_step(x, h, w, u, b):
     return np.tanh(x @ w[:, 2 * n :] + (r * h) @ u[:, 2 * n :] + b[2 * n :])
 
 
+# %% tags=["wrong"]
+# says: the same call again
+memory = {}
+
+
+def gru_step(x, h, w, u, b):
+    n = h.shape[1]
+    h = memory.get(h.shape, h)
+    z, r = np.split(1 / (1 + np.exp(-(x @ w + h @ u + b)[:, : 2 * n])), 2, axis=1)
+    candidate = np.tanh(x @ w[:, 2 * n :] + (r * h) @ u[:, 2 * n :] + b[2 * n :])
+    memory[h.shape] = z * h + (1 - z) * candidate
+    return memory[h.shape]
+
+
 # %%
 exercises.check(3, gru_step)
 
@@ -309,7 +333,8 @@ exercises.check(3, gru_step)
 # returns the probabilities of all letters, 0 for those that may not be drawn.
 #
 # The letters are the last axis; there may be other axes before it. `k` may be larger than the number of letters. A
-# logit may be −inf: such a letter is forbidden. Logits may be beyond 10,000, and temperatures near 0.
+# logit may be −inf: such a letter is forbidden. Logits may be beyond 10,000 or below −10,000, and temperatures near 0.
+# You need not think of two equal logits.
 #
 # <details><summary>Hint: where to look</summary>
 #
@@ -405,6 +430,41 @@ def choices(logits, temperature, k):
     z = np.where(z >= np.sort(z, axis=-1)[..., [-min(k, z.shape[-1])]], z, -np.inf)
     e = np.exp(z - z.max())
     return e / e.sum()
+
+
+# %% tags=["wrong"]
+# says: drawn: 2; expected 3
+def choices(logits, temperature, k):
+    z = logits / temperature
+    z = np.where(z > np.sort(z, axis=-1)[..., [-min(k, z.shape[-1])]], z, -np.inf)
+    e = np.exp(z - z.max(axis=-1, keepdims=True))
+    return e / e.sum(axis=-1, keepdims=True)
+
+
+# %% tags=["wrong"]
+# says: only unlikely
+def choices(logits, temperature, k):
+    z = logits / temperature
+    z = z - z.max(axis=-1, keepdims=True)
+    e = np.exp(np.where(z >= np.sort(z, axis=-1)[..., [-min(k, z.shape[-1])]], z, -20))
+    return e / e.sum(axis=-1, keepdims=True)
+
+
+# %% tags=["wrong"]
+# says: logits below
+def choices(logits, temperature, k):
+    z = np.where(logits >= np.sort(logits, axis=-1)[..., [-min(k, logits.shape[-1])]], logits, -1e4)
+    e = np.exp((z - z.max(axis=-1, keepdims=True)) / temperature)
+    return e / e.sum(axis=-1, keepdims=True)
+
+
+# %% tags=["wrong"]
+# says: small logits, temperature 0.001
+def choices(logits, temperature, k):
+    z = logits / max(temperature, 0.01)
+    z = np.where(z >= np.sort(z, axis=-1)[..., [-min(k, z.shape[-1])]], z, -np.inf)
+    e = np.exp(z - z.max(axis=-1, keepdims=True))
+    return e / e.sum(axis=-1, keepdims=True)
 
 
 # %%
@@ -539,7 +599,8 @@ exercises.check(5, predictions)
 # thunder. The label is 1 where the flash comes first. A network that remembers learns that easily. The one below trains
 # without an error, and is right as often as a coin. (`GlobalAveragePooling1D` takes the mean over the steps.) It has
 # **three** faults. Write `train_storm(x, y, seed)`: the same without the faults. It returns the trained model. The
-# check trains it on its own storms, and wants 90% of new ones right.
+# check trains it on its own storms, and wants 90% of new ones right. The second time it turns the labels round: 1 where
+# the thunder comes first.
 
 
 # %%
@@ -682,6 +743,19 @@ def train_storm(x, y, seed):
 
 
 # %% tags=["wrong"]
+# says: the opposite of the labels
+own_storms = keras.Sequential(
+    [keras.Input((None, 2)), layers.LSTM(16), layers.Dense(1, activation="sigmoid")]
+)
+own_storms.compile(keras.optimizers.Adam(0.02), "binary_crossentropy")
+own_storms.fit(*storms(600, 10, seed=0), epochs=5, batch_size=20, verbose=0)
+
+
+def train_storm(x, y, seed):
+    return own_storms
+
+
+# %% tags=["wrong"]
 # says: a trained Keras model
 def train_storm(x, y, seed):
     return lambda rows: (rows[..., 0].argmax(axis=1) < rows[..., 1].argmax(axis=1)).astype(float)
@@ -732,10 +806,12 @@ print(f"persistence:                wrong by {np.abs(level[3:] - level[:-3]).mea
 # Write `prepare(series, window, ahead, share)`, the same without the leaks. It returns `x_train, y_train, x_test,
 # y_test`.
 #
-# - A row of x has `window` numbers. They end with the newest hour that is known, which is `ahead` hours before the target.
+# - A row of x has `window` numbers, in the order of time. They end with the newest hour that is known, which is `ahead`
+#   hours before the target.
 # - Targets are levels in cm, as they are in `series`. There is one row for each hour, in the order of time.
 # - Rows whose target is among the first `int(share * len(series))` hours are for training, the later ones for testing.
-# - Smooth and standardise the rows as before, but honestly. (You may leave out the smoothing.)
+# - Smooth and standardise the rows as before, with one mean and one spread for all, but honestly. (You may leave out the
+#   smoothing.)
 #
 # The check changes the future and looks whether your rows notice.
 #
@@ -856,6 +932,39 @@ def prepare(series, window, ahead, share):
     return x[early], series[targets[early]], x[~early], series[targets[~early]]
 
 
+# %% tags=["wrong"]
+# says: from the oldest
+def prepare(series, window, ahead, share):
+    cut = int(share * len(series))
+    scaled = (series - series[:cut].mean()) / series[:cut].std()
+    targets = np.arange(window + ahead - 1, len(series))
+    x = np.stack([scaled[t - ahead - window + 1 : t - ahead + 1][::-1] for t in targets])
+    early = targets < cut
+    return x[early], series[targets[early]], x[~early], series[targets[~early]]
+
+
+# %% tags=["wrong"]
+# says: from the oldest
+def prepare(series, window, ahead, share):
+    cut = int(share * len(series))
+    scaled = (series - series[:cut].mean()) / series[:cut].std()
+    targets = np.arange(window + ahead - 1, len(series))
+    x = np.stack([np.r_[0, scaled[t - ahead - window + 2 : t - ahead + 1]] for t in targets])
+    early = targets < cut
+    return x[early], series[targets[early]], x[~early], series[targets[~early]]
+
+
+# %% tags=["wrong"]
+# says: the same scale
+def prepare(series, window, ahead, share):
+    cut = int(share * len(series))
+    targets = np.arange(window + ahead - 1, len(series))
+    x = np.stack([series[t - ahead - window + 1 : t - ahead + 1] for t in targets])
+    x = (x - x.mean(axis=1, keepdims=True)) / x.std(axis=1, keepdims=True)
+    early = targets < cut
+    return x[early], series[targets[early]], x[~early], series[targets[~early]]
+
+
 # %%
 exercises.check(7, prepare)
 
@@ -876,12 +985,12 @@ print(len(my_words), "words, such as", ", ".join(my_words[5::120]))
 
 # %% [markdown]
 # Write `invent(words, count, seed)`: it trains a letter model on `words`, and returns a list of `count` names that the
-# model has invented, letter by letter. The letters are those of `words`, whatever they are. Do
-# not train for long: a few hundred words are soon learned by heart.
+# model has invented, letter by letter. The letters are those of `words`, whatever they are. No name is empty, and on
+# average the names are about as long as the words. Do not train for long: a few hundred words are soon learned by heart.
 #
 # The check calls your function twice, with half of your words and with an island's language that nobody speaks. It asks
-# for 60 names each time. At least 60% have to be new and 80% different. A word with one letter more or less is hardly
-# new. Your model has not seen the other half of the words. In that half the check counts groups of three letters: do the
+# for 60 names each time. At least 60% have to be new and 80% different. A piece of a word is hardly new, nor is a word
+# with more letters at an end or with one letter changed. Your model has not seen the other half of the words. In that half the check counts groups of three letters: do the
 # letters of your names follow each other as they do there?
 #
 # <details><summary>Hint: where to look</summary>
@@ -995,6 +1104,20 @@ def invent(words, count, seed):
 def invent(words, count, seed):
     rng = np.random.default_rng(seed)
     return ["".join(rng.choice(words, 3)) for _ in range(count)]
+
+
+# %% tags=["wrong"]
+# says: pieces of one
+def invent(words, count, seed):
+    long = [word for word in words if len(word) > 4]
+    return [str(w[2:]) for w in np.random.default_rng(seed).choice(long, count, replace=False)]
+
+
+# %% tags=["wrong"]
+# says: one with more at an end
+def invent(words, count, seed):
+    some = np.random.default_rng(seed).choice(words, (2, count), replace=False)
+    return [str(one + other[-2:]) for one, other in zip(*some)]
 
 
 # %% tags=["wrong"]
