@@ -151,6 +151,8 @@ def test_a_lesson_in_jupyterlab(browser, name, tmp_path, warm_kernels):
         if name.startswith("05"):
             draw_on_the_pad(browser)
             move_a_slider(browser, "@interact(place=")
+        elif name.startswith("06"):
+            move_a_slider(browser, "@interact(word=")
         else:
             wait_for(
                 browser,

@@ -1240,7 +1240,7 @@ print({word: word in known for word in ("szwedzki", "kanariansaaret", "kroatisch
 
 # %% tags=["nbval-ignore-output"]
 @interact(word="kroatisch", letters=(1, 24))
-def show_reading(word="kroatisch", letters=24):
+def show_reading(word="kroatisch", letters=3):
     known = "".join(letter for letter in small(word) if letter in code)[:24]
     return draw_reading(known, letters) if known else "Type a word with letters of its languages."
 
