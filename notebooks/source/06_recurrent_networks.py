@@ -250,9 +250,9 @@ check(ratio < 1e-5 and signals[3.0][0] > 1e5 * signals[3.0][-1], "the signal fad
 #
 # Against explosions there is a simple remedy. **Gradient clipping** shortens a gradient that is longer than a limit
 # (Pascanu, Mikolov and Bengio, 2013). In Keras it is one argument of the optimizer: `global_clipnorm` measures all
-# weights together, and so keeps the direction of the step; `clipnorm` measures each array of weights on its own, which
-# lets one that explodes not slow down the others. Here are two weights at 0. Their gradient is (30, 40), and its length
-# is 50:
+# weights together, and so keeps the direction of the step; `clipnorm` measures each array of weights on its own, so an
+# array that explodes does not shrink the steps of the others. Here are two weights at 0. Their gradient is (30, 40),
+# and its length is 50:
 
 # %%
 pair = keras.Variable([0.0, 0.0])
@@ -261,9 +261,8 @@ sgd.apply([np.array([30.0, 40.0], "float32")], [pair])
 print(np.asarray(pair))
 
 # %% [markdown]
-# The step has length 1 instead of 50. Does it save a training? A SimpleRNN whose $U$ is 1.5 times as large as Keras's,
-# which is enough to explode, reads 60 numbers and is to give the first of them. It learns by plain SGD. What will its
-# loss be *without* clipping?
+# The step has length 1 instead of 50. Does it save a training? A SimpleRNN whose $U$ is 1.5 times as large as Keras's
+# reads 60 numbers and is to give the first of them. It learns by plain SGD. What will its loss be *without* clipping?
 
 # %%
 guess = None  # "small", "large" or "not a number"
@@ -293,7 +292,7 @@ check(ends[1.0] < 1 and not ends[None] < 10, "clipping keeps a training alive")
 # with `clipnorm=1`. Against fading signals clipping does not help. There are cells that can learn to help; section 4
 # tests them.
 #
-# *Remember: along time the training signal fades or explodes; clipping cures the second, not the first.*
+# *Remember: along time the training signal fades or explodes; clipping tames the second, not the first.*
 #
 # ## 3 · Gates
 #
@@ -379,8 +378,7 @@ diagram(gru_nodes, gru_arrows, (8.2, 3.6), "The GRU cell: the old h times z, plu
 #
 # $$h_t = z \cdot h_{t-1} + (1 - z) \cdot g$$
 #
-# The picture has the cell as Cho et al. drew it; the formulas are Keras's, which multiplies by $r$ after the product
-# with $U_g$.
+# The picture multiplies by $r$ before the product with $U_g$; Keras does it after, as the formulas say.
 
 # %%
 gru = layers.GRU(32)
@@ -466,8 +464,8 @@ figure
 # %% [markdown]
 # The table has the medians of ten runs. In the picture each point is one run; the dashed lines are the answers without
 # reading. Opposite winners, after so few steps: one LSTM of ten did find the way on recall, and longer trainings might
-# find it more often. So "an LSTM remembers longer" is too simple. The signal tells why. Here it is for fresh cells that
-# read one symbol and then silence:
+# find it more often. So "an LSTM remembers longer" is too simple. The signal suggests why. Here it is for fresh cells
+# that read one symbol and then silence:
 
 # %%
 silence = np.zeros((64, 60, 8), "float32")
@@ -478,11 +476,12 @@ for name in ("SimpleRNN", "LSTM", "GRU"):
     print(f"{name:10} first step: {s[0] / s[-1]:.0e} of the last")
 
 # %% [markdown]
-# In silence the $U$ of a fresh SimpleRNN turns the state and keeps its length, so the signal survives. The gates of the
+# In silence the $U$ of a fresh SimpleRNN turns the state and keeps its length, so the signal survives: in silence the
+# states stay small, where tanh has a slope of nearly 1, which was not so with the noise of section 2. The gates of the
 # others begin partly open: about one half in a GRU, and 0.73 for the forget gate of an LSTM, whose bias Keras sets to
 # 1. Half of a half of a half is soon nothing: 0.5 to the power of 59 is 2e-18. The way through $U$ carries more than that, but not enough. On adding it is the other way
-# round: a SimpleRNN has no way to keep a number out that is not marked, and a gate can learn it. Can we see that? Now
-# one run live, a GRU that learns to add:
+# round: a SimpleRNN has no gate to keep a number out that is not marked, and finds it hard: only three of ten runs got
+# clearly below 1/6. A gate can learn it. Can we see that? Now one run live, a GRU that learns to add:
 
 # %% tags=["nbval-ignore-output"]
 x, y = adding(64 * updates, np.random.default_rng(seed))
@@ -509,9 +508,9 @@ axes.legend()
 figure
 
 # %% [markdown]
-# Before training the first steps hardly reached the answer. Now all steps do: training has opened the way. But has a
-# gate learned to keep out what is not marked? If the network adds, a marked number that grows by 0.1 lets the answer
-# grow by 0.1: a slope of 1. Which slope have the others, in the mean?
+# Before training the first steps hardly reached the answer. Now all steps do: training has opened the way to the last
+# state. But has the network learned to keep out what is not marked? If the network adds, a marked number that grows by
+# 0.1 lets the answer grow by 0.1: a slope of 1. Which slope have the others, in the mean?
 
 # %%
 guess = None  # a number
@@ -966,8 +965,8 @@ print(
 )
 
 # %% [markdown]
-# Armenia has nearly the same stem in all languages. Whoever has counted *arme* in other languages knows how it goes on
-# in the next one. If that is the reason, a 5-gram that sees the names of *one* language only must be much worse. How
+# Armenia has nearly the same stem in many languages. Whoever has counted *arme* in other languages knows how it goes on
+# in the next one. If that is the reason, a 5-gram that sees the names of *one* language only should be worse. How
 # many bits does it have?
 
 # %%
@@ -1010,7 +1009,7 @@ pd.Series(nearest, name="nearest").to_frame().T
 reveal(guess, nearest["Danish"], "It has found out from how names are spelt.")
 
 # %% [markdown]
-# Many of the pairs are relatives: languages that are spelt alike have got rows that are alike. Not all are; this is one
+# Most of these pairs are relatives: languages that are spelt alike have got rows that are alike. Not all are; this is one
 # run.
 #
 # *Remember: predict the next letter, and every text is its own teacher.*
@@ -1180,7 +1179,7 @@ print({who: f"{share:.0%}" for who, share in copies.items()})
 reveal(guess, copies["5-gram"], "Fewer bits by remembering; the network invents more of its own.")
 
 # %% [markdown]
-# And the network with attention of section 7, which saved some bits? The same was counted for its ten seeds:
+# And the network with attention of section 7, which saved a tenth of a bit? The same was counted for its ten seeds:
 
 # %%
 names.groupby("cell")["copies_0.7"].mean().round(3).to_frame("share of copies")
@@ -1189,7 +1188,7 @@ names.groupby("cell")["copies_0.7"].mean().round(3).to_frame("share of copies")
 # It has fewer bits, and copies more, too. So both figures belong together, if inventing is what you want. (Above it was
 # one run; this is the mean of ten.)
 #
-# *Remember: a low temperature repeats, a high one produces nonsense; in between it invents.*
+# *Remember: a low temperature stays with the common, a high one dares more; in between it invents.*
 #
 # ## 9 · A machine that reads your word
 #
@@ -1246,8 +1245,7 @@ draw_reading("kanariansaaret")
 
 # %% [markdown]
 # That is the word of the beginning. Look where the network makes up its mind, and where you did. For most of the word
-# it wavers, since the Canary Islands begin alike in many languages. The *aa* and what follows decide for Finnish. Had
-# it seen the words before?
+# it wavers. The *aa* and what follows decide for Finnish. Had it seen the words before?
 
 # %%
 print({word: word in known for word in ("szwedzki", "kanariansaaret", "kroatisch")})
@@ -1268,8 +1266,8 @@ def show_reading(word="kroatisch", letters=3):
 show_reading("kroatisch", 24)
 
 # %% [markdown]
-# *Kroatisch* is German and Dutch. In lower case nobody can be sure, and the network gives something to both. So no
-# network can always be right here.
+# *Kroatisch* is German and Dutch. Both spell it alike, so nobody can be sure, and the network gives something to both.
+# So no network can always be right here.
 #
 # How often is it right, after so many letters? It has three rivals, which see whole names:
 #
@@ -1335,8 +1333,8 @@ figure
 
 # %% [markdown]
 # Chance would be right once in eighteen. The 5-gram has the fewest bits, and yet the writer tells languages apart
-# better. One reason: half of each probability of the 5-gram is the same for every language. Those that were trained for
-# this one question do it best. But our writer was never asked to name a language. It learned that as a by-product.
+# better. Perhaps because half of each probability of the 5-gram is the same for every language. Those that were trained
+# for this one question do it best. But our writer was never asked to name a language. It learned that as a by-product.
 #
 # Which languages does the writer mix up?
 
@@ -1417,7 +1415,7 @@ choose(
 #
 # - A recurrent network reads step by step with the same weights, and keeps a state. You have computed three cells
 #   yourself, and attention.
-# - The training signal fades or explodes along time. Gates that have learned to open help against the first, attention too; clipping helps against the second.
+# - The training signal fades or explodes along time. Gates that have learned to open help against the first, attention too; clipping tames the second.
 # - A network that predicts the next letter can write, and with Bayes's rule it can read.
 # - Counting groups of letters is a strong rival here; "as today" is one for every forecast. A rival shows what a score is worth.
 #
