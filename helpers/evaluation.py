@@ -1,4 +1,4 @@
-"""How good is a network, and where is it wrong? scikit-learn computes, ``plots`` draws."""
+"""How good is a network, and where is it wrong? scikit-learn computes."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -10,7 +10,6 @@ import pandas as pd
 import tensorflow as tf
 from sklearn import metrics
 
-from helpers import plots
 from helpers.datasets import Dataset, StreamingDataset
 from helpers.errors import CourseError
 from helpers.layers import loss_name, output_activation
@@ -159,26 +158,6 @@ class Evaluation:
         order = {"ascending": False, "kind": "stable", "ignore_index": True}
         return pd.DataFrame(table).sort_values("confidence", **order)
 
-    def calibration(self, bins: int = 10) -> pd.DataFrame:
-        """Compare confidence with how often it is right (Guo et al., 2017).
-
-        Returns
-        -------
-        DataFrame
-            A row for each bin of confidence: ``confidence`` (mean), ``accuracy``, ``samples``.
-        """
-        confidence = self.probabilities.max(axis=1)
-        table = pd.DataFrame({"confidence": confidence, "accuracy": self.predicted == self.y})
-        binned = table.groupby(np.minimum((confidence * bins).astype(int), bins - 1))
-        sizes = binned.size().reindex(range(bins), fill_value=0)
-        return binned.mean().reindex(range(bins)).assign(samples=sizes)
-
-    def calibration_error(self, bins: int = 10) -> float:
-        """Return the expected calibration error, the mean gap of ``calibration``."""
-        table = self.calibration(bins)
-        gaps = (table["confidence"] - table["accuracy"]).abs() * table["samples"]
-        return float(gaps.sum() / table["samples"].sum())
-
     def __repr__(self) -> str:
         wrong = int((self.predicted != self.y).sum())
         return f"Evaluation: accuracy {self.accuracy:.4f}, {wrong:,} of {len(self.y):,} wrong"
@@ -298,26 +277,3 @@ def evaluate(model: keras.Model, data: Any) -> Evaluation | SeveralLabels | Regr
         )
     names = tuple(names) or tuple(map(str, range(classes)))
     return Evaluation(y.reshape(-1).astype(int), output.reshape(-1, classes), names)
-
-
-def mistakes_grid(evaluation: Evaluation, images: np.ndarray, count: int = 20) -> Any:
-    """Show the most confident mistakes as pictures: true class, prediction, confidence.
-
-    Parameters
-    ----------
-    evaluation
-        Of ``images``.
-    images : ndarray, shape (n, h, w) or (n, h, w, 3)
-    count
-        How many at most.
-
-    Raises
-    ------
-    CourseError
-        If there is no mistake to show.
-    """
-    table = evaluation.mistakes().head(count)
-    if table.empty:
-        raise CourseError("There is no mistake to show: every prediction is right")
-    titles = [f"{r.true} → {r.predicted}\n{r.confidence:.0%}" for r in table.itertuples()]
-    return plots.image_grid(images[table["index"]], titles, title="The most confident mistakes")

@@ -273,31 +273,3 @@ def build_rnn(
     stack.layers.append(layers.Bidirectional(recurrent) if bidirectional else recurrent)
     stack.drop(dropout)
     return stack.end(cell if cell != "simple" else "simple_rnn")
-
-
-def build_photo_classifier(
-    input_shape: Sample = (224, 224, 3),
-    class_count: int | None = 10,
-    *,
-    rescale: bool | None = None,
-    seed: int | None = 0,
-) -> keras.Model:
-    """Build the course's photo classifier with the functional API.
-
-    One convolution of 32 filters, one pooling, softmax: 3.9 million weights at 224×224, nearly all
-    of them in the last layer.
-
-    Parameters
-    ----------
-    input_shape, class_count, rescale, seed
-        As in ``build_cnn``.
-    """
-    stack = _Stack(input_shape, class_count, rescale, True, seed)
-    stack.see_pixels()
-    stack.add(layers.Conv2D, 32, 3, activation="relu")
-    stack.layers += [layers.MaxPooling2D(2), layers.Flatten()]
-    stack.add(layers.Dense, stack.class_count, activation="softmax")
-    x = inputs = stack.layers[0]
-    for layer in stack.layers[1:]:
-        x = layer(x)
-    return keras.Model(inputs, x, name="photo_classifier")

@@ -94,42 +94,6 @@ def _convert(data: Dataset, scaler: Any, axis: int | None) -> Dataset:
     return data.convert(transform)
 
 
-def encode_letters(data: Dataset, length: int = 20) -> Dataset:
-    """Encode short texts letter by letter: a sequence of one-hot rows, float32.
-
-    Capitals become small. The alphabet is that of the training set; other characters become rows of
-    zeros, as do the places before a text that is shorter than ``length``. Of a longer one
-    the end is kept. ``feature_names`` is the alphabet.
-
-    Returns
-    -------
-    Dataset
-        With ``x_train`` and ``x_test`` of shape (n, length, letters).
-
-    Raises
-    ------
-    DatasetError
-        If the set holds no texts, or ``length`` is not positive.
-    """
-    if data.kind != "text" or length < 1:
-        raise DatasetError(
-            f"encode_letters received {data.kind} and length={length}; expected texts, and a "
-            "length of at least 1"
-        )
-    alphabet = sorted(set("".join(data.x_train).lower()))
-    number = {letter: i for i, letter in enumerate(alphabet)}
-
-    def encode(texts: np.ndarray) -> np.ndarray:
-        x = np.zeros((len(texts), length, len(alphabet)), np.float32)
-        for row, text in zip(x, map(str.lower, texts), strict=True):
-            for place, letter in enumerate(text[-length:], start=max(0, length - len(text))):
-                if letter in number:
-                    row[place, number[letter]] = 1
-        return x
-
-    return data.convert(encode).replace(feature_names=tuple(alphabet))
-
-
 def augmentation(
     *,
     rotation: float = 20,

@@ -9,7 +9,7 @@ from keras import layers
 from helpers import plots
 from helpers.datasets import load_dataset
 from helpers.errors import CourseError
-from helpers.evaluation import Evaluation, evaluate, mistakes_grid, predict
+from helpers.evaluation import Evaluation, evaluate, predict
 from helpers.models import build_mlp
 from helpers.plots import CourseFigure
 
@@ -69,19 +69,6 @@ def test_mistakes_are_mistakes_and_sorted(evaluation):
         assert evaluation.probabilities[row["index"]].max() == pytest.approx(row["confidence"])
 
 
-def test_calibration(evaluation):
-    table, confidence = evaluation.calibration(5), evaluation.probabilities.max(axis=1)
-    error = 0.0
-    for number, (low, row) in enumerate(zip(np.arange(0, 1, 0.2), table.itertuples(), strict=True)):
-        own = (confidence >= low) & ((confidence < low + 0.2) | (number == 4))
-        assert row.samples == own.sum()
-        if own.any():
-            right = (evaluation.predicted == evaluation.y)[own].mean()
-            assert row.accuracy == pytest.approx(right)
-            error += abs(right - confidence[own].mean()) * own.mean()
-    assert evaluation.calibration_error(5) == pytest.approx(error)
-
-
 def test_evaluate_scales_as_training_does():
     data = load_dataset("digits")
     model = build_mlp(data.input_shape, 10)
@@ -129,7 +116,6 @@ FIGURES = {
     "learning_curves": lambda e: plots.learning_curves(history(0.5, 0.6, 0.7)),
     "two histories": lambda e: plots.learning_curves({"a": history(0.5), "b": history(0.5, 0.6)}),
     "confusion": lambda e: plots.confusion_matrix(e.confusion(), title="Confusion"),
-    "calibration": lambda e: plots.calibration(e.calibration()),
     "curves": lambda e: plots.curves(
         np.arange(3), {"a": np.arange(3), "b": np.arange(3)}, xlabel="x", ylabel="y"
     ),
@@ -137,7 +123,6 @@ FIGURES = {
         lambda x, y: x**2 + y**2, {"SGD": np.ones((4, 2))}, limits=(-2, 2, -2, 2)
     ),
     "spread": lambda e: plots.spread({"a": [0.1, 0.2], "b": [0.3]}, label="accuracy"),
-    "mistakes": lambda e: mistakes_grid(e, RNG.integers(0, 255, (300, 8, 8)).astype(np.uint8)),
 }
 
 
@@ -155,12 +140,6 @@ def test_learning_curves_draw_every_epoch():
     lines = [line for axes in figure.axes for line in axes.lines]
     assert len(lines) == 4
     assert all(list(line.get_xdata()) == [1, 2, 3] for line in lines)
-
-
-def test_no_mistake_no_grid():
-    perfect = Evaluation(np.array([0, 1]), np.eye(2, dtype=np.float32), ("a", "b"))
-    with pytest.raises(CourseError, match="no mistake"):
-        mistakes_grid(perfect, np.zeros((2, 8, 8), np.uint8))
 
 
 def test_a_sigmoid_in_a_model_inside_is_one():

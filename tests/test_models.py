@@ -10,7 +10,7 @@ from keras import layers
 from helpers import models
 from helpers.datasets import load_dataset
 from helpers.errors import CourseError
-from helpers.models import build_cnn, build_mlp, build_photo_classifier, build_rnn
+from helpers.models import build_cnn, build_mlp, build_rnn
 from helpers.preprocessing import scale
 
 
@@ -55,7 +55,6 @@ NETWORKS = {
         2 * 4 * (28 + 32 + 1) * 32 + weights(64, 10),
         16_266,
     ),
-    "photo": (build_photo_classifier, 28 * 32 + weights(111 * 111 * 32, 10), 3_943_626),
 }  # fmt: skip
 
 
@@ -88,7 +87,7 @@ BYTES = load_dataset("digits")
 FLOATS = scale(BYTES)
 
 
-@pytest.mark.parametrize("build", [build_mlp, build_cnn, build_photo_classifier])
+@pytest.mark.parametrize("build", [build_mlp, build_cnn])
 def test_bytes_are_scaled_inside_the_network(build):
     def scales(model):
         return kinds(model)[0] == "Rescaling" or kinds(model)[1] == "Rescaling"
@@ -173,7 +172,6 @@ def test_channels_first(channels_first, shape):
         (lambda: build_cnn((4, 4), 3), "too small for blocks"),
         (lambda: build_rnn((28, 28), 3, cell="lstmm"), "cell is 'lstmm'.*lstm"),
         (lambda: build_rnn((28, 28, 3), 3), "expects \\(steps, features\\)"),
-        (lambda: build_photo_classifier((224,), 3), "a convolution expects images"),
     ],
 )
 def test_refusals(build, message):

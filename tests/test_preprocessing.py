@@ -172,30 +172,6 @@ def test_augmentation_works_in_training_only(digits):
     np.testing.assert_array_equal(changed, again(images, training=True))
 
 
-def texts():
-    data = load_dataset("languages")
-    x = np.array(["Aß b", "ba", "abcdef"], object)
-    return data.replace(x_train=x, x_test=np.array(["xa", ""], object))
-
-
-def test_letters_become_rows_at_the_end():
-    data = prep.encode_letters(texts(), length=4)
-    assert data.feature_names == (" ", "a", "b", "c", "d", "e", "f", "ß")
-    assert data.x_train.shape == (3, 4, 8)
-    read = [
-        "".join(data.feature_names[row.argmax()] if row.any() else "·" for row in sample)
-        for sample in [*data.x_train, *data.x_test]
-    ]
-    assert read == ["aß b", "··ba", "cdef", "···a", "····"]
-    assert set(np.unique(data.x_train)) == {0, 1}
-
-
-@pytest.mark.parametrize(("name", "length"), [("digits", 20), ("languages", 0)])
-def test_letters_refused(name, length):
-    with pytest.raises(DatasetError, match=r"expected texts, and a length of at least 1"):
-        prep.encode_letters(load_dataset(name), length)
-
-
 def test_scale_of_numbers_over_a_type_s_whole_range():
     """The spread of int16 does not fit into int16."""
     x = np.array([-32768, 0, 32767], np.int16).reshape(3, 1, 1).repeat(4, 1).repeat(4, 2)
@@ -207,8 +183,8 @@ def test_scale_of_numbers_over_a_type_s_whole_range():
 
 
 def test_sequences_are_no_images():
-    letters = prep.encode_letters(load_dataset("languages").subset(400))
-    assert letters.kind == "sequences"
+    steps = load_dataset("digits").replace(feature_names=tuple("abcdefgh"))  # a name each column
+    assert steps.kind == "sequences"
     assert load_dataset("digits").kind == "images"
     assert load_dataset("iris").kind == "table"
 

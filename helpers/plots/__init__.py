@@ -14,7 +14,6 @@ from helpers.plots.diagrams import (
 )
 from helpers.plots.figure import CourseFigure, image_grid, image_rows, subplots
 from helpers.plots.learning import (
-    calibration,
     confusion_matrix,
     curves,
     descent_paths,

@@ -1,4 +1,4 @@
-"""Pictures of learning: curves, confusion, calibration, the paths of optimizers."""
+"""Pictures of learning: curves, confusion, the paths of optimizers."""
 
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
@@ -93,30 +93,6 @@ def confusion_matrix(matrix: "pd.DataFrame", *, title: str = "") -> CourseFigure
     figure.alt = (
         f"Confusion matrix of {n} classes: {np.trace(counts):,} of {counts.sum():,} on the "
         f"diagonal. Most frequent mistake: {taken or 'none'}, {wrong.max()} times."
-    )
-    return figure
-
-
-@styled
-def calibration(table: "pd.DataFrame", *, title: str = "") -> CourseFigure:
-    """Draw how often predictions of a confidence are right, beside what would be honest.
-
-    ``table`` is what ``Evaluation.calibration()`` returns.
-    """
-    figure = new_figure(5.2, 4.2)
-    axes = figure.subplots()
-    axes.plot([0, 1], [0, 1], "--", color="0.5", label="honest: as often right as it says")
-    used = table[table["samples"] > 0]
-    axes.plot(used["confidence"], used["accuracy"], "o-", label="this network")
-    offset = {"xytext": (6, -10), "textcoords": "offset points", "fontsize": 7}
-    for row in used.itertuples():
-        axes.annotate(f"{row.samples:,.0f}", (row.confidence, row.accuracy), **offset)
-    axes.set(xlabel="confidence (probability)", ylabel="share that is right", title=title)
-    axes.legend(fontsize=8)
-    gap = (used["accuracy"] - used["confidence"]).abs().max()
-    figure.alt = (
-        f"Calibration: in {len(used)} bins of confidence the share of right predictions departs "
-        f"from the confidence by at most {gap:.2f}."
     )
     return figure
 

@@ -49,6 +49,7 @@ all_names = n_names is None and name_epochs >= 12  # what some claims below are 
 full_mnist = data.name == "mnist" and len(data.x_train) >= 12_000
 
 
+# %% tags=["hide"]
 def diagram(nodes, arrows, size, alt):
     """Draw boxes {name: (x, y, text, colour)} and arrows (from, to, label)."""
     figure, axes = plots.subplots(alt=alt, width=size[0], height=size[1])
