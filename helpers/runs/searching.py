@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -117,11 +116,8 @@ def search(
                     trial = partial(_run_trial, study, space, objective, executor, work)
                     for result in _in_threads(trial, left, at_a_time):
                         bar.ended(result)
-        except BaseException:  # such as Ctrl-C: what has ended is shown all the same
-            with suppress(ParameterError):
-                write_conclusion(_results_of(study), out, metric, direction)
-            raise
-        table, _ = write_conclusion(_results_of(study), out, metric, direction)
+        finally:
+            table, _ = write_conclusion(_results_of(study), out, metric, direction)
     return table
 
 
